@@ -1,0 +1,25 @@
+//! The detection method, pure: it does no IO, reads no clock, starts no thread and writes no log.
+//!
+//! Data flows one way, and the modules stand in that order:
+//!
+//! [`frame`] (pixels from a camera) → [`prepare`] (tensor) → [`graphs`] (encode, hint, noise, decode,
+//! features, behind one trait) with [`schedule`] (DDIM) between them → [`distance`] → [`map`] →
+//! [`score`] → [`judge`] → [`event`]. [`inspector`] is the only caller that runs the whole line;
+//! [`metrics`] measures how well it did.
+//!
+//! Source of the method: He et al., *A Diffusion-Based Framework for Multi-Class Anomaly Detection*,
+//! AAAI 2024.
+
+pub mod distance;
+pub mod event;
+pub mod frame;
+pub mod graphs;
+pub mod inspector;
+pub mod judge;
+pub mod map;
+pub mod metrics;
+pub mod name;
+pub mod prepare;
+pub mod schedule;
+pub mod score;
+pub mod tensor;

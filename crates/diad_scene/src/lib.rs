@@ -1,0 +1,1 @@
+//! The rendered line: procedural parts with true defect masks, seeded.
