@@ -1,1 +1,62 @@
-//! (being written)
+//! How differently the feature extractor sees the input and its reconstruction, place by place.
+
+use crate::tensor::{Tensor, TensorError};
+
+/// Norms below this count as this: an all-zero feature vector has no direction.
+const LEAST_NORM: f64 = 1e-8;
+
+/// Places worked on at a time: their sums fit into the processor's nearest cache.
+const BLOCK: usize = 128;
+
+/// Cosine distance between image 0 and image 1 of one feature layer.
+///
+/// Shapes: `features` `[2, C, h, w]`, `out` `[1, 1, h, w]`. Range `0..=2`: `1 - <a, b> / (|a| |b|)` over the
+/// channels, each norm at least 1e-8 (two all-zero vectors are at distance 1, as in the reference). Rounding
+/// can put equal vectors a hair below 0; those become 0, so that a map is never negative. Sums are `f64`, which
+/// no finite features overflow.
+///
+/// # Errors
+/// [`TensorError::Shape`] if a shape is another.
+pub fn cosine(features: &Tensor, out: &mut Tensor) -> Result<(), TensorError> {
+    let [batch, channels, height, width] = features.shape();
+    if batch != 2 {
+        return Err(TensorError::Shape {
+            what: "feature layer",
+            got: features.shape(),
+            want: [2, channels, height, width],
+        });
+    }
+    out.expect_shape("distance", [1, 1, height, width])?;
+    let plane = height * width;
+    let (first, second) = features.data().split_at(channels * plane);
+    for (block, distances) in out.data_mut().chunks_mut(BLOCK).enumerate() {
+        let mut sums = [[0.0_f64; BLOCK]; 3];
+        for channel in 0..channels {
+            let begin = channel * plane + block * BLOCK;
+            let range = begin..begin + distances.len();
+            accumulate(&first[range.clone()], &second[range], &mut sums);
+        }
+        let [product, left, right] = &sums;
+        for (i, distance) in distances.iter_mut().enumerate() {
+            let norms = left[i].sqrt().max(LEAST_NORM) * right[i].sqrt().max(LEAST_NORM);
+            // Not `f64::max`, which would turn a NaN into 0, the distance of a perfect part.
+            let value = 1.0 - product[i] / norms;
+            *distance = if value < 0.0 { 0.0 } else { value as f32 };
+        }
+    }
+    Ok(())
+}
+
+/// Adds one channel to the sums of `a b`, `a a` and `b b`.
+fn accumulate(first: &[f32], second: &[f32], sums: &mut [[f64; BLOCK]; 3]) {
+    let [product, left, right] = sums;
+    for ((((&a, &b), product), left), right) in first.iter().zip(second).zip(product).zip(left).zip(right) {
+        let (a, b) = (f64::from(a), f64::from(b));
+        *product += a * b;
+        *left += a * a;
+        *right += b * b;
+    }
+}
+
+#[cfg(test)]
+mod tests;

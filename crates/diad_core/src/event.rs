@@ -23,8 +23,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 6] =
-        [Self::Overrun, Self::Deadline, Self::Camera, Self::Frame, Self::Engine, Self::Shutdown];
+    pub const ALL: [Self; 6] = [Self::Overrun, Self::Deadline, Self::Camera, Self::Frame, Self::Engine, Self::Shutdown];
 
     /// The word on the wire.
     #[must_use]

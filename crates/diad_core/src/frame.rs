@@ -177,9 +177,8 @@ impl<'a> PixelsView<'a> {
     /// # Errors
     /// [`FrameError::Roi`].
     pub fn expect_inside(&self, roi: Roi) -> Result<(), FrameError> {
-        let fits = |start: u32, length: u32, side: u32| {
-            length > 0 && start.checked_add(length).is_some_and(|end| end <= side)
-        };
+        let fits =
+            |start: u32, length: u32, side: u32| length > 0 && start.checked_add(length).is_some_and(|end| end <= side);
         if fits(roi.x, roi.width, self.width) && fits(roi.y, roi.height, self.height) {
             Ok(())
         } else {

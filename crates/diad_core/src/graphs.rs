@@ -46,7 +46,8 @@ pub trait Graphs {
     ///
     /// # Errors
     /// The runtime's.
-    fn predict_noise(&mut self, latent: &Tensor, hint: &Tensor, t: Step, noise: &mut Tensor) -> Result<(), Self::Error>;
+    fn predict_noise(&mut self, latent: &Tensor, hint: &Tensor, t: Step, noise: &mut Tensor)
+    -> Result<(), Self::Error>;
 
     /// KL decoder: latent (scaled) → reconstruction `[1, 3, H, W]` in the input's normalised colours.
     ///

@@ -1,1 +1,329 @@
-//! (being written)
+//! One part through the whole method: pixels in, score and map out.
+
+mod error;
+mod probe;
+
+use std::error::Error;
+
+use crate::distance;
+use crate::frame::{PixelsView, Roi};
+use crate::graphs::{GraphShapes, Graphs};
+use crate::map::{AnomalyMap, Fuser, MapSettings};
+use crate::prepare::{Geometry, InputSpec, Preparer};
+use crate::schedule::Ddim;
+use crate::score::{Peak, PeakFinder, Score, ScoreRule};
+use crate::tensor::{Shape, Tensor, TensorError};
+
+pub use error::{InspectError, MethodError};
+pub use probe::{ArrayName, Probe, Stage};
+
+/// Bounds of the log-variance, as the reference's autoencoder sets them.
+const LOG_VARIANCE: (f32, f32) = (-30.0, 20.0);
+
+/// What is taken from the distribution that the encoder gives.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Posterior {
+    /// Its mean.
+    Mean,
+    /// The point at this fixed noise, `[1, C, h, w]`: mean + standard deviation · noise (the reference's way).
+    Sample(Tensor),
+}
+
+/// Everything about the method that a model bundle fixes.
+#[derive(Debug, Clone)]
+pub struct Method {
+    /// The model's input.
+    pub input: InputSpec,
+    /// Factor between the encoder's latent and the one that is denoised (0.18215 in the reference).
+    pub latent_scale: f32,
+    /// What is taken from the encoder.
+    pub posterior: Posterior,
+    /// Noising and the way back.
+    pub ddim: Ddim,
+    /// The noise every part is noised with, `[1, C, h, w]`: same pixels, same score.
+    pub start_noise: Tensor,
+    /// Feature layers → map.
+    pub map: MapSettings,
+    /// Map → score.
+    pub score: ScoreRule,
+}
+
+/// What the method says of one part. Borrows the inspector's buffers until the next part.
+#[derive(Debug, Clone, Copy)]
+pub struct Inspection<'a> {
+    /// How unlike the good ones the part is.
+    pub score: Score,
+    /// Where it is most unlike, in model pixels.
+    pub peak: Peak,
+    /// The patch around the peak, in frame pixels.
+    pub region: Roi,
+    /// Where the model's pixels lie in the frame.
+    pub geometry: Geometry,
+    /// The map that was scored.
+    pub map: &'a AnomalyMap,
+    /// The map before smoothing.
+    pub raw_map: &'a AnomalyMap,
+    /// The input as the networks saw it, `[1, 3, H, W]`, normalised colours.
+    pub input: &'a Tensor,
+    /// The part as the method would have it, `[1, 3, H, W]`, normalised colours.
+    pub reconstruction: &'a Tensor,
+}
+
+impl Inspection<'_> {
+    /// Area of the map at or above `cut`, in frame pixels: what [`crate::judge::judge`] asks for.
+    #[must_use]
+    pub fn area_at_least(&self, cut: Score) -> f64 {
+        self.map.area_at_least(cut.get()) as f64 * self.geometry.pixel_area()
+    }
+}
+
+/// Runs the method with one set of networks. Owns them and every buffer: a part costs no allocation of ours once
+/// the first of its size has passed.
+#[derive(Debug)]
+pub struct Inspector<G> {
+    graphs: G,
+    latent_scale: f32,
+    posterior: Posterior,
+    ddim: Ddim,
+    start_noise: Tensor,
+    preparer: Preparer,
+    fuser: Fuser,
+    finder: PeakFinder,
+    tensors: Tensors,
+}
+
+/// One buffer per value that flows between the steps.
+#[derive(Debug)]
+struct Tensors {
+    image: Tensor,
+    moments: Tensor,
+    hint: Tensor,
+    clean: Tensor,
+    latent: Tensor,
+    noise: Tensor,
+    reconstruction: Tensor,
+    pair: Tensor,
+    features: Vec<Tensor>,
+    distances: Vec<Tensor>,
+}
+
+impl<G: Graphs> Inspector<G> {
+    /// Joins networks and method, after checking that every shape agrees.
+    ///
+    /// # Errors
+    /// [`MethodError`] names what does not fit.
+    pub fn try_new(graphs: G, method: Method) -> Result<Self, MethodError> {
+        let Method { input, latent_scale, posterior, ddim, start_noise, map, score } = method;
+        let shapes = graphs.shapes();
+        check_shapes(shapes, &input)?;
+        if !(latent_scale.is_finite() && latent_scale > 0.0) {
+            return Err(MethodError::LatentScale(latent_scale));
+        }
+        check_noise("start noise", &start_noise, shapes.latent)?;
+        if let Posterior::Sample(noise) = &posterior {
+            check_noise("posterior noise", noise, shapes.latent)?;
+        }
+        let distances: Vec<Shape> = shapes.features.iter().map(|&[_, _, h, w]| [1, 1, h, w]).collect();
+        let fuser = Fuser::try_new(&map, &distances, input.width(), input.height()).map_err(MethodError::Map)?;
+        let finder = PeakFinder::try_new(score, input.width(), input.height()).map_err(MethodError::Score)?;
+        let preparer = Preparer::try_new(input).map_err(MethodError::Input)?;
+        let tensors = Tensors::new(shapes, &distances);
+        Ok(Self { graphs, latent_scale, posterior, ddim, start_noise, preparer, fuser, finder, tensors })
+    }
+
+    /// The networks.
+    #[must_use]
+    pub const fn graphs(&self) -> &G {
+        &self.graphs
+    }
+
+    /// What the model takes.
+    #[must_use]
+    pub const fn input(&self) -> &InputSpec {
+        self.preparer.spec()
+    }
+
+    /// The step list.
+    #[must_use]
+    pub const fn ddim(&self) -> &Ddim {
+        &self.ddim
+    }
+
+    /// Inspects the part `roi` of a frame. `probe` is told of each stage as it begins and shown every array as
+    /// it is made; `&mut ()` listens to nothing.
+    ///
+    /// # Errors
+    /// [`InspectError`]: the frame does not fit, a network failed, or a number that is not finite came up. There
+    /// is no score in any of these cases.
+    pub fn inspect(
+        &mut self,
+        pixels: PixelsView<'_>,
+        roi: Roi,
+        probe: &mut impl Probe,
+    ) -> Result<Inspection<'_>, InspectError<G::Error>> {
+        probe.entering(Stage::Prepare);
+        let geometry = self.preparer.prepare(pixels, roi, &mut self.tensors.image).map_err(InspectError::Prepare)?;
+        show(probe, ArrayName::Input, &self.tensors.image);
+        self.encode(probe)?;
+        self.denoise(probe)?;
+        self.decode(probe)?;
+        self.compare(probe)?;
+
+        probe.entering(Stage::Map);
+        self.fuser.fuse(&self.tensors.distances).map_err(InspectError::Map)?;
+        let (map, raw_map) = (self.fuser.smooth(), self.fuser.raw());
+        let plane = [1, 1, map.height() as usize, map.width() as usize];
+        probe.array(ArrayName::RawMap, plane, raw_map.values());
+        probe.array(ArrayName::Map, plane, map.values());
+
+        probe.entering(Stage::Score);
+        let peak = self.finder.find(map).map_err(InspectError::Score)?;
+        let region = geometry.rect_to_frame(self.finder.region(map, &peak).map_err(InspectError::Score)?);
+        let Tensors { image: input, reconstruction, .. } = &self.tensors;
+        Ok(Inspection { score: peak.score, peak, region, geometry, map, raw_map, input, reconstruction })
+    }
+
+    /// Image → clean latent.
+    fn encode(&mut self, probe: &mut impl Probe) -> Result<(), InspectError<G::Error>> {
+        probe.entering(Stage::Encode);
+        let Tensors { image, moments, clean, .. } = &mut self.tensors;
+        self.graphs.encode(image, moments).map_err(failed(Stage::Encode))?;
+        moments.expect_finite("moments").map_err(bad(Stage::Encode))?;
+        show(probe, ArrayName::Moments, moments);
+        draw(moments, &self.posterior, self.latent_scale, clean);
+        clean.expect_finite("latent").map_err(bad(Stage::Encode))?;
+        show(probe, ArrayName::Latent, clean);
+        Ok(())
+    }
+
+    /// Clean latent → noised → denoised latent.
+    fn denoise(&mut self, probe: &mut impl Probe) -> Result<(), InspectError<G::Error>> {
+        let Tensors { image, hint, clean, latent, noise, .. } = &mut self.tensors;
+        probe.entering(Stage::Hint);
+        self.graphs.hint(image, hint).map_err(failed(Stage::Hint))?;
+        hint.expect_finite("hint").map_err(bad(Stage::Hint))?;
+
+        probe.entering(Stage::Denoise);
+        self.ddim.noised(clean, &self.start_noise, latent).map_err(InspectError::Schedule)?;
+        show(probe, ArrayName::Noised, latent);
+        let last = self.ddim.updates().len() - 1;
+        for (index, update) in self.ddim.updates().iter().enumerate() {
+            self.graphs.predict_noise(latent, hint, update.step, noise).map_err(failed(Stage::Denoise))?;
+            noise.expect_finite("predicted noise").map_err(bad(Stage::Denoise))?;
+            if index == 0 {
+                show(probe, ArrayName::NoiseFirst, noise);
+            }
+            if index == last {
+                show(probe, ArrayName::NoiseLast, noise);
+            }
+            self.ddim.step_back(index, latent, noise).map_err(InspectError::Schedule)?;
+        }
+        latent.expect_finite("final latent").map_err(bad(Stage::Denoise))?;
+        show(probe, ArrayName::FinalLatent, latent);
+        Ok(())
+    }
+
+    /// Denoised latent → reconstruction.
+    fn decode(&mut self, probe: &mut impl Probe) -> Result<(), InspectError<G::Error>> {
+        probe.entering(Stage::Decode);
+        let Tensors { latent, reconstruction, .. } = &mut self.tensors;
+        self.graphs.decode(latent, reconstruction).map_err(failed(Stage::Decode))?;
+        reconstruction.expect_finite("reconstruction").map_err(bad(Stage::Decode))?;
+        show(probe, ArrayName::Reconstruction, reconstruction);
+        Ok(())
+    }
+
+    /// Input and reconstruction → distances of every feature layer.
+    fn compare(&mut self, probe: &mut impl Probe) -> Result<(), InspectError<G::Error>> {
+        probe.entering(Stage::Features);
+        let Tensors { image, reconstruction, pair, features, distances, .. } = &mut self.tensors;
+        let (first, second) = pair.data_mut().split_at_mut(image.data().len());
+        first.copy_from_slice(image.data());
+        second.copy_from_slice(reconstruction.data());
+        self.graphs.features(pair, features).map_err(failed(Stage::Features))?;
+        for (layer, (features, distance)) in features.iter().zip(distances).enumerate() {
+            features.expect_finite("feature layer").map_err(bad(Stage::Features))?;
+            distance::cosine(features, distance).map_err(bad(Stage::Features))?;
+            show(probe, ArrayName::Distance(layer + 1), distance);
+        }
+        Ok(())
+    }
+}
+
+impl Tensors {
+    fn new(shapes: &GraphShapes, distances: &[Shape]) -> Self {
+        let [_, channels, height, width] = shapes.latent;
+        let [_, colours, rows, columns] = shapes.image;
+        let zeros = |shapes: &[Shape]| shapes.iter().copied().map(Tensor::zeros).collect();
+        Self {
+            image: Tensor::zeros(shapes.image),
+            moments: Tensor::zeros([1, 2 * channels, height, width]),
+            hint: Tensor::zeros(shapes.hint),
+            clean: Tensor::zeros(shapes.latent),
+            latent: Tensor::zeros(shapes.latent),
+            noise: Tensor::zeros(shapes.latent),
+            reconstruction: Tensor::zeros(shapes.image),
+            pair: Tensor::zeros([2, colours, rows, columns]),
+            features: zeros(&shapes.features),
+            distances: zeros(distances),
+        }
+    }
+}
+
+/// Takes the latent from the encoder's moments. Golden `z_scaled`, `z_mode_scaled`.
+fn draw(moments: &Tensor, posterior: &Posterior, scale: f32, latent: &mut Tensor) {
+    let (mean, log_variance) = moments.data().split_at(latent.data().len());
+    match posterior {
+        Posterior::Mean => {
+            for (z, mean) in latent.data_mut().iter_mut().zip(mean) {
+                *z = scale * mean;
+            }
+        }
+        Posterior::Sample(noise) => {
+            let spread = log_variance.iter().map(|v| (0.5 * v.clamp(LOG_VARIANCE.0, LOG_VARIANCE.1)).exp());
+            for (((z, mean), spread), noise) in latent.data_mut().iter_mut().zip(mean).zip(spread).zip(noise.data()) {
+                *z = scale * (mean + spread * noise);
+            }
+        }
+    }
+}
+
+fn check_shapes(shapes: &GraphShapes, input: &InputSpec) -> Result<(), MethodError> {
+    let fits = |what, got: Shape, want: Shape| {
+        if got == want && !got.contains(&0) {
+            Ok(())
+        } else {
+            Err(MethodError::Shape(TensorError::Shape { what, got, want }))
+        }
+    };
+    fits("image", shapes.image, input.shape())?;
+    let [_, channels, height, width] = shapes.latent;
+    fits("latent", shapes.latent, [1, channels.max(1), height.max(1), width.max(1)])?;
+    let [_, channels, height, width] = shapes.hint;
+    fits("hint", shapes.hint, [1, channels.max(1), height.max(1), width.max(1)])?;
+    for &layer in &shapes.features {
+        let [_, channels, height, width] = layer;
+        fits("feature layer", layer, [2, channels.max(1), height.max(1), width.max(1)])?;
+    }
+    Ok(())
+}
+
+fn check_noise(what: &'static str, noise: &Tensor, latent: Shape) -> Result<(), MethodError> {
+    noise.expect_shape(what, latent).map_err(MethodError::Shape)?;
+    noise.expect_finite(what).map_err(MethodError::Noise)
+}
+
+fn failed<E: Error>(stage: Stage) -> impl FnOnce(E) -> InspectError<E> {
+    move |source| InspectError::Graph { stage, source }
+}
+
+fn bad<E: Error>(stage: Stage) -> impl FnOnce(TensorError) -> InspectError<E> {
+    move |source| InspectError::Value { stage, source }
+}
+
+fn show(probe: &mut impl Probe, name: ArrayName, tensor: &Tensor) {
+    probe.array(name, tensor.shape(), tensor.data());
+}
+
+#[cfg(test)]
+mod tests;

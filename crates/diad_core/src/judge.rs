@@ -81,9 +81,8 @@ impl Thresholds {
 /// Judges a score. A score on the line belongs to the worse side. `area_px(cut)` gives the area of the
 /// anomaly map at or above `cut`, in frame pixels; it is asked only when `min_area_px` is set.
 pub fn judge(score: Score, thresholds: &Thresholds, area_px: impl Fn(Score) -> f64) -> Verdict {
-    let reaches = |cut: Score| {
-        score >= cut && (thresholds.min_area_px == 0 || area_px(cut) >= f64::from(thresholds.min_area_px))
-    };
+    let reaches =
+        |cut: Score| score >= cut && (thresholds.min_area_px == 0 || area_px(cut) >= f64::from(thresholds.min_area_px));
     if reaches(thresholds.reject) {
         Verdict::Reject
     } else if reaches(thresholds.review) {

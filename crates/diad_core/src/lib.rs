@@ -2,9 +2,9 @@
 //!
 //! Data flows one way, and the modules stand in that order:
 //!
-//! [`frame`] (pixels from a camera) → [`prepare`] (tensor) → [`graphs`] (encode, hint, noise, decode,
-//! features, behind one trait) with [`schedule`] (DDIM) between them → [`distance`] → [`map`] →
-//! [`score`] → [`judge`] → [`event`]. [`inspector`] is the only caller that runs the whole line;
+//! [`frame`] (pixels from a camera) → [`prepare`] (tensor, sized by [`resize`]) → [`graphs`] (encode, hint,
+//! noise, decode, features, behind one trait) with [`schedule`] (DDIM) between them → [`distance`] →
+//! [`map`] → [`score`] → [`judge`] → [`event`]. [`inspector`] is the only caller that runs the whole line;
 //! [`metrics`] measures how well it did.
 //!
 //! Source of the method: He et al., *A Diffusion-Based Framework for Multi-Class Anomaly Detection*,
@@ -19,7 +19,12 @@ pub mod judge;
 pub mod map;
 pub mod metrics;
 pub mod name;
+mod patch;
 pub mod prepare;
+pub mod resize;
 pub mod schedule;
 pub mod score;
 pub mod tensor;
+
+#[cfg(test)]
+mod testing;

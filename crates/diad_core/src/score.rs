@@ -1,7 +1,11 @@
 //! The image score, and the place of the peak.
 
+mod peak;
+
 use std::cmp::Ordering;
 use std::fmt;
+
+pub use peak::{Peak, PeakError, PeakFinder, ScoreRule};
 
 /// How unlike the good ones a part is. Invariant: finite and not negative, so comparisons are total.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,7 +22,8 @@ impl Score {
     /// # Errors
     /// [`ScoreError`] for NaN, infinities and negative numbers.
     pub fn try_new(value: f32) -> Result<Self, ScoreError> {
-        if value.is_finite() && value >= 0.0 { Ok(Self(value)) } else { Err(ScoreError(value)) }
+        // Adding 0 turns -0 into 0, so that equal scores also compare as equal.
+        if value.is_finite() && value >= 0.0 { Ok(Self(value + 0.0)) } else { Err(ScoreError(value)) }
     }
 
     /// The number.
@@ -47,3 +52,6 @@ impl fmt::Display for Score {
         fmt::Display::fmt(&self.0, f)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+# Thin: the work is in scripts/ and in cargo, in commands that a person could type.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# Parts that `make demo` judges; 0 goes on until Ctrl-C.
+PARTS ?= 45
+# Further options of `diad demo` and `diad bench`.
+ARGS ?=
+# Where `make install` puts the program; DESTDIR is a root to put it under.
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+scripts := $(wildcard scripts/*.sh tests/*/*.sh .ci/run)
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+
+.PHONY: setup
+setup: ## install what building and running need
+	@scripts/setup.sh
+
+.PHONY: setup-tests
+setup-tests: ## install what the tests need on top
+	@scripts/setup.sh --tests
+
+.PHONY: setup-python
+setup-python: setup-tests ## make .venv for onnx/ (5 GB)
+	@scripts/setup_python.sh
+
+.PHONY: build
+build: setup ## build the program
+	$(CARGO) build --locked --release -p diad
+
+.PHONY: demo
+demo: setup ## run the whole line on this machine; PARTS=0 goes on until Ctrl-C
+	$(CARGO) run --locked --release -p diad -- demo --parts $(PARTS) $(ARGS)
+
+.PHONY: bench
+bench: setup ## time the shipped model on this machine
+	$(CARGO) run --locked --release -p diad -- bench $(ARGS)
+
+.PHONY: test
+test: test-install test-rust test-python ## every test
+
+.PHONY: test-rust
+test-rust: setup-tests ## tests and documentation examples of the crates
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    set -x; \
+	    $(CARGO) nextest run --workspace --locked --no-fail-fast; \
+	    $(CARGO) test --workspace --locked --no-fail-fast --doc; \
+	else \
+	    set -x; \
+	    $(CARGO) test --workspace --locked --no-fail-fast; \
+	fi
+
+.PHONY: test-install
+test-install: ## the installer, into a temporary folder
+	tests/install/verify.sh
+
+.PHONY: test-python
+test-python: setup-python ## tests of the Python project in onnx/
+	cd onnx && ../.venv/bin/python -m pytest -q
+
+.PHONY: check
+check: check-scripts check-dependencies check-systemd check-rust check-python ## everything that needs no test run
+
+.PHONY: check-scripts
+check-scripts:
+	@for script in $(scripts); do "$$(sed -n '1s/.*[ \/]//p' $$script)" -n $$script; done
+
+.PHONY: check-dependencies
+check-dependencies:
+	scripts/check_dependencies.py --self-test
+	scripts/check_dependencies.py
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check; \
+	else echo "skipped: cargo-deny is not installed; it would check deny.toml"; fi
+
+.PHONY: check-systemd
+check-systemd: setup-tests
+	tests/systemd/verify.sh
+
+.PHONY: check-rust
+check-rust: setup-tests
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+.PHONY: check-python
+check-python:
+	@if [ -e .venv/stamp ]; then set -x; \
+	    .venv/bin/ruff check --config onnx/pyproject.toml onnx scripts; \
+	    .venv/bin/ruff format --check --config onnx/pyproject.toml onnx scripts; \
+	    cd onnx && ../.venv/bin/mypy; \
+	else echo "skipped: the Python checks, for there is no .venv; make setup-python makes it"; fi
+
+.PHONY: install
+install: ## copy what `make build` built to PREFIX and /etc/diad, under DESTDIR; starts nothing
+	scripts/install.sh --prefix "$(PREFIX)" --destdir "$(DESTDIR)"
+
+.PHONY: clean
+clean: ## remove everything that was built or fetched
+	$(CARGO) clean
+	rm -rf .venv

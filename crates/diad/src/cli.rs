@@ -1,0 +1,211 @@
+//! The command line: what a person may type, and nothing of what it does.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use diad_engine::Provider;
+
+/// The model bundle that a command takes unless told otherwise.
+pub const DEFAULT_MODEL: &str = "onnx/models/diad-tiny";
+
+/// Judges parts on a factory line: camera in, verdicts out over MQTT.
+#[derive(Debug, Parser)]
+#[command(name = "diad", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Logs go to standard error; DIAD_LOG sets their level (error, warn, info, debug, trace).
+Exit codes: 0 done, 64 usage, 65 bad input data, 69 device or service unavailable, 70 bug, 74 disk, 78 settings.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the whole line on this machine with nothing installed: rendered parts, embedded broker
+    Demo(DemoArgs),
+    /// Run a station: the daemon
+    Run(RunArgs),
+    /// Validate settings, thresholds and model bundle, and list every fault
+    Check(CheckArgs),
+    /// Judge single images
+    Inspect(InspectArgs),
+    /// Measure a model on a data set in MVTec-AD layout
+    Eval(EvalArgs),
+    /// Time the stages of the model on this machine
+    Bench(BenchArgs),
+    /// List the cameras that `run` could open, with their formats
+    Cameras(CamerasArgs),
+    /// Examine this machine: runtime library, providers, cameras, broker, disk, clock, permissions
+    Doctor(DoctorArgs),
+}
+
+/// `diad demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Parts to judge before the summary; 0 goes on until Ctrl-C
+    #[arg(long, value_name = "N", default_value_t = 40)]
+    pub parts: u64,
+    /// Says which parts come; the same seed brings the same parts
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Address of the dashboard
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<SocketAddr>,
+    /// Address on which the embedded broker listens; a free port of this machine unless given
+    #[arg(long, value_name = "ADDR")]
+    pub mqtt: Option<SocketAddr>,
+    /// Print the summary as one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Write the rendered parts as a data set in MVTec-AD layout instead of judging them
+    #[arg(long, value_name = "DIR")]
+    pub write_dataset: Option<PathBuf>,
+}
+
+/// `diad run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Settings of the station
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// `diad check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Settings of the station
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `diad inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Images to judge
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
+    /// Model bundle
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_MODEL)]
+    pub model: PathBuf,
+    /// Thresholds to judge by
+    #[arg(long, value_name = "FILE")]
+    pub thresholds: Option<PathBuf>,
+    /// Write reconstruction, heat map and overlay as PNG
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Write the intermediate arrays as .npy
+    #[arg(long, value_name = "DIR")]
+    pub dump: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `diad eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Folder of the data set
+    #[arg(value_name = "DATASET")]
+    pub dataset: PathBuf,
+    /// Model bundle
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_MODEL)]
+    pub model: PathBuf,
+    /// Write an HTML report with plots
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `diad bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Model bundle
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_MODEL)]
+    pub model: PathBuf,
+    /// What computes the networks: auto, cpu, cuda or tensorrt
+    #[arg(long, value_name = "P", default_value = "auto")]
+    pub provider: Provider,
+    /// Denoising steps, instead of the bundle's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub steps: Option<u32>,
+    /// How long to measure
+    #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `diad cameras`.
+#[derive(Debug, Args)]
+pub struct CamerasArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `diad doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::error::ErrorKind> {
+        Cli::try_parse_from(line.split(' ')).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn command_definitions_are_sound() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn every_line_of_the_contract_is_taken() {
+        for line in [
+            "diad demo",
+            "diad demo --parts 0 --seed 7 --http 127.0.0.1:8080 --mqtt 127.0.0.1:1883 --json --write-dataset d",
+            "diad run --config c",
+            "diad check --config c --json",
+            "diad inspect a.png b.png --model m --thresholds t --out o --dump d --json",
+            "diad eval set --model m --out o --json",
+            "diad bench --model m --provider cuda --steps 3 --seconds 5 --json",
+            "diad cameras --json",
+            "diad doctor --json",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_that_make_no_sense_are_refused() {
+        use clap::error::ErrorKind;
+        for (line, want) in [
+            ("diad", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+            ("diad fly", ErrorKind::InvalidSubcommand),
+            ("diad run", ErrorKind::MissingRequiredArgument),
+            ("diad inspect", ErrorKind::MissingRequiredArgument),
+            ("diad bench --provider abacus", ErrorKind::ValueValidation),
+            ("diad bench --steps 0", ErrorKind::ValueValidation),
+            ("diad demo --parts -1", ErrorKind::UnknownArgument),
+            ("diad demo --mqtt nowhere", ErrorKind::ValueValidation),
+            ("diad calibrate set", ErrorKind::InvalidSubcommand),
+        ] {
+            assert_eq!(parse(line).unwrap_err(), want, "{line}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Networks with a stopwatch: how long every single call takes, whatever happens around it.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use diad_core::graphs::{GraphShapes, Graphs};
+use diad_core::schedule::Step;
+use diad_core::tensor::Tensor;
+use diad_engine::GraphName;
+
+/// One call of a network.
+pub(super) type Call = (GraphName, Duration);
+
+/// Passes every call on to other networks and takes its time. What such a call does for the runtime's sake (checking
+/// and copying outputs) counts as the network's.
+#[derive(Debug)]
+pub(super) struct Timed<G> {
+    graphs: G,
+    // An inspector lends its networks out read-only; the calls are taken from it through that.
+    calls: RefCell<Vec<Call>>,
+}
+
+impl<G> Timed<G> {
+    pub(super) const fn new(graphs: G) -> Self {
+        Self { graphs, calls: RefCell::new(Vec::new()) }
+    }
+
+    /// The calls since the last time, in order.
+    pub(super) fn take(&self) -> Vec<Call> {
+        self.calls.take()
+    }
+
+    fn time<T>(&mut self, name: GraphName, call: impl FnOnce(&mut G) -> T) -> T {
+        let begin = Instant::now();
+        let answer = call(&mut self.graphs);
+        let time = begin.elapsed();
+        self.calls.get_mut().push((name, time));
+        answer
+    }
+}
+
+impl<G: Graphs> Graphs for Timed<G> {
+    type Error = G::Error;
+
+    fn shapes(&self) -> &GraphShapes {
+        self.graphs.shapes()
+    }
+
+    fn encode(&mut self, image: &Tensor, moments: &mut Tensor) -> Result<(), G::Error> {
+        self.time(GraphName::Encoder, |graphs| graphs.encode(image, moments))
+    }
+
+    fn hint(&mut self, image: &Tensor, hint: &mut Tensor) -> Result<(), G::Error> {
+        self.time(GraphName::Hint, |graphs| graphs.hint(image, hint))
+    }
+
+    fn predict_noise(&mut self, latent: &Tensor, hint: &Tensor, t: Step, noise: &mut Tensor) -> Result<(), G::Error> {
+        self.time(GraphName::Denoiser, |graphs| graphs.predict_noise(latent, hint, t, noise))
+    }
+
+    fn decode(&mut self, latent: &Tensor, reconstruction: &mut Tensor) -> Result<(), G::Error> {
+        self.time(GraphName::Decoder, |graphs| graphs.decode(latent, reconstruction))
+    }
+
+    fn features(&mut self, pair: &Tensor, layers: &mut [Tensor]) -> Result<(), G::Error> {
+        self.time(GraphName::Features, |graphs| graphs.features(pair, layers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use super::*;
+
+    /// Fills every output with the number of the call, and fails in `decode`.
+    struct Counting {
+        shapes: GraphShapes,
+        calls: f32,
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    struct Broken;
+
+    impl fmt::Display for Broken {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("broken")
+        }
+    }
+
+    impl std::error::Error for Broken {}
+
+    impl Counting {
+        fn fill(&mut self, out: &mut Tensor) -> Result<(), Broken> {
+            self.calls += 1.0;
+            out.data_mut().fill(self.calls);
+            Ok(())
+        }
+    }
+
+    impl Graphs for Counting {
+        type Error = Broken;
+
+        fn shapes(&self) -> &GraphShapes {
+            &self.shapes
+        }
+
+        fn encode(&mut self, _: &Tensor, moments: &mut Tensor) -> Result<(), Broken> {
+            self.fill(moments)
+        }
+
+        fn hint(&mut self, _: &Tensor, hint: &mut Tensor) -> Result<(), Broken> {
+            self.fill(hint)
+        }
+
+        fn predict_noise(&mut self, _: &Tensor, _: &Tensor, _: Step, noise: &mut Tensor) -> Result<(), Broken> {
+            self.fill(noise)
+        }
+
+        fn decode(&mut self, _: &Tensor, _: &mut Tensor) -> Result<(), Broken> {
+            Err(Broken)
+        }
+
+        fn features(&mut self, _: &Tensor, layers: &mut [Tensor]) -> Result<(), Broken> {
+            layers.iter_mut().try_for_each(|layer| self.fill(layer))
+        }
+    }
+
+    const SHAPE: [usize; 4] = [1, 1, 1, 1];
+
+    fn timed() -> Timed<Counting> {
+        let shapes = GraphShapes { image: SHAPE, latent: SHAPE, hint: SHAPE, features: vec![SHAPE] };
+        Timed::new(Counting { shapes, calls: 0.0 })
+    }
+
+    #[test]
+    fn timed_networks_answer_as_those_inside() {
+        let mut graphs = timed();
+        let (input, mut out) = (Tensor::zeros(SHAPE), Tensor::zeros(SHAPE));
+        assert_eq!(graphs.shapes().features, [SHAPE]);
+        graphs.encode(&input, &mut out).unwrap();
+        assert_eq!(out.data(), [1.0]);
+        graphs.hint(&input, &mut out).unwrap();
+        assert_eq!(out.data(), [2.0]);
+        graphs.predict_noise(&input, &input, Step::try_new(7).unwrap(), &mut out).unwrap();
+        assert_eq!(out.data(), [3.0]);
+        assert_eq!(graphs.decode(&input, &mut out), Err(Broken));
+        graphs.features(&input, std::slice::from_mut(&mut out)).unwrap();
+        assert_eq!(out.data(), [4.0]);
+        let names: Vec<GraphName> = graphs.take().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, GraphName::ALL, "a call that fails takes time as well");
+    }
+
+    #[test]
+    fn take_gives_each_call_once_and_no_longer_than_it_took() {
+        let mut graphs = timed();
+        let (input, mut out) = (Tensor::zeros(SHAPE), Tensor::zeros(SHAPE));
+        let begin = Instant::now();
+        graphs.hint(&input, &mut out).unwrap();
+        graphs.hint(&input, &mut out).unwrap();
+        let around = begin.elapsed();
+        let calls = graphs.take();
+        assert_eq!(calls.len(), 2);
+        assert!(calls.iter().map(|(_, time)| *time).sum::<Duration>() <= around);
+        assert!(graphs.take().is_empty());
+    }
+}

@@ -1,0 +1,190 @@
+//! `diad check`: is this station's configuration sound? Opens no camera and no socket.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use diad_engine::Bundle;
+use diad_publish::wire::Digest;
+use serde_json::{Value, json};
+
+use super::CommandError;
+use crate::chain::chain;
+use crate::cli::CheckArgs;
+use crate::exit::Exit;
+use crate::output;
+use crate::settings::{self, Variable};
+use crate::thresholds::ThresholdSet;
+use crate::yaml::{Fault, Mark, Place, text};
+
+/// Checks settings, thresholds and model bundle, and prints every fault.
+///
+/// # Errors
+/// [`CommandError::Faults`] if there is any, [`CommandError::Output`] if they cannot be printed.
+pub fn run(args: &CheckArgs, variables: &[Variable]) -> Result<(), CommandError> {
+    let findings = Findings::of(&args.config, variables);
+    output::print(&if args.json { findings.json() } else { findings.text(&args.config) })?;
+    let count = findings.settings.len() + findings.bundle.len();
+    match (findings.settings.is_empty(), findings.bundle.is_empty()) {
+        (true, true) => Ok(()),
+        (false, _) => Err(CommandError::Faults { count, exit: Exit::Settings }),
+        (true, false) => Err(CommandError::Faults { count, exit: Exit::BadData }),
+    }
+}
+
+/// What a check found.
+#[derive(Debug, Default)]
+struct Findings {
+    /// Faults of settings and thresholds.
+    settings: Vec<Fault>,
+    /// Faults of the model bundle.
+    bundle: Vec<Fault>,
+    notices: Vec<String>,
+    settings_digest: Option<Digest>,
+    thresholds_digest: Option<Digest>,
+    model: Option<String>,
+}
+
+impl Findings {
+    fn of(config: &Path, variables: &[Variable]) -> Self {
+        let mut findings = Self::default();
+        let text = match text::load(config) {
+            Ok(text) => text,
+            Err(fault) => {
+                findings.settings.push(fault);
+                return findings;
+            }
+        };
+        let examined = settings::examine(&text, &config.to_string_lossy(), variables);
+        match examined.settings {
+            Ok(settings) => {
+                findings.settings_digest = Some(settings.digest());
+                findings.notices = settings.notices();
+            }
+            Err(faults) => findings.settings = faults,
+        }
+        let thresholds = examined.thresholds.and_then(|path| findings.thresholds(&path));
+        let bundle = examined.model.and_then(|folder| findings.bundle(&folder));
+        if let (Some(thresholds), Some(bundle)) = (thresholds, bundle) {
+            findings.notices.extend(strangers(&thresholds, &bundle.manifest().products));
+        }
+        findings
+    }
+
+    fn thresholds(&mut self, path: &Path) -> Option<ThresholdSet> {
+        match ThresholdSet::load(path) {
+            Ok(set) => {
+                self.thresholds_digest = Some(set.digest());
+                Some(set)
+            }
+            Err(faults) => {
+                self.settings.extend(faults);
+                None
+            }
+        }
+    }
+
+    fn bundle(&mut self, folder: &Path) -> Option<Bundle> {
+        match Bundle::open(folder) {
+            Ok(bundle) => {
+                self.model = Some(match Digest::try_from_hex(bundle.model_id()) {
+                    Ok(digest) => digest.to_string(),
+                    Err(_) => bundle.model_id().to_owned(),
+                });
+                Some(bundle)
+            }
+            Err(error) => {
+                self.bundle.push(Fault {
+                    place: Place::File { file: Arc::from(folder.to_string_lossy()), mark: None },
+                    path: String::new(),
+                    message: chain(&error),
+                    allowed: None,
+                });
+                None
+            }
+        }
+    }
+
+    fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.settings.iter().chain(&self.bundle)
+    }
+
+    fn text(&self, config: &Path) -> String {
+        let mut text = String::new();
+        // Writing to a `String` cannot fail.
+        for fault in self.faults() {
+            let _ = writeln!(text, "{fault}");
+        }
+        for notice in &self.notices {
+            let _ = writeln!(text, "notice: {notice}");
+        }
+        if self.faults().next().is_none() {
+            let _ = writeln!(text, "{}: sound", config.display());
+            for (what, digest) in self.digests() {
+                let _ = writeln!(text, "{what}: {digest}");
+            }
+        }
+        text
+    }
+
+    fn json(&self) -> String {
+        let digests: serde_json::Map<_, _> =
+            self.digests().map(|(what, digest)| (what.to_owned(), Value::from(digest))).collect();
+        let document = json!({
+            "ok": self.faults().next().is_none(),
+            "faults": self.faults().map(fault_json).collect::<Vec<_>>(),
+            "notices": self.notices,
+            "digests": digests,
+        });
+        format!("{document:#}\n")
+    }
+
+    fn digests(&self) -> impl Iterator<Item = (&'static str, String)> {
+        [
+            ("settings", self.settings_digest.map(|d| d.to_string())),
+            ("thresholds", self.thresholds_digest.map(|d| d.to_string())),
+            ("model", self.model.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(what, digest)| Some((what, digest?)))
+    }
+}
+
+/// Products with thresholds that the model was not trained on: allowed, for a model may come later.
+fn strangers(thresholds: &ThresholdSet, known: &[String]) -> Vec<String> {
+    thresholds
+        .products()
+        .filter(|product| !known.iter().any(|known| known == product.as_str()))
+        .map(|product| format!("thresholds: the model does not know product {product}, only {}", known.join(", ")))
+        .collect()
+}
+
+fn fault_json(fault: &Fault) -> Value {
+    let (file, mark) = match &fault.place {
+        Place::File { file, mark } => (file.to_string(), *mark),
+        place @ Place::Environment { .. } => (place.to_string(), None),
+    };
+    json!({
+        "file": file,
+        "line": mark.map(|Mark { line, .. }| line),
+        "column": mark.map(|Mark { column, .. }| column),
+        "path": fault.path,
+        "message": fault.message,
+        "allowed": fault.allowed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_products_with_thresholds_that_the_model_does_not_know() {
+        let text = "default: { review: 0.3, reject: 0.4 }\nproducts: { gear: {}, gaer: {} }\n";
+        let thresholds = ThresholdSet::read(text, "t.yaml").unwrap();
+        let known = ["cap".to_owned(), "gear".to_owned()];
+        let want = ["thresholds: the model does not know product gaer, only cap, gear"];
+        assert_eq!(strangers(&thresholds, &known), want);
+        assert!(strangers(&thresholds, &["gaer".to_owned(), "gear".to_owned()]).is_empty());
+    }
+}

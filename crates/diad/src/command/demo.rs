@@ -1,0 +1,177 @@
+//! `diad demo`: the whole line on one machine with nothing installed.
+//!
+//! The stages are those of `diad run`. Only the ends differ: a camera that draws its parts and knows the truth about
+//! them, and a broker inside this process.
+
+mod broker;
+mod summary;
+
+use std::io::IsTerminal;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use diad_capture::RenderedSettings;
+use diad_core::event::{InspectionEvent, Outcome};
+use diad_core::name::{CameraId, LineName, NameError, StationName};
+use diad_publish::settings::{BrokerUrl, LinkSettings, SettingsError};
+use diad_publish::topic::{TopicError, TopicRoot};
+use diad_publish::wire::{Digest, OnUnjudged};
+use diad_scene::{DatasetSpec, Product, SceneError, write_dataset};
+use tracing::{info, warn};
+
+use super::CommandError;
+use super::run::stop_on_signals;
+use crate::cli::DemoArgs;
+use crate::line::CameraSpec;
+use crate::model::{Model, ModelSpec};
+use crate::output;
+use crate::settings::Variable;
+use crate::station::{self, StationSpec};
+use crate::thresholds::{LiveThresholds, ThresholdSet};
+use crate::yaml::Fault;
+
+use broker::{Broker, BrokerError};
+use summary::{Observer, Summary};
+
+/// The thresholds that ship with the default model.
+const THRESHOLDS: &str = include_str!("../../../../config/thresholds.yaml");
+/// The model that ships.
+const MODEL: &str = "onnx/models/diad-tiny";
+/// Share of rendered parts with a defect: enough of both kinds for the summary to mean something.
+const DEFECT_RATE: f32 = 0.4;
+/// From picture to verdict; generous, because a demonstration may run on a laptop that does other things.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Latencies kept for the summary.
+const KEPT_LATENCIES: usize = 100_000;
+/// Pictures of a data set, per product: enough to train on, and to measure with.
+const DATASET: (u32, u32, u32) = (200, 25, 25);
+
+/// A demonstration that could not be given.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// A built-in name is none.
+    #[error("name the station")]
+    Name(#[from] NameError),
+    /// The broker's address makes no link.
+    #[error("point the link at the broker")]
+    Link(#[from] SettingsError),
+    /// The topic root is none.
+    #[error("name the topics")]
+    Topic(#[from] TopicError),
+    /// The embedded broker does not come up.
+    #[error("start the embedded broker")]
+    Broker(#[from] BrokerError),
+    /// The built-in thresholds are not sound.
+    #[error("read the built-in thresholds: {}", .0.iter().map(Fault::to_string).collect::<Vec<_>>().join("; "))]
+    Thresholds(Vec<Fault>),
+    /// The data set cannot be written.
+    #[error("write the data set")]
+    Dataset(#[from] SceneError),
+}
+
+/// Renders, judges and publishes parts, prints each verdict and then the summary; or writes the parts to disk.
+///
+/// # Errors
+/// [`CommandError`].
+pub fn run(args: &DemoArgs, variables: &[Variable]) -> Result<(), CommandError> {
+    if let Some(folder) = &args.write_dataset {
+        return write(folder, args.seed);
+    }
+    if let Some(address) = args.http {
+        warn!(%address, "this version does not serve HTTP yet");
+    }
+    let set = ThresholdSet::read(THRESHOLDS, "config/thresholds.yaml").map_err(DemoError::Thresholds)?;
+    let model = Model::load(&ModelSpec::of_folder(Path::new(MODEL)), variables)?;
+    let address = args.mqtt.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let broker = Broker::start(address).map_err(DemoError::Broker)?;
+    info!(address = %broker.address(), "embedded broker listens; try: mosquitto_sub -t 'factory/#' -v");
+    let stop = stop_on_signals()?;
+
+    let camera = RenderedSettings {
+        seed: args.seed,
+        products: Vec::new(),
+        defect_rate: DEFECT_RATE,
+        parts: (args.parts > 0).then_some(args.parts),
+    };
+    let (latency_ms, heard) = sync_channel(KEPT_LATENCIES);
+    let spec = spec(model, set, &broker, camera, latency_ms, args.json).map_err(CommandError::Demo)?;
+    let report = station::run(spec, &stop, |_| {})?;
+    let summary = Summary::of(&report, heard.try_iter().collect());
+    output::print(&if args.json { summary.json() } else { summary.text() })?;
+    Ok(())
+}
+
+fn spec(
+    model: Model,
+    set: ThresholdSet,
+    broker: &Broker,
+    camera: RenderedSettings,
+    latency_ms: SyncSender<f64>,
+    quiet: bool,
+) -> Result<StationSpec<Observer>, DemoError> {
+    let url = BrokerUrl::parse(&format!("mqtt://{}", broker.address()))?;
+    let colour = std::io::stdout().is_terminal();
+    Ok(StationSpec {
+        line: LineName::try_new("demo")?,
+        station: StationName::try_new("S1")?,
+        cameras: vec![CameraSpec::rendered(CameraId::try_new("cam0")?, camera)],
+        model,
+        settings: set.digest(),
+        thresholds: LiveThresholds::new(set),
+        deadline: DEADLINE,
+        on_unjudged: OnUnjudged::Reject,
+        link: LinkSettings::try_new(url, None, None, None)?,
+        root: TopicRoot::try_new("factory")?,
+        witness: Observer::default(),
+        listener: Box::new(move |event| {
+            if !quiet {
+                // A reader that has hung up ends the pictures, not the line.
+                let _ = output::print(&line_of(event, colour));
+            }
+            // Full: enough is known of the latency of a demonstration that does not end.
+            let _ = latency_ms.try_send(event.latency().as_secs_f64() * 1000.0);
+        }),
+    })
+}
+
+/// One line per verdict: `PASS      washer     0.123  97 ms`.
+fn line_of(event: &InspectionEvent, colour: bool) -> String {
+    let word = event.verdict_word();
+    let (code, score) = match &event.outcome {
+        Outcome::Judged(judgement) => {
+            let code = match word {
+                "PASS" => "32",
+                "REVIEW" => "33",
+                _ => "31",
+            };
+            (code, format!("{:.3}", judgement.score.get()))
+        }
+        Outcome::Unjudged(reason) => ("35", reason.as_str().to_owned()),
+    };
+    let word = if colour { format!("\x1b[1;{code}m{word:<8}\x1b[0m") } else { format!("{word:<8}") };
+    let product = event.meta.product.as_ref().map_or("-", |p| p.as_str());
+    format!("{:>6}  {word}  {product:<10} {score:>8}  {:>4} ms\n", event.meta.key.seq, event.latency().as_millis())
+}
+
+fn write(folder: &Path, seed: u64) -> Result<(), CommandError> {
+    let (train_good_per_product, test_good_per_product, test_defective_per_product) = DATASET;
+    let spec = DatasetSpec { seed, train_good_per_product, test_good_per_product, test_defective_per_product };
+    let summary = write_dataset(folder, &spec, |progress| {
+        if progress.written == progress.total {
+            info!(product = %progress.product, pictures = progress.total, "written");
+        }
+    })
+    .map_err(DemoError::Dataset)?;
+    let text = format!(
+        "{}: {} products, {} good parts to train on, {} good and {} defective to test with\n",
+        folder.display(),
+        Product::ALL.len(),
+        summary.train_good,
+        summary.test_good,
+        summary.test_defective,
+    );
+    output::print(&text)?;
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! `diad eval`: measures a model on a data set in the layout of MVTec-AD.
+
+mod dataset;
+mod document;
+mod error;
+mod examples;
+mod figures;
+mod measure;
+mod plot;
+mod report;
+mod truth;
+
+use std::borrow::Cow;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use self::dataset::Dataset;
+pub use self::dataset::DatasetError;
+pub use self::error::EvalError;
+use self::measure::Evaluation;
+use crate::cli::EvalArgs;
+use crate::files;
+use crate::model::{Model, ModelSpec};
+use crate::output;
+use crate::settings::Variable;
+
+/// Measures the model, writes the report if one is asked for, and prints the figures.
+///
+/// # Errors
+/// [`EvalError`]. A picture that cannot be read ends it: figures of the others would be figures of another data set.
+pub fn run(args: &EvalArgs, variables: &[Variable]) -> Result<(), EvalError> {
+    let dataset = Dataset::scan(&args.dataset)?;
+    if let Some(folder) = &args.out {
+        files::make_folder(folder)?;
+    }
+    let mut model = Model::load(&ModelSpec::of_folder(&args.model), variables)?;
+    // Drawn on standard error, and only if that is a terminal.
+    let bar = ProgressBar::new(dataset.len() as u64);
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left") {
+        bar.set_style(style);
+    }
+    let evaluation = Evaluation::measure(&mut model, dataset, || bar.inc(1))?;
+    bar.finish_and_clear();
+    let document = format!("{:#}\n", document::json(&evaluation, &args.dataset, &model.digest.to_string()));
+    if let Some(folder) = &args.out {
+        let page = report::render(&evaluation, &name(args), &mut model)?;
+        files::write(&folder.join("report.html"), page.as_bytes())?;
+        files::write(&folder.join("report.json"), document.as_bytes())?;
+    }
+    output::print(&if args.json { document } else { document::text(&evaluation) })?;
+    Ok(())
+}
+
+fn name(args: &EvalArgs) -> Cow<'_, str> {
+    args.dataset.to_string_lossy()
+}

@@ -1,0 +1,95 @@
+//! The commands, one file each: each takes its arguments and says how it went.
+
+pub mod bench;
+pub mod cameras;
+pub mod check;
+pub mod demo;
+pub mod doctor;
+pub mod eval;
+pub mod inspect;
+pub mod run;
+
+use std::io;
+
+use crate::cli::Command;
+use crate::exit::Exit;
+use crate::line::LineError;
+use crate::model::ModelError;
+use crate::settings::Variable;
+use crate::station::StationError;
+
+use demo::DemoError;
+
+/// Runs a command; `variables` are those of the environment.
+///
+/// # Errors
+/// The command's.
+pub fn run(command: &Command, variables: &[Variable]) -> Result<(), CommandError> {
+    match command {
+        Command::Check(args) => check::run(args, variables),
+        Command::Demo(args) => demo::run(args, variables),
+        Command::Run(args) => run::run(args, variables),
+        Command::Bench(args) => bench::run(args, variables),
+        Command::Cameras(args) => cameras::run(args),
+        Command::Doctor(args) => doctor::run(args, variables),
+        Command::Inspect(args) => Ok(inspect::run(args, variables)?),
+        Command::Eval(args) => Ok(eval::run(args, variables)?),
+    }
+}
+
+/// A command that did not do its work. [`exit`](Self::exit) is the process's exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// What was checked has faults; they have been printed.
+    #[error("{count} {}", if *.count == 1 { "fault" } else { "faults" })]
+    Faults {
+        /// How many.
+        count: usize,
+        /// What kind the worst is.
+        exit: Exit,
+    },
+    /// Images could not be judged.
+    #[error(transparent)]
+    Inspect(#[from] inspect::InspectionError),
+    /// A model could not be measured on a data set.
+    #[error(transparent)]
+    Eval(#[from] eval::EvalError),
+    /// A model could not be measured.
+    #[error(transparent)]
+    Bench(#[from] bench::BenchError),
+    /// The model cannot be used.
+    #[error("load the model")]
+    Model(#[from] ModelError),
+    /// The station could not work.
+    #[error("run the station")]
+    Station(#[from] StationError),
+    /// The demonstration could not be given.
+    #[error("give the demonstration")]
+    Demo(#[from] DemoError),
+    /// The system takes no signal handler.
+    #[error("listen to signals")]
+    Signals(#[source] io::Error),
+    /// The result cannot be written to standard output.
+    #[error("write to standard output")]
+    Output(#[from] io::Error),
+}
+
+impl CommandError {
+    /// The exit code that the contract gives this error.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Faults { exit, .. } => *exit,
+            Self::Inspect(error) => error.exit(),
+            Self::Eval(error) => error.exit(),
+            Self::Bench(error) => error.exit(),
+            Self::Model(error) => error.exit(),
+            Self::Station(StationError::Line(LineError::Camera(_)) | StationError::Publish(_)) => Exit::Unavailable,
+            Self::Demo(DemoError::Dataset(_)) => Exit::Disk,
+            Self::Demo(DemoError::Broker(_)) => Exit::Unavailable,
+            Self::Demo(DemoError::Thresholds(_)) => Exit::Settings,
+            Self::Station(_) | Self::Demo(_) | Self::Signals(_) => Exit::Bug,
+            Self::Output(_) => Exit::Disk,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Files that a command leaves behind.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use diad_core::tensor::Shape;
+use image::{ImageError, RgbImage};
+use ndarray::ArrayView;
+use ndarray_npy::{WriteNpyError, WriteNpyExt};
+
+use crate::picture;
+
+/// A file that could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// No such folder can be made.
+    #[error("make folder {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The picture cannot be encoded.
+    #[error("encode {}", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// The encoder's reason.
+        source: ImageError,
+    },
+    /// The array cannot be written.
+    #[error("write array {}", path.display())]
+    Array {
+        /// The file.
+        path: PathBuf,
+        /// The writer's reason.
+        source: WriteNpyError,
+    },
+}
+
+/// Makes a folder and those above it, unless it is there.
+///
+/// # Errors
+/// [`FileError::Folder`].
+pub fn make_folder(path: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(path).map_err(|source| FileError::Folder { path: path.to_owned(), source })
+}
+
+/// Writes a file, in place of one of the same name.
+///
+/// # Errors
+/// [`FileError::Write`].
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    fs::write(path, bytes).map_err(|source| FileError::Write { path: path.to_owned(), source })
+}
+
+/// Writes a picture as PNG.
+///
+/// # Errors
+/// [`FileError`].
+pub fn write_png(path: &Path, picture: &RgbImage) -> Result<(), FileError> {
+    match picture::encode_png(picture) {
+        Ok(bytes) => write(path, &bytes),
+        Err(source) => Err(FileError::Picture { path: path.to_owned(), source }),
+    }
+}
+
+/// Writes an array in NumPy's format: `float32`, C order.
+///
+/// # Errors
+/// [`FileError`].
+pub fn write_npy(path: &Path, shape: Shape, values: &[f32]) -> Result<(), FileError> {
+    write_array(path, ArrayView::from_shape(shape, values))
+}
+
+/// Writes one number as an array of shape `[1]`.
+///
+/// # Errors
+/// [`FileError`].
+pub fn write_npy_number(path: &Path, value: f32) -> Result<(), FileError> {
+    write_array(path, ArrayView::from_shape(1, &[value]))
+}
+
+fn write_array<D: ndarray::Dimension>(
+    path: &Path,
+    array: Result<ArrayView<'_, f32, D>, ndarray::ShapeError>,
+) -> Result<(), FileError> {
+    let failed = |source| FileError::Write { path: path.to_owned(), source };
+    let array = array.map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+    let mut file = BufWriter::new(File::create(path).map_err(failed)?);
+    match array.write_npy(&mut file) {
+        Ok(()) => file.flush().map_err(failed),
+        Err(WriteNpyError::Io(source)) => Err(failed(source)),
+        Err(source) => Err(FileError::Array { path: path.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn write_npy_gives_the_bytes_that_numpy_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npy");
+        write_npy(&path, [1, 2, 1, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.5]).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(bytes[..8], *b"\x93NUMPY\x01\x00");
+        let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        let (header, data) = bytes[10..].split_at(length);
+        let header = String::from_utf8_lossy(header);
+        assert!(header.contains("'descr': '<f4'") && header.contains("'fortran_order': False"), "{header}");
+        assert!(header.contains("'shape': (1, 2, 1, 3)"), "{header}");
+        assert_eq!((10 + length) % 64, 0);
+        assert_eq!(data.len(), 24);
+        assert_eq!(data[20..], 5.5_f32.to_le_bytes());
+    }
+
+    #[test]
+    fn write_into_a_missing_folder_names_the_file() {
+        let error = write_npy_number(Path::new("/nowhere/at/all.npy"), 1.0).unwrap_err();
+        assert_eq!(error.to_string(), "write /nowhere/at/all.npy");
+    }
+}

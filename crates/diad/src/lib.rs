@@ -1,0 +1,34 @@
+//! The process of an inspection station.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`cli`] | what a person may type |
+//! | [`command`] | what the commands do, one file each |
+//! | [`settings`] | `config/diad.yaml`: defaults, file and environment in layers |
+//! | [`thresholds`] | `config/thresholds.yaml`: live while the line runs |
+//! | [`yaml`] | from a YAML text to checked values, with every fault by place and path |
+//! | [`model`] | from a bundle's folder to a method that is ready to judge |
+//! | [`station`] | the line with its broker link, watchdog and orderly end; [`health`] is what it says of itself |
+//! | [`line`] | capture → infer → record: the stages, their lanes and threads |
+//! | [`timing`], [`percentile`] | a clock for inspections, and what its times look like |
+//! | [`picture`] | what a person sees of an inspection: heat map, overlay, PNG |
+//! | [`files`] | files that a command leaves behind |
+//! | [`exit`], [`logging`], [`output`], [`chain`] | exit codes, the log, standard output, errors on one line |
+
+pub mod chain;
+pub mod cli;
+pub mod command;
+pub mod exit;
+pub mod files;
+pub mod health;
+pub mod line;
+pub mod logging;
+pub mod model;
+pub mod output;
+pub mod percentile;
+pub mod picture;
+pub mod settings;
+pub mod station;
+pub mod thresholds;
+pub mod timing;
+pub mod yaml;

@@ -1,0 +1,79 @@
+//! How each camera of the settings is opened, and opened again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diad_capture::{
+    BufferPool, Camera, CaptureError, RenderedCamera, RenderedSettings, Replay, ReplayCamera, V4l2Camera, V4l2Settings,
+};
+use diad_core::frame::Roi;
+use diad_core::name::CameraId;
+
+use crate::settings::{self, Source, Trigger};
+
+/// Buffers of one camera: those on the line, one being filled, one being looked at.
+const BUFFERS: usize = super::stages::WAITING_FRAMES + 2;
+
+/// A live camera that gives no picture for this long is taken for dead and opened again.
+const STALLED_AFTER: Duration = Duration::from_secs(2);
+
+/// Whether pictures wait for the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// They lie in a folder or are drawn on demand: a full line makes them wait.
+    Yes,
+    /// They come from a belt that does not stop: a full line makes the oldest waiting one leave.
+    No,
+}
+
+/// Opens a camera; called again after it was lost.
+pub(super) type Open = Box<dyn FnMut() -> Result<Box<dyn Camera>, CaptureError> + Send>;
+
+/// One camera of the line.
+pub struct CameraSpec {
+    pub(super) id: CameraId,
+    pub(super) trigger: Trigger,
+    pub(super) roi: Option<Roi>,
+    pub(super) stored: Stored,
+    pub(super) open: Open,
+}
+
+impl CameraSpec {
+    /// The camera that the settings describe. Opens nothing yet.
+    #[must_use]
+    pub fn from_settings(camera: &settings::Camera) -> Self {
+        let pool = BufferPool::new(BUFFERS);
+        let (stored, open): (Stored, Open) = match camera.source.clone() {
+            Source::V4l2 { device, width, height, fps } => {
+                let stalled_after = (camera.trigger != Trigger::Camera).then_some(STALLED_AFTER);
+                let settings = V4l2Settings { device, width, height, fps, format: None, stalled_after };
+                (Stored::No, Box::new(move || Ok(Box::new(V4l2Camera::open(&settings, pool.clone())?))))
+            }
+            Source::Replay { folder, looped } => {
+                let replay = if looped { Replay::Looped } else { Replay::Once };
+                (Stored::Yes, Box::new(move || Ok(Box::new(ReplayCamera::open(&folder, replay, pool.clone())?))))
+            }
+            Source::Rendered { seed, products, defect_rate } => {
+                let settings = RenderedSettings { seed, products, defect_rate: defect_rate as f32, parts: None };
+                (Stored::Yes, rendered(settings, pool))
+            }
+        };
+        Self { id: camera.id.clone(), trigger: camera.trigger, roi: camera.roi, stored, open }
+    }
+
+    pub(super) const fn id(&self) -> &CameraId {
+        &self.id
+    }
+
+    /// A rendered camera that ends after `settings.parts`, for a demonstration.
+    #[must_use]
+    pub fn rendered(id: CameraId, settings: RenderedSettings) -> Self {
+        let open = rendered(settings, BufferPool::new(BUFFERS));
+        Self { id, trigger: Trigger::Camera, roi: None, stored: Stored::Yes, open }
+    }
+}
+
+fn rendered(settings: RenderedSettings, pool: BufferPool) -> Open {
+    let settings = Arc::new(settings);
+    Box::new(move || Ok(Box::new(RenderedCamera::new((*settings).clone(), pool.clone()))))
+}

@@ -1,0 +1,224 @@
+//! The one place where the order of the stages is written: capture → infer → record.
+
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use diad_capture::CaptureError;
+use diad_core::event::{InspectionEvent, Reason};
+use diad_core::graphs::Graphs;
+use diad_core::inspector::Inspector;
+use diad_publish::Publisher;
+use diad_publish::wire::Digest;
+
+use super::account::Account;
+use super::beat::Beats;
+use super::capture::{Capturing, Joins};
+use super::clock::now;
+use super::infer::{Inferring, Witness};
+use super::lane::lane;
+use super::record::{Desk, Listener, Recording};
+use super::register::{Arrival, Register};
+use super::sources::CameraSpec;
+use super::stop::Stop;
+use super::triggers::Triggers;
+use crate::health::Health;
+use crate::thresholds::LiveThresholds;
+
+/// Parts that may wait for the networks; beyond that the oldest leaves as `UNJUDGED(overrun)`.
+pub(super) const WAITING_FRAMES: usize = 4;
+
+/// Events that may wait for the record stage, which never waits for the broker.
+const WAITING_EVENTS: usize = 256;
+
+/// What a line is made of.
+pub struct LineSpec<G, W> {
+    /// Every camera, in the order of the settings.
+    pub cameras: Vec<CameraSpec>,
+    /// The method with its networks, warmed up.
+    pub inspector: Inspector<G>,
+    /// The thresholds in force.
+    pub thresholds: LiveThresholds,
+    /// From trigger to verdict.
+    pub deadline: Duration,
+    /// The broker link.
+    pub publisher: Arc<Publisher>,
+    /// Which model judges.
+    pub model: Digest,
+    /// Under which settings.
+    pub settings: Digest,
+    /// Sees every judged part.
+    pub witness: W,
+    /// Hears every event.
+    pub listener: Listener,
+    /// Where a lost camera is reported.
+    pub health: Health,
+}
+
+/// A line that could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// A camera did not open.
+    #[error("open a camera of the settings")]
+    Camera(#[source] CaptureError),
+    /// The system gave no thread.
+    #[error("start thread {name}")]
+    Thread {
+        /// The thread's name.
+        name: String,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A running line.
+pub struct Line<W> {
+    captures: Vec<JoinHandle<()>>,
+    infer: JoinHandle<W>,
+    record: JoinHandle<()>,
+    register: Register,
+    desk: Desk,
+    triggers: Triggers,
+    account: Account,
+    stop: Stop,
+    beats: Beats,
+}
+
+/// What came of a line.
+#[derive(Debug)]
+pub enum Ended<W> {
+    /// Every stage drained into the next and ended.
+    Clean(W),
+    /// A stage panicked: a bug. Its name.
+    Panicked(&'static str),
+}
+
+/// Starts every stage. Cameras are opened first, so that a station with a wrong device says so at once.
+///
+/// # Errors
+/// [`LineError`].
+pub fn start<G, W>(spec: LineSpec<G, W>, stop: Stop) -> Result<Line<W>, LineError>
+where
+    G: Graphs + Send + 'static,
+    W: Witness + 'static,
+{
+    let LineSpec { cameras, inspector, thresholds, deadline, publisher, model, settings, witness, listener, health } =
+        spec;
+    let account = Account::default();
+    let register = Register::new(account.clone());
+    let triggers = Triggers::new();
+    let mut beats = Beats::default();
+    let (frames_in, frames_out) = lane(WAITING_FRAMES);
+    let (events_in, events_out) = lane(WAITING_EVENTS);
+    let desk = |beat| Desk::new(events_in.clone(), thresholds.clone(), beat);
+
+    let mut capturing = Vec::new();
+    for camera in cameras {
+        let name = format!("capture-{}", camera.id());
+        let beat = beats.add(&name);
+        let joins = Joins {
+            register: register.clone(),
+            frames: frames_in.clone(),
+            desk: desk(beat.clone()),
+            stop: stop.clone(),
+            beat,
+            deadline,
+            health: health.clone(),
+        };
+        let mut stage = Capturing::new(camera, &triggers, joins);
+        stage.open().map_err(LineError::Camera)?;
+        capturing.push((name, stage));
+    }
+    drop(frames_in);
+
+    let beat = beats.add("record");
+    let recording = Recording {
+        events: events_out,
+        publisher,
+        account: account.clone(),
+        deadline,
+        model,
+        settings,
+        listener,
+        beat,
+    };
+    let record = spawn("record", move || recording.run())?;
+    let beat = beats.add("infer");
+    let inferring = Inferring {
+        frames: frames_out,
+        inspector: Some(inspector),
+        thresholds: thresholds.clone(),
+        deadline,
+        desk: desk(beat.clone()),
+        witness,
+        stop: stop.clone(),
+        beat,
+    };
+    let infer = spawn("infer", move || inferring.run())?;
+    let captures =
+        capturing.into_iter().map(|(name, stage)| spawn(&name, move || stage.run())).collect::<Result<_, _>>()?;
+    let desk = desk(beats.add("supervisor"));
+    Ok(Line { captures, infer, record, register, desk, triggers, account, stop, beats })
+}
+
+fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, LineError> {
+    Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|source| LineError::Thread { name: name.to_owned(), source })
+}
+
+impl<W> Line<W> {
+    /// Hands a message from the plant to the cameras it is meant for. A part that no camera can take is booked.
+    pub fn route(&self, message: diad_publish::wire::Inbound) {
+        for (camera, trigger) in self.triggers.route(message) {
+            let arrival = Arrival { part: trigger.part, product: trigger.product, source: None, captured: trigger.at };
+            let meta = self.register.enter(&camera, arrival);
+            self.desk.say(InspectionEvent::unjudged(meta, Reason::Camera, now()));
+        }
+    }
+
+    /// The count of parts.
+    pub const fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Stages that have not moved since the last look; empty while the line lives. Stages that have ended in good
+    /// order are not accused.
+    pub fn still(&mut self) -> Vec<&str> {
+        for capture in self.captures.iter().filter(|c| c.is_finished()) {
+            self.beats.remove(capture.thread().name().unwrap_or_default());
+        }
+        self.desk.tick();
+        self.beats.still()
+    }
+
+    /// Whether nothing more will come: every camera has ended, or a stage is gone that should not be.
+    pub fn is_over(&self) -> bool {
+        self.captures.iter().all(JoinHandle::is_finished) || self.infer.is_finished() || self.record.is_finished()
+    }
+
+    /// Waits until every stage has drained into the next: cameras, networks, record.
+    pub fn join(self) -> Ended<W> {
+        let Self { captures, infer, record, desk, stop, .. } = self;
+        // A stage that is gone too early takes the others with it.
+        if infer.is_finished() || record.is_finished() {
+            stop.ask(Duration::ZERO);
+        }
+        let captures: Vec<_> = captures.into_iter().map(JoinHandle::join).collect();
+        drop(desk);
+        let infer = infer.join();
+        let record = record.join();
+        if captures.iter().any(Result::is_err) {
+            stop.bug("capture");
+        }
+        if record.is_err() {
+            stop.bug("record");
+        }
+        match (stop.has_bug(), infer) {
+            (None, Ok(witness)) => Ended::Clean(witness),
+            (bug, _) => Ended::Panicked(bug.unwrap_or("infer")),
+        }
+    }
+}

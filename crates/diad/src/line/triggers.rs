@@ -1,0 +1,97 @@
+//! What makes a picture a part: the trigger of each camera, and the product in force when it fires.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use diad_core::frame::Stamp;
+use diad_core::name::{CameraId, PartId, ProductName};
+use diad_publish::wire::Inbound;
+use tracing::{error, info, warn};
+
+use crate::chain::chain;
+
+/// Trigger messages that may wait for one camera. A plant that sends more than this ahead of its parts is out of step.
+const WAITING_TRIGGERS: usize = 64;
+
+/// One part to be taken.
+#[derive(Debug, Clone)]
+pub(super) struct Trigger {
+    pub(super) part: Option<PartId>,
+    pub(super) product: Option<ProductName>,
+    pub(super) at: Stamp,
+}
+
+/// Hands trigger messages to the cameras they are meant for, in the order in which they came, and keeps the product.
+#[derive(Debug, Clone, Default)]
+pub struct Triggers(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    product: Option<ProductName>,
+    cameras: Vec<(CameraId, Sender<Trigger>)>,
+}
+
+impl Triggers {
+    /// No camera, no product.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A camera that takes parts on messages.
+    pub(super) fn subscribe(&self, camera: CameraId) -> Receiver<Trigger> {
+        let (sender, receiver) = bounded(WAITING_TRIGGERS);
+        self.lock().cameras.push((camera, sender));
+        receiver
+    }
+
+    /// The product in force.
+    pub(super) fn product(&self) -> Option<ProductName> {
+        self.lock().product.clone()
+    }
+
+    /// Acts on one message. Gives the triggers that no camera could take, with the camera each was meant for: a part
+    /// that was triggered is a part, so the caller books each as one that no camera saw.
+    pub(super) fn route(&self, message: Inbound) -> Vec<(CameraId, Trigger)> {
+        match message {
+            Inbound::Product { product, .. } => {
+                info!(product = %product.product, "product changed; the next trigger uses it");
+                self.lock().product = Some(product.product);
+                Vec::new()
+            }
+            Inbound::Fault(fault) => {
+                warn!(error = %chain(&fault), "message from the plant refused");
+                Vec::new()
+            }
+            Inbound::Trigger { trigger, at } => {
+                let state = self.lock();
+                let one = || Trigger { part: Some(trigger.part.clone()), product: state.product.clone(), at };
+                let meant = |id: &CameraId| trigger.camera.as_ref().is_none_or(|wanted| wanted == id);
+                let mut refused = Vec::new();
+                let mut meant_any = false;
+                for (camera, sender) in state.cameras.iter().filter(|(id, _)| meant(id)) {
+                    meant_any = true;
+                    if let Err(TrySendError::Full(one) | TrySendError::Disconnected(one)) = sender.try_send(one()) {
+                        error!(%camera, waiting = WAITING_TRIGGERS, "trigger not taken: too many wait already");
+                        refused.push((camera.clone(), one));
+                    }
+                }
+                match &trigger.camera {
+                    Some(camera) if !meant_any => {
+                        error!(%camera, part = %trigger.part, "trigger names a camera that takes none");
+                        refused.push((camera.clone(), one()));
+                    }
+                    None if !meant_any => {
+                        warn!(part = %trigger.part, "trigger left alone: no camera takes parts on messages");
+                    }
+                    _ => {}
+                }
+                refused
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

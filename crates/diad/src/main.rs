@@ -1,0 +1,37 @@
+//! The program `diad`. Everything it does is in the library.
+
+use std::env;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use diad::chain::chain;
+use diad::cli::Cli;
+use diad::exit::Exit;
+use diad::{command, logging};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A reader that has hung up needs neither help nor error.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
+        }
+    };
+    let filter = env::var("DIAD_LOG").or_else(|_| env::var("RUST_LOG")).unwrap_or_else(|_| "info".to_owned());
+    if let Err(error) = logging::start(&filter) {
+        return fail(&chain(&error), Exit::Usage);
+    }
+    let variables: Vec<_> = env::vars_os().collect();
+    match command::run(&cli.command, &variables) {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => fail(&chain(&error), error.exit()),
+    }
+}
+
+fn fail(message: &str, exit: Exit) -> ExitCode {
+    // Where standard error is closed, the exit code must do.
+    let _ = writeln!(std::io::stderr(), "diad: {message}");
+    exit.into()
+}

@@ -1,0 +1,176 @@
+//! From a bundle's folder to a method that is ready to judge: library, verified bundle, warmed-up networks.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use diad_core::inspector::{Inspector, Method, MethodError};
+use diad_core::schedule::{Ddim, ScheduleError, Step};
+use diad_engine::{Bundle, BundleError, Engine, EngineError, EngineOptions, Provider, Runtime, RuntimeError};
+use diad_publish::wire::{Digest, DigestError};
+use tracing::{info, warn};
+
+use crate::exit::Exit;
+use crate::settings::{self, Variable};
+
+/// Names the library file where the settings do not.
+const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// What to load and how.
+#[derive(Debug, Clone)]
+pub struct ModelSpec {
+    /// Folder of the bundle.
+    pub folder: PathBuf,
+    /// What computes the networks.
+    pub provider: Provider,
+    /// Denoising steps; none takes the bundle's own list.
+    pub steps: Option<u32>,
+    /// CPU threads; none takes one per core.
+    pub threads: Option<NonZeroUsize>,
+    /// The runtime library; none searches for it.
+    pub library: Option<PathBuf>,
+}
+
+impl ModelSpec {
+    /// A bundle with everything else left to the program.
+    #[must_use]
+    pub fn of_folder(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), provider: Provider::Auto, steps: None, threads: None, library: None }
+    }
+
+    /// What the settings ask for.
+    #[must_use]
+    pub fn from_settings(engine: &settings::Engine) -> Self {
+        let threads = engine.threads.and_then(|n| NonZeroUsize::new(n as usize));
+        let settings::Engine { model, provider, steps, library, .. } = engine.clone();
+        Self { folder: model, provider, steps, threads, library }
+    }
+}
+
+/// A method that is ready to judge.
+pub struct Model {
+    /// The verified bundle.
+    pub bundle: Bundle,
+    /// Which bundle this is, for verdicts.
+    pub digest: Digest,
+    /// The method with its networks, warmed up.
+    pub inspector: Inspector<Engine>,
+}
+
+/// A model that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No usable runtime library.
+    #[error("load ONNX Runtime; `make setup` fetches it")]
+    Runtime(#[from] RuntimeError),
+    /// The bundle is not sound.
+    #[error("open the model bundle")]
+    Bundle(#[from] BundleError),
+    /// The networks cannot be run.
+    #[error("load the networks")]
+    Engine(#[from] EngineError),
+    /// The step list asked for makes no sense with this bundle.
+    #[error("use {steps} denoising steps; this model takes 1 to {most}")]
+    Steps {
+        /// Steps asked for.
+        steps: u32,
+        /// The most there can be.
+        most: u16,
+        /// Why not.
+        #[source]
+        source: ScheduleError,
+    },
+    /// The bundle's own mark is not a digest.
+    #[error("name the model")]
+    Digest(#[from] DigestError),
+    /// Networks and method do not fit.
+    #[error("join the networks")]
+    Method(#[from] MethodError),
+}
+
+impl ModelError {
+    /// The exit code that the contract gives this error.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Runtime(_) | Self::Engine(EngineError::Provider(_)) => Exit::Unavailable,
+            Self::Bundle(_) | Self::Engine(_) | Self::Method(_) => Exit::BadData,
+            Self::Steps { .. } => Exit::Usage,
+            Self::Digest(_) => Exit::Bug,
+        }
+    }
+}
+
+impl Model {
+    /// Loads the library, verifies the bundle, loads the networks and runs them once.
+    ///
+    /// # Errors
+    /// [`ModelError`]. A provider asked for by name that cannot run is an error; `auto` logs what it took and why.
+    pub fn load(spec: &ModelSpec, variables: &[Variable]) -> Result<Self, ModelError> {
+        let Parts { bundle, digest, engine, method, .. } = Parts::load(spec, variables)?;
+        Ok(Self { digest, inspector: Inspector::try_new(engine, method)?, bundle })
+    }
+}
+
+/// What a [`Model`] is joined from, for those who put something between networks and method.
+pub struct Parts {
+    /// The library.
+    pub runtime: &'static Runtime,
+    /// The verified bundle.
+    pub bundle: Bundle,
+    /// Which bundle this is, for verdicts.
+    pub digest: Digest,
+    /// The networks, warmed up.
+    pub engine: Engine,
+    /// The method, with the step list asked for.
+    pub method: Method,
+}
+
+impl Parts {
+    /// Loads the library, verifies the bundle, loads the networks and runs them once.
+    ///
+    /// # Errors
+    /// [`ModelError`], but for [`ModelError::Method`].
+    pub fn load(spec: &ModelSpec, variables: &[Variable]) -> Result<Self, ModelError> {
+        let runtime = load_runtime(spec.library.as_deref(), variables)?;
+        info!(library = %runtime.path().display(), version = runtime.version().unwrap_or("unknown"), "ONNX Runtime loaded");
+        let bundle = Bundle::open(&spec.folder)?;
+        let mut method = bundle.method().clone();
+        if let Some(steps) = spec.steps {
+            let most = first_step(&method.ddim).get().max(1);
+            method.ddim = with_steps(&bundle, steps).map_err(|source| ModelError::Steps { steps, most, source })?;
+        }
+        let engine = Engine::load(runtime, &bundle, &EngineOptions { provider: spec.provider, threads: spec.threads })?;
+        let choice = engine.choice();
+        for (provider, reason) in &choice.refused {
+            warn!(%provider, %reason, "provider passed over");
+        }
+        info!(provider = %choice.taken, model = bundle.model_id(), name = bundle.manifest().name, "networks warmed up");
+        let digest = Digest::try_from_hex(bundle.model_id())?;
+        Ok(Self { runtime, bundle, digest, engine, method })
+    }
+}
+
+/// Loads ONNX Runtime: the library that the settings name, else the one that the environment names, else one found.
+///
+/// # Errors
+/// [`RuntimeError`].
+pub fn load_runtime(library: Option<&Path>, variables: &[Variable]) -> Result<&'static Runtime, RuntimeError> {
+    let from_environment = variables.iter().find(|(name, _)| name == LIBRARY_VARIABLE).map(|(_, path)| Path::new(path));
+    let named: Vec<&Path> = library.or(from_environment).into_iter().collect();
+    Runtime::load(&named)
+}
+
+/// Another number of steps from the bundle's own start: evenly spaced, the first at the bundle's first.
+fn with_steps(bundle: &Bundle, count: u32) -> Result<Ddim, ScheduleError> {
+    let ddim = &bundle.method().ddim;
+    let first = first_step(ddim);
+    let steps = (0..count)
+        .map(|i| Step::try_new(u32::from(first.get()) - u32::from(first.get()) * i / count))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ddim::try_new(bundle.schedule(), ddim.start(), &steps, ddim.last_previous())
+}
+
+/// The step that the way back begins with; evenly spaced steps below it are at most as many as its number.
+fn first_step(ddim: &Ddim) -> Step {
+    ddim.updates().first().map_or(ddim.start(), |update| update.step)
+}

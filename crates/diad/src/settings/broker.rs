@@ -1,0 +1,36 @@
+//! The `mqtt` section.
+
+use diad_publish::settings::{BrokerUrl, LinkSettings};
+use diad_publish::topic::TopicRoot;
+
+use super::named_file;
+use crate::yaml::Item;
+
+/// The broker, and the first levels of every topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mqtt {
+    /// Where the broker is and how to be let in. The files it names could be read when the settings were.
+    pub link: LinkSettings,
+    /// First levels of every topic.
+    pub root: TopicRoot,
+}
+
+pub(super) fn section(item: Item<'_>) -> Option<Mqtt> {
+    let keys = item.mapping()?.only(&["url", "root", "qos", "username", "password_file", "ca_file"]);
+    let url = keys.get("url").parsed(BrokerUrl::parse, None);
+    let root = keys.get("root").parsed(TopicRoot::try_new, None);
+    let qos_item = keys.get("qos");
+    let qos = qos_item.whole(0..=2).and_then(|qos| match qos {
+        1 => Some(()),
+        _ => qos_item.fault(&format!("{qos} does not suit verdicts"), Some("1")),
+    });
+    let username = keys.get("username").nullable(|item| item.text().map(str::to_owned));
+    let password_file = keys.get("password_file").nullable(|item| named_file::secret(&item));
+    let ca_file = keys.get("ca_file").nullable(|item| named_file::certificates(&item));
+    let link = match LinkSettings::try_new(url?, username?, password_file?, ca_file?) {
+        Ok(link) => Some(link),
+        Err(error) => keys.get(error.key()).fault(&error.to_string(), None),
+    };
+    qos?;
+    Some(Mqtt { link: link?, root: root? })
+}

@@ -1,0 +1,206 @@
+//! The `cameras` list.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use diad_core::frame::{MAX_SIDE_PX, Roi};
+use diad_core::name::CameraId;
+use diad_scene::Product;
+
+use crate::yaml::{Item, Section};
+
+/// Most cameras of one station.
+const MAX_CAMERAS: usize = 16;
+/// Defaults of a rendered camera.
+const SEED: u64 = 1;
+const DEFECT_RATE: f64 = 0.2;
+
+/// One camera of the station.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Camera {
+    /// Its name; no other camera of the station has it.
+    pub id: CameraId,
+    /// Where pictures come from.
+    pub source: Source,
+    /// What makes a picture a part to be judged.
+    pub trigger: Trigger,
+    /// The part of the picture to look at; none is the whole picture. For a camera of known size it lies
+    /// inside the picture.
+    pub roi: Option<Roi>,
+}
+
+/// Where pictures come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// A camera of this machine, in exactly this format.
+    V4l2 {
+        /// Device node, such as `/dev/video0` or a link below `/dev/v4l/by-path`.
+        device: PathBuf,
+        /// Picture width in pixels, 1 to 16384.
+        width: u32,
+        /// Picture height in pixels, 1 to 16384.
+        height: u32,
+        /// Pictures a second, 1 to 1000.
+        fps: u32,
+    },
+    /// Pictures of a folder, in the order of their names.
+    Replay {
+        /// The folder.
+        folder: PathBuf,
+        /// Begins again after the last picture.
+        looped: bool,
+    },
+    /// Pictures that the machine draws.
+    Rendered {
+        /// Says which parts come.
+        seed: u64,
+        /// Classes of part, in the order of the line; at least one, none twice.
+        products: Vec<Product>,
+        /// Share of parts with a defect, 0 to 1.
+        defect_rate: f64,
+    },
+}
+
+/// What makes a picture a part to be judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// The clock.
+    FreeRun {
+        /// Time between two parts, 1 ms to 1 h.
+        every: Duration,
+    },
+    /// A message on the `trigger` topic.
+    Mqtt,
+    /// Every picture that the source delivers.
+    Camera,
+}
+
+pub(super) fn list(item: &Item<'_>) -> Option<Vec<Camera>> {
+    let items = item.list()?;
+    if items.is_empty() || items.len() > MAX_CAMERAS {
+        return item.fault(&format!("lists {} cameras", items.len()), Some("1 to 16 cameras"));
+    }
+    let mut ids = Vec::new();
+    let cameras: Vec<_> = items.into_iter().map(|item| camera(item, &mut ids)).collect();
+    cameras.into_iter().collect()
+}
+
+fn camera(item: Item<'_>, ids: &mut Vec<CameraId>) -> Option<Camera> {
+    let keys = item.mapping()?.only(&["id", "source", "trigger", "roi"]);
+    let id_item = keys.get("id");
+    let id = id_item.parsed(CameraId::try_new, None).and_then(|id| {
+        if ids.contains(&id) {
+            return id_item.fault(&format!("{:?} names another camera already", id.as_str()), Some("a new name"));
+        }
+        ids.push(id.clone());
+        Some(id)
+    });
+    let source = keys.get("source").mapping().and_then(source);
+    let trigger = keys.get("trigger").mapping().and_then(trigger);
+    let size = match &source {
+        Some(Source::V4l2 { width, height, .. }) => (*width, *height),
+        _ => (MAX_SIDE_PX, MAX_SIDE_PX),
+    };
+    let roi = keys.get("roi").nullable(|item| roi(item.mapping()?, size));
+    Some(Camera { id: id?, source: source?, trigger: trigger?, roi: roi? })
+}
+
+fn source(keys: Section<'_>) -> Option<Source> {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        V4l2,
+        Gige,
+        Replay,
+        Rendered,
+    }
+    let kind = keys.get("kind").choice(&[
+        ("v4l2", Kind::V4l2),
+        ("gige", Kind::Gige),
+        ("replay", Kind::Replay),
+        ("rendered", Kind::Rendered),
+    ])?;
+    match kind {
+        Kind::V4l2 => v4l2(&keys.only(&["kind", "device", "width", "height", "fps"])),
+        Kind::Gige => gige(&keys.only(&["kind", "address", "serial", "width", "height", "fps"])),
+        Kind::Replay => replay(&keys.only(&["kind", "folder", "looped"])),
+        Kind::Rendered => rendered(&keys.only(&["kind", "seed", "products", "defect_rate"])),
+    }
+}
+
+fn v4l2(keys: &Section<'_>) -> Option<Source> {
+    let device = keys.get("device").file_path();
+    let width = keys.get("width").whole(1..=MAX_SIDE_PX);
+    let height = keys.get("height").whole(1..=MAX_SIDE_PX);
+    let fps = keys.get("fps").whole(1..=1000);
+    Some(Source::V4l2 { device: device?, width: width?, height: height?, fps: fps? })
+}
+
+/// The grammar knows GigE Vision cameras, so that the fault can say what is really missing.
+fn gige(keys: &Section<'_>) -> Option<Source> {
+    keys.get("kind").fault("gige cameras are not supported by this build", Some("v4l2, replay, rendered"))
+}
+
+fn replay(keys: &Section<'_>) -> Option<Source> {
+    let folder = keys.get("folder").file_path();
+    let looped = keys.get("looped").or(false, |item| item.flag());
+    Some(Source::Replay { folder: folder?, looped: looped? })
+}
+
+fn rendered(keys: &Section<'_>) -> Option<Source> {
+    let seed = keys.get("seed").or(SEED, |item| item.whole(0..=u64::from(u32::MAX)));
+    let products = products(&keys.get("products"));
+    let defect_rate = keys.get("defect_rate").or(DEFECT_RATE, |item| item.number(0.0..=1.0));
+    Some(Source::Rendered { seed: seed?, products: products?, defect_rate: defect_rate? })
+}
+
+fn products(item: &Item<'_>) -> Option<Vec<Product>> {
+    const ALL: &str = "all";
+    if !item.is_set() || item.is_text(ALL) {
+        item.record(ALL);
+        return Some(Product::ALL.to_vec());
+    }
+    let products = item.choices(&Product::ALL.map(|product| (product.name(), product)))?;
+    if products.is_empty() {
+        item.fault("lists no product", Some("all, or a list of products"))
+    } else {
+        Some(products)
+    }
+}
+
+fn trigger(keys: Section<'_>) -> Option<Trigger> {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        FreeRun,
+        Mqtt,
+        Camera,
+    }
+    let kind =
+        keys.get("kind").choice(&[("free_run", Kind::FreeRun), ("mqtt", Kind::Mqtt), ("camera", Kind::Camera)])?;
+    let keys = keys.only(match kind {
+        Kind::FreeRun => &["kind", "every_ms"],
+        Kind::Mqtt | Kind::Camera => &["kind"],
+    });
+    match kind {
+        Kind::FreeRun => {
+            let every_ms = keys.get("every_ms").whole(1..=3_600_000_u64)?;
+            Some(Trigger::FreeRun { every: Duration::from_millis(every_ms) })
+        }
+        Kind::Mqtt => Some(Trigger::Mqtt),
+        Kind::Camera => Some(Trigger::Camera),
+    }
+}
+
+fn roi(keys: Section<'_>, (frame_width, frame_height): (u32, u32)) -> Option<Roi> {
+    let keys = keys.only(&["x", "y", "width", "height"]);
+    let x = keys.get("x").whole(0..=MAX_SIDE_PX - 1);
+    let y = keys.get("y").whole(0..=MAX_SIDE_PX - 1);
+    let width = keys.get("width").whole(1..=MAX_SIDE_PX);
+    let height = keys.get("height").whole(1..=MAX_SIDE_PX);
+    let roi = Roi { x: x?, y: y?, width: width?, height: height? };
+    if roi.x + roi.width > frame_width || roi.y + roi.height > frame_height {
+        let message = format!("reaches to x {}, y {}", roi.x + roi.width, roi.y + roi.height);
+        let allowed = format!("inside the picture of {frame_width}x{frame_height} px");
+        return keys.fault(&message, Some(&allowed));
+    }
+    Some(roi)
+}

@@ -1,0 +1,217 @@
+//! Settings of a station: `config/diad.yaml`, read at start.
+//!
+//! Lowest first: built-in defaults (`config/default.yaml`, compiled in), the file, and environment
+//! variables `DIAD__SECTION__KEY`. `layers.rs` puts them together, the other modules read one section
+//! each. A [`Settings`] comes only out of [`load`] or [`examine`], so whoever holds one holds checked values.
+//! Defaults inside a list (there is only `cameras`) cannot be layered and stand in `camera.rs`.
+//!
+//! Reading opens no camera and no socket, but does read the files with secrets and certificates.
+
+mod broker;
+mod camera;
+mod engine;
+mod http;
+mod layers;
+mod ledger;
+mod named_file;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::Value;
+use diad_core::name::{LineName, StationName};
+use diad_publish::wire::{Digest, OnUnjudged};
+
+use crate::yaml::{Fault, Place, Report, text};
+
+pub use broker::Mqtt;
+pub use camera::{Camera, Source, Trigger};
+pub use engine::Engine;
+pub use http::Http;
+pub use ledger::{Kept, Ledger};
+
+/// An environment variable: name and value.
+pub type Variable = (OsString, OsString);
+
+/// Everything the integrator set for this station.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    line: LineName,
+    station: StationName,
+    cameras: Vec<Camera>,
+    deadline: Duration,
+    on_unjudged: OnUnjudged,
+    engine: Engine,
+    mqtt: Mqtt,
+    ledger: Ledger,
+    http: Http,
+    thresholds: PathBuf,
+    digest: Digest,
+}
+
+/// What a text says: settings or faults, and the other files it names even where something else is wrong.
+#[derive(Debug)]
+pub struct Examined {
+    /// The settings, or every [`Fault`] in the order of the file; at least one.
+    pub settings: Result<Settings, Vec<Fault>>,
+    /// The thresholds file, if that setting can be read.
+    pub thresholds: Option<PathBuf>,
+    /// The model bundle, if that setting can be read.
+    pub model: Option<PathBuf>,
+}
+
+/// Reads the file and the variables over it. Only variables that begin with `DIAD__` count.
+///
+/// # Errors
+/// Every [`Fault`] that was found, in the order of the file; at least one.
+pub fn load(path: &Path, variables: &[Variable]) -> Result<Settings, Vec<Fault>> {
+    let text = text::load(path).map_err(|fault| vec![fault])?;
+    examine(&text, &path.to_string_lossy(), variables).settings
+}
+
+/// Reads a text and the variables over it; `file` is the name that faults give.
+#[must_use]
+pub fn examine(text: &str, file: &str, variables: &[Variable]) -> Examined {
+    let place = Place::File { file: Arc::from(file), mark: None };
+    let merged = match layers::merge(text, &place, variables) {
+        Ok(merged) => merged,
+        Err(faults) => return Examined { settings: Err(faults), thresholds: None, model: None },
+    };
+    let unreported = Report::new(&merged.places, Vec::new());
+    let named = |keys: &[&str]| {
+        let item = keys.iter().try_fold(unreported.root(&merged.value), |item, key| Some(item.mapping()?.get(key)));
+        item?.file_path()
+    };
+    let (thresholds, model) = (named(&["thresholds"]), named(&["engine", "model"]));
+    let report = Report::new(&merged.places, merged.faults);
+    let settings = match (section(&report, &merged.value), report.into_faults()) {
+        (Some(settings), faults) if faults.is_empty() => Ok(settings),
+        (_, faults) => Err(faults),
+    };
+    Examined { settings, thresholds, model }
+}
+
+fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {
+    let keys = report.root(root).mapping()?.only(&[
+        "line",
+        "station",
+        "cameras",
+        "deadline_ms",
+        "on_unjudged",
+        "engine",
+        "mqtt",
+        "ledger",
+        "http",
+        "thresholds",
+    ]);
+    let line = keys.get("line").parsed(LineName::try_new, None);
+    let station = keys.get("station").parsed(StationName::try_new, None);
+    let cameras = camera::list(&keys.get("cameras"));
+    let deadline_ms = keys.get("deadline_ms").whole(1..=60_000_u64);
+    let on_unjudged = keys.get("on_unjudged").choice(&[
+        ("reject", OnUnjudged::Reject),
+        ("hold", OnUnjudged::Hold),
+        ("pass", OnUnjudged::Pass),
+    ]);
+    let engine = engine::section(keys.get("engine"));
+    let mqtt = broker::section(keys.get("mqtt"));
+    let ledger = ledger::section(keys.get("ledger"));
+    let http = http::section(keys.get("http"));
+    let thresholds = keys.get("thresholds").file_path();
+    Some(Settings {
+        line: line?,
+        station: station?,
+        cameras: cameras?,
+        deadline: Duration::from_millis(deadline_ms?),
+        on_unjudged: on_unjudged?,
+        engine: engine?,
+        mqtt: mqtt?,
+        ledger: ledger?,
+        http: http?,
+        thresholds: thresholds?,
+        digest: report.digest(),
+    })
+}
+
+impl Settings {
+    /// The line.
+    #[must_use]
+    pub const fn line(&self) -> &LineName {
+        &self.line
+    }
+
+    /// The station on the line.
+    #[must_use]
+    pub const fn station(&self) -> &StationName {
+        &self.station
+    }
+
+    /// The cameras: at least one, no two with the same id.
+    #[must_use]
+    pub fn cameras(&self) -> &[Camera] {
+        &self.cameras
+    }
+
+    /// Time from the trigger of a part to its verdict: 1 ms to 60 s.
+    #[must_use]
+    pub const fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// What the reject line does with a part that was not judged.
+    #[must_use]
+    pub const fn on_unjudged(&self) -> OnUnjudged {
+        self.on_unjudged
+    }
+
+    /// The networks and what computes them.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The broker.
+    #[must_use]
+    pub const fn mqtt(&self) -> &Mqtt {
+        &self.mqtt
+    }
+
+    /// The part ledger. Without effect in this version.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The web page. Without effect in this version.
+    #[must_use]
+    pub const fn http(&self) -> &Http {
+        &self.http
+    }
+
+    /// The thresholds file.
+    #[must_use]
+    pub fn thresholds(&self) -> &Path {
+        &self.thresholds
+    }
+
+    /// Over the effective settings, whatever layer they came from; secrets do not count, their paths do.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What an integrator should know of these settings although nothing is wrong with them.
+    #[must_use]
+    pub fn notices(&self) -> Vec<String> {
+        let ledger = self.ledger.path.display();
+        let listen = self.http.listen;
+        vec![
+            format!("ledger: this version does not write a ledger yet; {ledger} is not touched"),
+            format!("http: this version does not serve HTTP yet; nothing listens on {listen}"),
+        ]
+    }
+}

@@ -1,0 +1,125 @@
+//! Settings as a station's file says them.
+
+mod environment;
+mod faults;
+mod files;
+
+use std::ffi::OsString;
+
+use diad_core::frame::Roi;
+use diad_publish::wire::OnUnjudged;
+use diad_scene::Product;
+use proptest::prelude::*;
+
+use super::*;
+
+/// The smallest valid file; tests put lines over or below it.
+const STATION: &str = "\
+line: L1
+station: S1
+cameras:
+  - id: cam0
+    source: { kind: rendered }
+    trigger: { kind: mqtt }
+";
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<Variable> {
+    pairs.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect()
+}
+
+fn read(text: &str, pairs: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
+    examine(text, "f.yaml", &variables(pairs)).settings.map_err(|faults| faults.iter().map(Fault::to_string).collect())
+}
+
+fn below(more: &str) -> Result<Settings, Vec<String>> {
+    read(&format!("{STATION}{more}"), &[])
+}
+
+fn camera(lines: &str) -> Result<Settings, Vec<String>> {
+    read(&format!("line: L1\nstation: S1\ncameras:\n{lines}"), &[])
+}
+
+#[track_caller]
+fn check(found: Result<Settings, Vec<String>>, want: &[&str]) {
+    assert_eq!(found.map(|_| ()).unwrap_err(), want);
+}
+
+#[test]
+fn read_of_a_small_file_takes_the_defaults() {
+    let settings = read(STATION, &[]).unwrap();
+    assert_eq!((settings.line().as_str(), settings.station().as_str()), ("L1", "S1"));
+    assert_eq!(settings.deadline(), Duration::from_millis(200));
+    assert_eq!(settings.on_unjudged(), OnUnjudged::Reject);
+    assert_eq!(settings.engine().model, Path::new("onnx/models/diad-tiny"));
+    assert_eq!((settings.engine().steps, settings.engine().library.as_ref()), (None, None));
+    assert_eq!(settings.mqtt().link.url().to_string(), "mqtt://127.0.0.1:1883");
+    assert_eq!(settings.mqtt().root.to_string(), "factory");
+    assert_eq!(settings.ledger().keep, [Kept::Reject, Kept::Unjudged, Kept::Review]);
+    assert_eq!(settings.thresholds(), Path::new("config/thresholds.yaml"));
+    let [camera] = settings.cameras() else { panic!("one camera") };
+    assert_eq!(camera.source, Source::Rendered { seed: 1, products: Product::ALL.to_vec(), defect_rate: 0.2 });
+    assert_eq!((camera.trigger, camera.roi), (Trigger::Mqtt, None));
+}
+
+#[test]
+fn read_of_the_contracts_sketch_takes_every_key() {
+    let settings = read(
+        r#"
+line: L1
+station: S1
+cameras:
+  - id: cam0
+    source: { kind: v4l2, device: /dev/video0, width: 1280, height: 720, fps: 30 }
+    trigger: { kind: free_run, every_ms: 100 }
+    roi: { x: 0, y: 0, width: 720, height: 720 }
+deadline_ms: 200
+on_unjudged: reject
+engine: { model: onnx/models/diad-tiny, provider: auto, steps: null, threads: null }
+mqtt: { url: "mqtt://127.0.0.1:1883", root: factory, qos: 1, username: null, password_file: null, ca_file: null }
+ledger: { path: /var/lib/diad/ledger.sqlite3, keep_days: 90, images: { keep: [REJECT, UNJUDGED, REVIEW], max_gib: 20 } }
+http: { listen: "127.0.0.1:8080" }
+thresholds: config/thresholds.yaml
+"#,
+        &[],
+    )
+    .unwrap();
+    let [camera] = settings.cameras() else { panic!("one camera") };
+    assert_eq!(camera.roi, Some(Roi { x: 0, y: 0, width: 720, height: 720 }));
+    assert_eq!(camera.trigger, Trigger::FreeRun { every: Duration::from_millis(100) });
+}
+
+#[test]
+fn digest_follows_the_meaning_and_not_the_spelling() {
+    let digest = |more: &str| below(more).unwrap().digest();
+    assert_eq!(digest(""), digest("deadline_ms: 0xc8 # as the default\nmqtt: { qos: 1 }"));
+    assert_eq!(digest(""), read(STATION, &[("DIAD__DEADLINE_MS", "200")]).unwrap().digest());
+    assert_ne!(digest(""), digest("deadline_ms: 201"));
+    assert_ne!(digest(""), digest("engine: { steps: 3 }"));
+    let seeded = STATION.replace("kind: rendered", "kind: rendered, products: all, seed: 1");
+    assert_eq!(digest(""), read(&seeded, &[]).unwrap().digest());
+}
+
+#[test]
+fn examine_names_the_other_files_of_a_faulty_station() {
+    let examined = examine("deadline_ms: soon\nengine: { model: m, steps: 0 }\nthresholds: t\n", "f.yaml", &[]);
+    assert!(examined.settings.is_err());
+    assert_eq!((examined.model, examined.thresholds), (Some(PathBuf::from("m")), Some(PathBuf::from("t"))));
+}
+
+proptest! {
+    #[test]
+    fn examine_never_panics(text in "\\PC{0,200}|[a-z:\\-\\[\\]{}&*!|>'\"#% \t\n.0-9]{0,200}") {
+        let _ = examine(&text, "f.yaml", &[]);
+        let _ = examine(STATION, "f.yaml", &variables(&[("DIAD__MQTT__URL", &text), ("DIAD__CAMERAS", &text)]));
+    }
+
+    #[test]
+    fn examine_of_a_damaged_file_never_panics(cut in 0..STATION.len(), byte in any::<u8>()) {
+        let mut bytes = STATION.as_bytes().to_vec();
+        bytes[cut] = byte;
+        if let Ok(text) = text::decode(bytes, &Arc::from("f.yaml")) {
+            let _ = examine(&text, "f.yaml", &[]);
+            let _ = examine(&text[..text.floor_char_boundary(cut)], "f.yaml", &[]);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! A station at work: the line, its broker link, and the supervisor that feeds the watchdog and ends it all in order.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::RecvTimeoutError;
+use diad_core::name::{LineName, NameError, RunId, StationName};
+use diad_publish::settings::LinkSettings;
+use diad_publish::topic::TopicRoot;
+use diad_publish::wire::{self, Digest, Heartbeat, OnUnjudged};
+use diad_publish::{DrainReport, LinkStatus, PublishError, Publisher, PublisherSettings};
+use sd_notify::NotifyState;
+use tracing::{error, info, warn};
+use ulid::Ulid;
+
+use crate::health::Health;
+use crate::line::{self, CameraSpec, Ended, LineError, LineSpec, Listener, Stop, Totals, Witness};
+use crate::model::Model;
+use crate::thresholds::LiveThresholds;
+
+/// How long parts on the line may still be judged after a wish to stop.
+const DRAIN_LINE: Duration = Duration::from_secs(3);
+/// How long the broker may take to acknowledge what is left.
+const DRAIN_LINK: Duration = Duration::from_secs(3);
+/// How often the supervisor looks around.
+const LOOK: Duration = Duration::from_millis(50);
+/// How often the heartbeat goes out.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// What a station is made of.
+pub struct StationSpec<W> {
+    /// The line it stands on.
+    pub line: LineName,
+    /// Its name.
+    pub station: StationName,
+    /// Its cameras.
+    pub cameras: Vec<CameraSpec>,
+    /// Its model, warmed up.
+    pub model: Model,
+    /// The thresholds in force.
+    pub thresholds: LiveThresholds,
+    /// From trigger to verdict.
+    pub deadline: Duration,
+    /// What the reject line does with a part that was not judged.
+    pub on_unjudged: OnUnjudged,
+    /// The broker.
+    pub link: LinkSettings,
+    /// First level of every topic.
+    pub root: TopicRoot,
+    /// Under which settings it runs.
+    pub settings: Digest,
+    /// Sees every judged part.
+    pub witness: W,
+    /// Hears every event.
+    pub listener: Listener,
+}
+
+/// A station that could not work, or worked until a bug stopped it.
+#[derive(Debug, thiserror::Error)]
+pub enum StationError {
+    /// The run has no name.
+    #[error("name this run")]
+    Run(#[source] NameError),
+    /// The broker link could not be made.
+    #[error("start the broker link")]
+    Publish(#[from] PublishError),
+    /// The line could not be started.
+    #[error("start the line")]
+    Line(#[from] LineError),
+    /// A stage panicked.
+    #[error("stage {stage} stopped by a bug in this program; its parts are booked as UNJUDGED")]
+    Bug {
+        /// The stage.
+        stage: &'static str,
+    },
+}
+
+/// What a station did.
+#[derive(Debug)]
+pub struct Report<W> {
+    /// The witness with what it saw.
+    pub witness: W,
+    /// Parts in, verdicts out.
+    pub totals: Totals,
+    /// The link before it said goodbye.
+    pub link: LinkStatus,
+    /// What the last wait for the broker brought.
+    pub drained: DrainReport,
+}
+
+/// Runs a station until its cameras have ended, `stop` is asked, or a stage breaks.
+///
+/// `prepare` gets the station's health before the line starts: whoever watches something beside the line reports there.
+///
+/// # Errors
+/// [`StationError`]. Whatever happens, the line is drained and the broker is told goodbye first.
+pub fn run<W: Witness + 'static>(
+    spec: StationSpec<W>,
+    stop: &Stop,
+    prepare: impl FnOnce(&Health),
+) -> Result<Report<W>, StationError> {
+    let run = RunId::try_new(&Ulid::from_datetime(SystemTime::now()).to_string()).map_err(StationError::Run)?;
+    info!(line = %spec.line, station = %spec.station, %run, deadline_ms = spec.deadline.as_millis() as u64, "station starts");
+    let publisher = Arc::new(Publisher::start(PublisherSettings {
+        link: spec.link,
+        root: spec.root,
+        station: wire::Station { line: spec.line, station: spec.station, run },
+        on_unjudged: spec.on_unjudged,
+        deadline_ms: u32::try_from(spec.deadline.as_millis()).unwrap_or(u32::MAX),
+        outbox_capacity: PublisherSettings::OUTBOX_CAPACITY,
+    })?);
+    let health = Health::new(Arc::clone(&publisher));
+    prepare(&health);
+    let line = line::start(
+        LineSpec {
+            cameras: spec.cameras,
+            inspector: spec.model.inspector,
+            thresholds: spec.thresholds,
+            deadline: spec.deadline,
+            publisher: Arc::clone(&publisher),
+            model: spec.model.digest,
+            settings: spec.settings,
+            witness: spec.witness,
+            listener: spec.listener,
+            health: health.clone(),
+        },
+        stop.clone(),
+    )?;
+    health.ready();
+    tell_systemd(&[NotifyState::Ready, NotifyState::Status("judging parts")]);
+
+    let account = line.account().clone();
+    let line = supervise(line, &publisher, stop);
+    tell_systemd(&[NotifyState::Stopping]);
+    stop.ask(DRAIN_LINE);
+    let ended = line.join();
+    let link = publisher.status();
+    let drained = publisher.drain(Instant::now() + DRAIN_LINK);
+    if drained.remaining > 0 {
+        error!(remaining = drained.remaining, "verdicts not acknowledged by the broker when the process ended");
+    }
+    let totals = account.totals();
+    info!(
+        triggered = totals.triggered,
+        verdicts = totals.verdicts(),
+        acknowledged = drained.acknowledged,
+        "station stopped"
+    );
+    match ended {
+        Ended::Clean(witness) => Ok(Report { witness, totals, link, drained }),
+        Ended::Panicked(stage) => Err(StationError::Bug { stage }),
+    }
+}
+
+/// Hands messages on, sends the heartbeat and feeds the watchdog, until the line is over or should stop.
+fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, stop: &Stop) -> line::Line<W> {
+    let mut next_heartbeat = Instant::now();
+    let mut link_seen = publisher.progress();
+    // systemd asks for a sign of life within this time; half of it leaves room for a slow look.
+    let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
+    let mut next_feed = Instant::now();
+    while !stop.asked() && !line.is_over() {
+        match publisher.inbound().recv_timeout(LOOK) {
+            Ok(message) => line.route(message),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
+        }
+        let now = Instant::now();
+        if now >= next_heartbeat {
+            next_heartbeat = now + HEARTBEAT;
+            let totals = line.account().totals();
+            publisher.heartbeat(Heartbeat {
+                parts_in: totals.triggered,
+                verdicts_out: totals.verdicts(),
+                queue_depth: totals.waiting(),
+                margin_ms: line.account().take_least_margin_ms(),
+            });
+        }
+        if let Some(every) = watchdog.filter(|_| now >= next_feed) {
+            let link = publisher.progress();
+            let still = line.still();
+            if still.is_empty() && link != link_seen {
+                link_seen = link;
+                next_feed = now + every / 2;
+                tell_systemd(&[NotifyState::Watchdog]);
+            } else if now >= next_feed + every {
+                warn!(?still, link_moves = link != link_seen, "watchdog not fed: a stage does not move");
+            }
+        }
+    }
+    line
+}
+
+/// Outside systemd there is nobody to tell, and a failure to tell is not worth a part.
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!(%error, "systemd could not be told");
+    }
+}

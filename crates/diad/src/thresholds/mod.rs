@@ -1,0 +1,134 @@
+//! Thresholds of a station: `config/thresholds.yaml`, saved by an operator, live while the line runs.
+//!
+//! [`ThresholdSet::read`] is pure: a text gives a set or every fault in it. [`LiveThresholds`] is what the
+//! line judges by, and [`Watcher`] the only one who replaces it.
+
+mod live;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use diad_core::judge::Thresholds;
+use diad_core::name::ProductName;
+use diad_core::score::Score;
+use diad_publish::wire::Digest;
+
+use crate::yaml::{Fault, Item, Place, Report, Section, digest, parse, text};
+
+pub use live::LiveThresholds;
+pub use watch::{Change, POLL_EVERY, Watch, Watcher};
+
+/// Largest least area, in frame pixels: the largest picture there is.
+const MAX_AREA_PX: u32 = 16_384 * 16_384;
+
+/// The thresholds of every product, complete: what a product leaves out, the default gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ThresholdSet {
+    default: Thresholds,
+    products: BTreeMap<ProductName, Thresholds>,
+    digest: Digest,
+}
+
+impl ThresholdSet {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Every [`Fault`] that was found, in the order of the file; at least one.
+    pub fn load(path: &Path) -> Result<Self, Vec<Fault>> {
+        let text = text::load(path).map_err(|fault| vec![fault])?;
+        Self::read(&text, &path.to_string_lossy())
+    }
+
+    /// Reads a text; `file` is the name that faults give. Cut-offs are numbers from 0 to 1 with
+    /// `review <= reject`, areas whole numbers of frame pixels.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn read(text: &str, file: &str) -> Result<Self, Vec<Fault>> {
+        let place = Place::File { file: Arc::from(file), mark: None };
+        let document = parse(text, &place, "").map_err(|fault| vec![fault])?;
+        let report = Report::new(&document.places, document.faults);
+        let set = Self::section(report.root(&document.value));
+        match (set, report.into_faults()) {
+            (Some(set), faults) if faults.is_empty() => Ok(set),
+            (_, faults) => Err(faults),
+        }
+    }
+
+    fn section(root: Item<'_>) -> Option<Self> {
+        let keys = root.mapping()?.only(&["default", "products"]);
+        let default = keys.get("default").mapping().and_then(|keys| entry(keys, None));
+        let base = default.or_else(widest);
+        let mut products = BTreeMap::new();
+        let section = keys.get("products").nullable(|item| item.mapping())?;
+        for (name, item) in section.iter().flat_map(Section::entries) {
+            let name: Option<ProductName> = match ProductName::try_new(name) {
+                Ok(name) => Some(name),
+                Err(error) => item.key_fault(&error.to_string(), None),
+            };
+            let thresholds = item.mapping().and_then(|keys| entry(keys, base));
+            products.extend(name.zip(thresholds));
+        }
+        let default = default?;
+        let named = products.iter().map(|(name, thresholds)| (name.as_str(), thresholds));
+        let digest = digest(std::iter::once(("", &default)).chain(named).map(|(name, t)| {
+            format!("{name:?} review={} reject={} min_area_px={}\n", t.review(), t.reject(), t.min_area_px())
+        }));
+        Some(Self { default, products, digest })
+    }
+
+    /// The thresholds of a product; those of no product, or of one without its own, are the default.
+    #[must_use]
+    pub fn for_product(&self, product: Option<&ProductName>) -> Thresholds {
+        product.and_then(|name| self.products.get(name)).copied().unwrap_or(self.default)
+    }
+
+    /// The products with thresholds of their own, in alphabetical order.
+    pub fn products(&self) -> impl Iterator<Item = &ProductName> {
+        self.products.keys()
+    }
+
+    /// Over the cut-offs of every product: the same for two files that mean the same.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+/// Stands in for a faulty default, whose fault must not be reported again for every product.
+fn widest() -> Option<Thresholds> {
+    Thresholds::try_new(Score::try_new(0.0).ok()?, Score::try_new(1.0).ok()?, 0).ok()
+}
+
+/// Reads one entry; what it leaves out is the base's. The default, which has no base, must be complete.
+fn entry(keys: Section<'_>, base: Option<Thresholds>) -> Option<Thresholds> {
+    let keys = keys.only(&["review", "reject", "min_area_px"]);
+    let cut = |key, of_base: fn(&Thresholds) -> Score| {
+        let item = keys.get(key);
+        match &base {
+            Some(base) if !item.is_set() => Some(of_base(base)),
+            _ => score(&item),
+        }
+    };
+    let review = cut("review", Thresholds::review);
+    let reject = cut("reject", Thresholds::reject);
+    let min_area_px = base.map_or(0, |base| base.min_area_px());
+    let min_area_px = keys.get("min_area_px").or(min_area_px, |item| item.whole(0..=MAX_AREA_PX));
+    match Thresholds::try_new(review?, reject?, min_area_px?) {
+        Ok(thresholds) => Some(thresholds),
+        Err(error) => keys.fault(&error.to_string(), None),
+    }
+}
+
+fn score(item: &Item<'_>) -> Option<Score> {
+    // Adding zero turns -0 into 0, which compares as what it looks like.
+    let number = item.number(0.0..=1.0)? + 0.0;
+    match Score::try_new(number as f32) {
+        Ok(score) => Some(score),
+        Err(error) => item.fault(&error.to_string(), None),
+    }
+}

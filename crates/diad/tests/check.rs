@@ -1,0 +1,133 @@
+//! `diad` from outside: exit codes, and what goes to standard output.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const STATION: &str = "\
+line: L1
+station: S1
+cameras:
+  - id: cam0
+    source: { kind: rendered }
+    trigger: { kind: mqtt }
+thresholds: thresholds.yaml
+engine: { model: model }
+";
+const THRESHOLDS: &str = "default: { review: 0.3, reject: 0.4 }\n";
+
+fn diad(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_diad"));
+    command.current_dir(folder).args(arguments).env_clear();
+    command.output().unwrap()
+}
+
+fn station(settings: &str, thresholds: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("diad.yaml"), settings).unwrap();
+    fs::write(folder.path().join("thresholds.yaml"), thresholds).unwrap();
+    folder
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn usage_errors_exit_64_and_help_exits_0() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, code) in [
+        (&[][..], 64),
+        (&["fly"], 64),
+        (&["check"], 64),
+        (&["check", "--config", "a", "--loud"], 64),
+        (&["--help"], 0),
+        (&["check", "--help"], 0),
+        (&["--version"], 0),
+    ] {
+        assert_eq!(diad(folder.path(), arguments).status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
+fn check_of_a_missing_bundle_exits_65() {
+    let folder = station(STATION, THRESHOLDS);
+    let output = diad(folder.path(), &["check", "--config", "diad.yaml"]);
+    assert_eq!(output.status.code(), Some(65));
+    assert!(stdout(&output).starts_with("model: model folder model does not exist"), "{}", stdout(&output));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "diad: 1 fault\n");
+}
+
+#[test]
+fn check_lists_the_faults_of_every_file_and_exits_78() {
+    let folder = station(&STATION.replace("L1", "3"), &THRESHOLDS.replace("0.3", ".nan"));
+    let output = diad(folder.path(), &["check", "--config", "diad.yaml"]);
+    assert_eq!(output.status.code(), Some(78));
+    let lines = stdout(&output);
+    let lines: Vec<_> = lines.lines().collect();
+    assert_eq!(lines[0], "diad.yaml:1:7: line: 3 is a number, allowed: text; put it into quotes");
+    assert_eq!(lines[1], "thresholds.yaml:1:20: default.review: is not a number (NaN), allowed: a number from 0 to 1");
+    assert!(lines[2].starts_with("model: "), "{}", lines[2]);
+    assert_eq!(lines.len(), 3);
+}
+
+#[test]
+fn check_with_json_prints_one_document_with_every_fault() {
+    let folder = station(&format!("{STATION}deadline_ms: 0\n"), THRESHOLDS);
+    let output = diad(folder.path(), &["check", "--config", "diad.yaml", "--json"]);
+    assert_eq!(output.status.code(), Some(78));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["ok"], false);
+    assert_eq!(
+        document["faults"][0],
+        serde_json::json!({"file": "diad.yaml", "line": 9, "column": 14, "path": "deadline_ms",
+            "message": "0 is out of range", "allowed": "a whole number from 1 to 60000"})
+    );
+    assert_eq!(document["faults"][1]["file"], "model");
+    assert_eq!(document["faults"].as_array().unwrap().len(), 2);
+    assert!(document["digests"]["thresholds"].as_str().unwrap().starts_with("sha256:"));
+    assert!(document["digests"]["settings"].is_null());
+}
+
+#[test]
+fn check_says_that_ledger_and_http_are_without_effect() {
+    let folder = station(STATION, THRESHOLDS);
+    let output = diad(folder.path(), &["check", "--config", "diad.yaml", "--json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let notices = document["notices"].as_array().unwrap();
+    assert!(notices[0].as_str().unwrap().contains("does not write a ledger yet"));
+    assert!(notices[1].as_str().unwrap().contains("does not serve HTTP yet"));
+}
+
+#[test]
+fn check_takes_variables_of_the_environment() {
+    let folder = station(STATION, THRESHOLDS);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_diad"));
+    command.current_dir(folder.path()).args(["check", "--config", "diad.yaml"]).env("DIAD__DEADLINE_MS", "soon");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stdout(&output).starts_with("environment DIAD__DEADLINE_MS: deadline_ms: \"soon\" is text"));
+}
+
+#[test]
+fn check_into_a_closed_pipe_is_no_panic() {
+    let folder = station(STATION, THRESHOLDS);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_diad"));
+    command.current_dir(folder.path()).args(["check", "--config", "diad.yaml"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    command.stdout(writer).stderr(Stdio::piped());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(65));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "diad: 1 fault\n");
+}
+
+#[test]
+fn a_log_filter_that_is_none_exits_64() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_diad"));
+    command.args(["check", "--config", "none"]).env("DIAD_LOG", "info=loud=x");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+}

@@ -1,0 +1,78 @@
+//! What every camera does, and what it hands over.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use diad_core::frame::{FrameError, PixelsView, Stamp};
+use diad_scene::PartSpec;
+use image::GrayImage;
+
+use crate::{CaptureError, Picture};
+
+/// A source of pictures. One thread owns one camera.
+pub trait Camera: Send {
+    /// One line for people: what it is, and the format it runs in.
+    fn describe(&self) -> String;
+
+    /// Waits for the next picture, at most `timeout`.
+    ///
+    /// A live camera leaves out pictures taken before `not_before`, so that a part that has just arrived is never
+    /// judged by the picture of the part before it; pass the moment of the trigger, or a moment long past to take
+    /// whatever is newest. Cameras that make pictures on demand ignore it.
+    ///
+    /// # Errors
+    /// [`CaptureError::Frame`]: this picture is bad, the camera goes on. [`CaptureError::Lost`]: the camera is gone;
+    /// drop it, then open another.
+    fn next_frame(&mut self, not_before: Instant, timeout: Duration) -> Result<Take, CaptureError>;
+}
+
+/// What came of waiting for a picture.
+#[derive(Debug)]
+pub enum Take {
+    /// A picture.
+    Frame(Capture),
+    /// None within the timeout; the camera is well as far as anybody can tell.
+    Idle,
+    /// There will never be another: the replay is over. Not an error.
+    Ended,
+}
+
+/// One picture with what is known of it.
+#[derive(Debug)]
+pub struct Capture {
+    /// The pixels. The buffer goes back to its pool when the capture is dropped.
+    pub picture: Picture,
+    /// When it was taken: by the driver's clock where that makes sense, else when it was received.
+    pub stamp: Stamp,
+    /// Where it came from, if that has a name: the replayed file.
+    pub source: Option<Arc<str>>,
+    /// What is really wrong with the part, if the camera knows: the rendered line.
+    pub truth: Option<Truth>,
+    /// Pictures that a live camera took since the last one handed over and that nobody asked for in time. Without
+    /// meaning for a free-running camera; each one is a part lost where the camera itself is triggered by parts.
+    pub superseded: u64,
+}
+
+impl Capture {
+    /// The pixels, checked.
+    ///
+    /// # Errors
+    /// [`FrameError`] if the buffer is not what the picture says it is.
+    pub fn view(&self) -> Result<PixelsView<'_>, FrameError> {
+        self.picture.view()
+    }
+}
+
+/// The truth about a rendered part.
+#[derive(Debug, Clone)]
+pub struct Truth {
+    /// Product, seed and defect.
+    pub part: PartSpec,
+    /// 255 where the defect changed the picture, else 0; the picture's size.
+    pub mask: GrayImage,
+}
+
+/// This moment on both clocks.
+pub(crate) fn stamp_now() -> Stamp {
+    Stamp { wall: SystemTime::now(), mono: Instant::now() }
+}

@@ -1,0 +1,106 @@
+//! A V4L2 device behind the trait.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::info;
+
+use super::reader::Reader;
+use super::wire::to_picture;
+use super::{WireFormat, device};
+use crate::{BufferPool, Camera, Capture, CaptureError, LostError, Take};
+
+/// Which device, and exactly how it has to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct V4l2Settings {
+    /// `/dev/videoN`, or a link to one; `/dev/v4l/by-id/…` stays the same when cables are swapped.
+    pub device: PathBuf,
+    /// Width, in pixels.
+    pub width: u32,
+    /// Height, in pixels.
+    pub height: u32,
+    /// Pictures a second.
+    pub fps: u32,
+    /// Format on the wire; `None` takes the first of [`WireFormat::ALL`] that the device offers at this size and rate.
+    pub format: Option<WireFormat>,
+    /// A device without a picture for this long is lost; `None` where the camera is triggered by parts, and a still line
+    /// gives no pictures.
+    pub stalled_after: Option<Duration>,
+}
+
+/// A V4L2 device that is running.
+#[derive(Debug)]
+pub struct V4l2Camera {
+    name: Arc<str>,
+    width: u32,
+    height: u32,
+    fps: u32,
+    format: WireFormat,
+    stalled_after: Option<Duration>,
+    reader: Reader,
+    /// When the last picture came; when the device was opened, if none has.
+    alive: Instant,
+    /// Pictures nobody asked for in time, not yet told with a capture.
+    superseded: u64,
+    pool: BufferPool,
+}
+
+impl V4l2Camera {
+    /// Opens the device. Takes some seconds at most, whatever the driver does.
+    ///
+    /// # Errors
+    /// [`CaptureError::Open`]: the device is missing, not accessible, busy, silent, or does not run exactly as asked.
+    pub fn open(settings: &V4l2Settings, pool: BufferPool) -> Result<Self, CaptureError> {
+        let name: Arc<str> = Arc::from(settings.device.to_string_lossy());
+        let (reader, format) =
+            device::open(settings).map_err(|source| CaptureError::Open { camera: Arc::clone(&name), source })?;
+        let camera = Self::over(reader, format, settings, pool);
+        info!(camera = %name, format = %format, "camera opened");
+        Ok(camera)
+    }
+
+    /// A camera over a reader that is running.
+    pub(super) fn over(reader: Reader, format: WireFormat, settings: &V4l2Settings, pool: BufferPool) -> Self {
+        let &V4l2Settings { width, height, fps, stalled_after, .. } = settings;
+        let name = Arc::from(settings.device.to_string_lossy());
+        Self { name, width, height, fps, format, stalled_after, reader, alive: Instant::now(), superseded: 0, pool }
+    }
+
+    fn lost(&self, source: LostError) -> CaptureError {
+        CaptureError::Lost { camera: Arc::clone(&self.name), source }
+    }
+}
+
+impl Camera for V4l2Camera {
+    fn describe(&self) -> String {
+        let Self { name, width, height, fps, format, .. } = self;
+        format!("{name}: {width}x{height} px {format} at {fps} fps")
+    }
+
+    fn next_frame(&mut self, not_before: Instant, timeout: Duration) -> Result<Take, CaptureError> {
+        let now = Instant::now();
+        let give_up = now.checked_add(timeout).unwrap_or(now);
+        loop {
+            let stalled_at = self.stalled_after.and_then(|after| self.alive.checked_add(after));
+            let deadline = stalled_at.map_or(give_up, |at| at.min(give_up));
+            let Some(raw) = self.reader.newest(deadline).map_err(|source| self.lost(source))? else {
+                return match self.stalled_after {
+                    Some(after) if self.alive.elapsed() >= after => Err(self.lost(LostError::Stalled(after))),
+                    _ => Ok(Take::Idle),
+                };
+            };
+            self.alive = raw.received;
+            self.superseded += self.reader.superseded();
+            if raw.stamp.mono < not_before {
+                self.superseded += 1;
+                continue;
+            }
+            let picture = to_picture(self.format, (self.width, self.height), raw.buffer.buffer(), &self.pool)
+                .map_err(|source| CaptureError::Frame { origin: Arc::clone(&self.name), source })?;
+            let superseded = std::mem::take(&mut self.superseded);
+            let capture = Capture { picture, stamp: raw.stamp, source: None, truth: None, superseded };
+            return Ok(Take::Frame(capture));
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The device itself, as nokhwa opens it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nokhwa::utils::{CameraFormat, CameraIndex, RequestedFormat, RequestedFormatType, Resolution};
+use nokhwa::{Buffer, NokhwaError};
+
+use super::hold::Hold;
+use super::path::{device_number, video_number};
+use super::reader::{Device, Reader};
+use super::{V4l2Settings, WireFormat};
+use crate::OpenError;
+
+/// How long a driver may take to open a device.
+pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a device may stay with a reader that has been told to stop: it ends with its next picture.
+const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A size and rate that a device offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeviceFormat {
+    /// Format on the wire.
+    pub format: WireFormat,
+    /// Width, in pixels.
+    pub width: u32,
+    /// Height, in pixels.
+    pub height: u32,
+    /// Pictures a second.
+    pub fps: u32,
+}
+
+/// A video device of this machine.
+#[derive(Debug)]
+pub struct DeviceInfo {
+    /// Where it is: `/dev/videoN`.
+    pub path: PathBuf,
+    /// What the driver calls it; the path if it has no name.
+    pub name: String,
+    /// What it offers, in order; or why that cannot be said. One camera often has a second device for metadata, which
+    /// offers nothing.
+    pub formats: Result<Vec<DeviceFormat>, OpenError>,
+}
+
+/// The video devices of this machine, by number; none is an empty list. Asking an idle device for its formats leaves it
+/// in one of them.
+#[must_use]
+pub fn list_devices() -> Vec<DeviceInfo> {
+    devices_in(Path::new("/dev"), Path::new("/sys/class/video4linux"))
+}
+
+/// [`list_devices`] with the two folders it looks into.
+pub(super) fn devices_in(dev: &Path, sys: &Path) -> Vec<DeviceInfo> {
+    // A machine without the folder has no devices.
+    let entries = std::fs::read_dir(dev).into_iter().flatten().flatten();
+    let mut found: Vec<(u32, PathBuf)> =
+        entries.filter_map(|entry| Some((video_number(&entry.path())?, entry.path()))).collect();
+    found.sort();
+    let describe = |(number, path): (u32, PathBuf)| {
+        let name = std::fs::read_to_string(sys.join(format!("video{number}/name")));
+        let name = name.map_or_else(|_| path.display().to_string(), |name| name.trim().to_owned());
+        DeviceInfo { formats: formats(&path), path, name }
+    };
+    found.into_iter().map(describe).collect()
+}
+
+fn formats(path: &Path) -> Result<Vec<DeviceFormat>, OpenError> {
+    let number = device_number(path)?;
+    let hold = Hold::acquire(number, HOLD_TIMEOUT).ok_or(OpenError::Held)?;
+    let ask = move || {
+        let _hold = hold;
+        let known = WireFormat::ALL.map(WireFormat::to_nokhwa);
+        let any = RequestedFormat::with_formats(RequestedFormatType::None, &known);
+        let mut camera = nokhwa::Camera::new(CameraIndex::Index(number), any).map_err(OpenError::Formats)?;
+        let formats = camera.compatible_camera_formats().map_err(OpenError::Formats)?;
+        Ok((OnlyAsked, formats))
+    };
+    let (_, formats) = Reader::start(format!("formats-video{number}"), OPEN_TIMEOUT, ask)?;
+    let known = |offer: &CameraFormat| {
+        let format = WireFormat::from_nokhwa(offer.format())?;
+        Some(DeviceFormat { format, width: offer.width(), height: offer.height(), fps: offer.frame_rate() })
+    };
+    let mut formats: Vec<DeviceFormat> = formats.iter().filter_map(known).collect();
+    formats.sort_unstable();
+    formats.dedup();
+    Ok(formats)
+}
+
+/// Stands for a device that was closed again after it had been asked.
+struct OnlyAsked;
+
+impl Device for OnlyAsked {
+    fn read(&mut self) -> Result<Buffer, NokhwaError> {
+        Err(NokhwaError::ReadFrameError("the device was opened for its formats only".to_owned()))
+    }
+}
+
+struct Nokhwa {
+    camera: nokhwa::Camera,
+    /// After the camera: the device is free only once that is closed.
+    _hold: Hold,
+}
+
+impl Device for Nokhwa {
+    fn read(&mut self) -> Result<Buffer, NokhwaError> {
+        self.camera.frame()
+    }
+}
+
+/// Opens the device in the first of the wanted formats that it takes exactly.
+pub(super) fn open(settings: &V4l2Settings) -> Result<(Reader, WireFormat), OpenError> {
+    let number = device_number(&settings.device)?;
+    let hold = Hold::acquire(number, HOLD_TIMEOUT).ok_or(OpenError::Held)?;
+    let &V4l2Settings { width, height, fps, format, .. } = settings;
+    let open = move || {
+        let (mut camera, format) = exactly(number, (width, height), fps, format)?;
+        camera.open_stream().map_err(OpenError::Stream)?;
+        Ok((Nokhwa { camera, _hold: hold }, format))
+    };
+    Reader::start(format!("camera-video{number}"), OPEN_TIMEOUT, open)
+}
+
+fn exactly(
+    number: u32,
+    (width, height): (u32, u32),
+    fps: u32,
+    format: Option<WireFormat>,
+) -> Result<(nokhwa::Camera, WireFormat), OpenError> {
+    let mut tried = Vec::new();
+    for format in WireFormat::ALL.into_iter().filter(|f| format.is_none_or(|wanted| wanted == *f)) {
+        let exact = CameraFormat::new(Resolution::new(width, height), format.to_nokhwa(), fps);
+        let decoders = [format.to_nokhwa()];
+        let request = RequestedFormat::with_formats(RequestedFormatType::Exact(exact), &decoders);
+        match nokhwa::Camera::new(CameraIndex::Index(number), request) {
+            Ok(camera) => return Ok((camera, format)),
+            Err(why) => tried.push((format, why)),
+        }
+    }
+    Err(OpenError::Format { width, height, fps, tried })
+}

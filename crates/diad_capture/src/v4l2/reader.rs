@@ -1,0 +1,140 @@
+//! The thread that owns a device, because reading it may block for ever.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use diad_core::frame::Stamp;
+use nokhwa::{Buffer, NokhwaError};
+
+use crate::camera::stamp_now;
+use crate::{LostError, OpenError};
+
+/// A device as the reader sees it; it never leaves its thread.
+pub(super) trait Device {
+    /// Waits for the next picture, as long as it takes.
+    fn read(&mut self) -> Result<Buffer, NokhwaError>;
+}
+
+/// A picture as the driver gave it.
+#[derive(Debug)]
+pub(super) struct Raw {
+    pub buffer: Buffer,
+    pub stamp: Stamp,
+    /// When it came, for telling a stall.
+    pub received: Instant,
+}
+
+/// The near end of the thread. Holds at most the newest picture. Dropping it lets the thread end after its current
+/// read, without waiting for that.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pictures: Receiver<Raw>,
+    fault: Receiver<LostError>,
+    superseded: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Reader {
+    /// Starts the thread, opens the device on it and waits at most `timeout` for that. `open` also says what it opened.
+    pub fn start<D: Device, T: Send + 'static>(
+        name: String,
+        timeout: Duration,
+        open: impl FnOnce() -> Result<(D, T), OpenError> + Send + 'static,
+    ) -> Result<(Self, T), OpenError> {
+        let (opened_in, opened) = bounded(1);
+        let (fault_in, fault) = bounded(1);
+        let (pictures_in, pictures) = bounded(1);
+        let (superseded, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let near = Self { pictures, fault, superseded, stop };
+        let far = Far {
+            newest: pictures_in,
+            evict: near.pictures.clone(),
+            superseded: Arc::clone(&near.superseded),
+            stop: Arc::clone(&near.stop),
+        };
+        let body = move || match open() {
+            Ok((mut device, what)) => {
+                // Nobody waits any more: opening took too long. The device closes here.
+                if opened_in.send(Ok(what)).is_err() {
+                    return;
+                }
+                if let Err(source) = far.run(&mut device) {
+                    let _ = fault_in.send(LostError::Read(source));
+                }
+                // After the cause is sent, so that the near end finds it; before the device closes, which may take time.
+                drop(far);
+            }
+            Err(error) => {
+                let _ = opened_in.send(Err(error));
+            }
+        };
+        // Never joined: it may be stuck in the driver, and then nothing in this process can wake it.
+        thread::Builder::new().name(name).spawn(body).map_err(OpenError::Thread)?;
+        let what = opened.recv_timeout(timeout).map_err(|error| match error {
+            RecvTimeoutError::Timeout => OpenError::Silent(timeout),
+            RecvTimeoutError::Disconnected => OpenError::Thread(std::io::ErrorKind::BrokenPipe.into()),
+        })??;
+        Ok((near, what))
+    }
+
+    /// The newest picture, waiting for one until `deadline`; `None` if there is none.
+    pub fn newest(&self, deadline: Instant) -> Result<Option<Raw>, LostError> {
+        match self.pictures.recv_deadline(deadline) {
+            Ok(raw) => Ok(Some(raw)),
+            Err(RecvTimeoutError::Timeout) => self.fault.try_recv().map_or(Ok(None), Err),
+            Err(RecvTimeoutError::Disconnected) => Err(self.fault.try_recv().unwrap_or(LostError::Reader)),
+        }
+    }
+
+    /// Pictures that made way for newer ones since the last time this was asked.
+    pub fn superseded(&self) -> u64 {
+        self.superseded.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Far {
+    newest: Sender<Raw>,
+    evict: Receiver<Raw>,
+    superseded: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Far {
+    /// Reads until told to stop, or until the device fails.
+    fn run(&self, device: &mut impl Device) -> Result<(), NokhwaError> {
+        while !self.stop.load(Ordering::Relaxed) {
+            let buffer = device.read()?;
+            let received = stamp_now();
+            let stamp = stamp(buffer.capture_timestamp(), received);
+            let mut raw = Raw { buffer, stamp, received: received.mono };
+            while let Err(TrySendError::Full(back)) = self.newest.try_send(raw) {
+                if self.evict.try_recv().is_ok() {
+                    self.superseded.fetch_add(1, Ordering::Relaxed);
+                }
+                raw = back;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A picture cannot have waited longer than this in the driver's few buffers.
+const OLDEST: Duration = Duration::from_secs(10);
+
+/// The driver's time (since 1970) where it makes sense, else the time of receipt: some drivers stamp in the future or by
+/// another clock.
+pub(super) fn stamp(driver: Option<Duration>, received: Stamp) -> Stamp {
+    let taken = driver.and_then(|since_1970| SystemTime::UNIX_EPOCH.checked_add(since_1970));
+    let age = taken.and_then(|wall| received.wall.duration_since(wall).ok()).filter(|age| *age <= OLDEST);
+    let back = |age| Some(Stamp { wall: received.wall.checked_sub(age)?, mono: received.mono.checked_sub(age)? });
+    age.and_then(back).unwrap_or(received)
+}

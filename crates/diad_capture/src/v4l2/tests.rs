@@ -1,0 +1,339 @@
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use diad_core::frame::{PixelFormat, Stamp};
+use image::codecs::jpeg::JpegEncoder;
+use image::{ExtendedColorType, ImageEncoder};
+use nokhwa::utils::{FrameFormat, Resolution};
+use nokhwa::{Buffer, NokhwaError};
+
+use super::hold::Hold;
+use super::reader::{Device, Reader, stamp};
+use super::wire::to_picture;
+use super::{V4l2Camera, V4l2Settings, WireFormat, device, path};
+use crate::{BufferPool, Camera, Capture, CaptureError, ErrorKind, LostError, OpenError, PictureError, Take};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// A device that gives what the test sends it, and waits for ever in between.
+struct Scripted(Receiver<Result<Buffer, NokhwaError>>);
+
+impl Device for Scripted {
+    fn read(&mut self) -> Result<Buffer, NokhwaError> {
+        self.0.recv().unwrap_or_else(|_| Err(unplugged()))
+    }
+}
+
+fn unplugged() -> NokhwaError {
+    NokhwaError::ReadFrameError("No such device (os error 19)".to_owned())
+}
+
+/// A 2x1 picture with this level in all bytes, received just when it is read.
+fn picture(level: u8) -> Buffer {
+    Buffer::new(Resolution::new(2, 1), &[level; 6], FrameFormat::RAWRGB)
+}
+
+fn settings(stalled_after: Option<Duration>) -> V4l2Settings {
+    let device = PathBuf::from("/dev/video0");
+    V4l2Settings { device, width: 2, height: 1, fps: 30, format: Some(WireFormat::Rgb3), stalled_after }
+}
+
+/// A running camera and the far end of its cable. Sending returns once the device has taken the picture, and so once the
+/// picture before it has been put into the slot.
+fn camera(stalled_after: Option<Duration>) -> (V4l2Camera, Sender<Result<Buffer, NokhwaError>>) {
+    let (cable, device) = bounded(0);
+    let (reader, ()) = Reader::start("scripted".to_owned(), LONG, move || Ok((Scripted(device), ()))).unwrap();
+    (V4l2Camera::over(reader, WireFormat::Rgb3, &settings(stalled_after), BufferPool::new(2)), cable)
+}
+
+fn take(camera: &mut V4l2Camera) -> Capture {
+    match camera.next_frame(long_past(), LONG) {
+        Ok(Take::Frame(capture)) => capture,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn long_past() -> Instant {
+    Instant::now().checked_sub(Duration::from_secs(60)).unwrap_or_else(Instant::now)
+}
+
+fn told(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[test]
+fn next_frame_gives_the_newest_picture_and_counts_the_others() {
+    let (mut camera, cable) = camera(None);
+    for level in 1..=4 {
+        cable.send(Ok(picture(level))).unwrap();
+    }
+    // A fifth is taken only after the fourth is in the slot; the fifth itself is bad, so the fourth stays the newest.
+    cable.send(Err(unplugged())).unwrap();
+    let capture = take(&mut camera);
+    assert_eq!((capture.view().unwrap().data()[0], capture.superseded), (4, 3));
+}
+
+#[test]
+fn next_frame_leaves_out_pictures_from_before_the_trigger() {
+    let (mut camera, cable) = camera(None);
+    cable.send(Ok(picture(1))).unwrap();
+    assert_eq!(take(&mut camera).view().unwrap().data()[0], 1);
+    cable.send(Ok(picture(2))).unwrap();
+    cable.send(Ok(picture(3))).unwrap();
+    let trigger = Instant::now() + Duration::from_secs(3600);
+    assert!(matches!(camera.next_frame(trigger, Duration::from_millis(20)), Ok(Take::Idle)));
+    cable.send(Ok(picture(4))).unwrap();
+    let capture = take(&mut camera);
+    assert_eq!((capture.view().unwrap().data()[0], capture.superseded), (4, 2));
+}
+
+#[test]
+fn next_frame_of_a_still_camera_is_idle_within_the_timeout() {
+    let (mut camera, _cable) = camera(None);
+    let before = Instant::now();
+    assert!(matches!(camera.next_frame(before, Duration::from_millis(30)), Ok(Take::Idle)));
+    assert!(before.elapsed() < LONG / 2);
+}
+
+#[test]
+fn next_frame_of_a_stalled_camera_is_lost() {
+    let after = Duration::from_millis(40);
+    let (mut camera, _cable) = camera(Some(after));
+    let error = camera.next_frame(Instant::now(), LONG).unwrap_err();
+    assert!(matches!(error, CaptureError::Lost { source: LostError::Stalled(told), .. } if told == after));
+    assert!(told(&error).contains("/dev/video0"), "{}", told(&error));
+}
+
+#[test]
+fn next_frame_of_an_unplugged_camera_gives_the_last_picture_and_then_is_lost() {
+    let (mut camera, cable) = camera(None);
+    cable.send(Ok(picture(9))).unwrap();
+    cable.send(Err(unplugged())).unwrap();
+    assert_eq!(take(&mut camera).view().unwrap().data()[0], 9);
+    let error = camera.next_frame(Instant::now(), LONG).unwrap_err();
+    assert!(error.is_fatal() && told(&error).contains("os error 19"), "{}", told(&error));
+    assert_eq!(camera.next_frame(Instant::now(), LONG).unwrap_err().kind(), ErrorKind::Lost);
+}
+
+#[test]
+fn next_frame_with_a_short_buffer_is_a_bad_frame_and_the_camera_goes_on() {
+    let (mut camera, cable) = camera(None);
+    cable.send(Ok(Buffer::new(Resolution::new(2, 1), &[7; 5], FrameFormat::RAWRGB))).unwrap();
+    let error = camera.next_frame(long_past(), LONG).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Frame);
+    assert!(told(&error).contains("2x1 px RGB3 take 6 bytes, the camera gave 5"), "{}", told(&error));
+    cable.send(Ok(picture(8))).unwrap();
+    assert_eq!(take(&mut camera).view().unwrap().data()[0], 8);
+}
+
+#[test]
+fn reader_that_is_stuck_keeps_its_device_until_the_driver_lets_go() {
+    let (cable, device) = bounded(0);
+    let hold = Hold::acquire(90_001, Duration::ZERO).unwrap();
+    let open = move || {
+        let held = (Scripted(device), hold);
+        Ok((Held(held.0, held.1), ()))
+    };
+    let (reader, ()) = Reader::start("stuck".to_owned(), LONG, open).unwrap();
+    drop(reader);
+    assert!(Hold::acquire(90_001, Duration::ZERO).is_none(), "the thread still waits in the driver");
+    cable.send(Ok(picture(1))).unwrap();
+    assert!(Hold::acquire(90_001, LONG).is_some(), "one picture later the device is free");
+}
+
+struct Held(Scripted, #[expect(dead_code, reason = "held, not used")] Hold);
+
+impl Device for Held {
+    fn read(&mut self) -> Result<Buffer, NokhwaError> {
+        self.0.read()
+    }
+}
+
+#[test]
+fn reader_start_with_a_silent_driver_gives_up_after_the_timeout() {
+    let (release, wait) = bounded::<()>(0);
+    let open = move || {
+        let _ = wait.recv();
+        Err::<(Scripted, ()), _>(OpenError::Held)
+    };
+    let error = Reader::start("silent".to_owned(), Duration::from_millis(30), open).unwrap_err();
+    assert!(matches!(error, OpenError::Silent(_)), "{error}");
+    drop(release);
+}
+
+#[test]
+fn hold_lets_one_reader_at_a_time_touch_a_device() {
+    let first = Hold::acquire(90_002, Duration::ZERO).unwrap();
+    assert!(Hold::acquire(90_002, Duration::ZERO).is_none());
+    assert!(Hold::acquire(90_003, Duration::ZERO).is_some(), "another device");
+    drop(first);
+    assert!(Hold::acquire(90_002, Duration::ZERO).is_some());
+}
+
+#[test]
+fn stamp_believes_the_driver_only_where_it_makes_sense() {
+    let received = Stamp { wall: SystemTime::now(), mono: Instant::now() };
+    let since_1970 = received.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let at = |age_ms| Some(since_1970 - Duration::from_millis(age_ms));
+    for (driver, age_ms) in [
+        (at(0), 0),
+        (at(33), 33),
+        (None, 0),
+        (Some(since_1970 + Duration::from_secs(1)), 0),
+        (Some(Duration::from_secs(12_345)), 0),
+        (Some(Duration::MAX), 0),
+    ] {
+        let stamp = stamp(driver, received);
+        let age = Duration::from_millis(age_ms);
+        assert_eq!(received.mono - stamp.mono, age, "{driver:?}");
+        assert_eq!(received.wall.duration_since(stamp.wall).unwrap(), age, "{driver:?}");
+    }
+}
+
+#[test]
+fn open_of_a_missing_device_names_it_and_the_remedy() {
+    let settings = V4l2Settings { device: PathBuf::from("/dev/video99"), ..settings(None) };
+    let error = V4l2Camera::open(&settings, BufferPool::new(1)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Open);
+    let told = told(&error);
+    for part in ["/dev/video99", "diad cameras", "os error 2"] {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn device_number_follows_links_and_refuses_what_is_no_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("video7");
+    std::fs::write(&target, "").unwrap();
+    let link = folder.path().join("usb-Maker_Camera-index0");
+    std::os::unix::fs::symlink("video7", &link).unwrap();
+    let error = path::device_number(&link).unwrap_err();
+    assert!(matches!(&error, OpenError::NotVideo { target: found, .. } if found.ends_with("video7")), "{error}");
+    assert!(matches!(path::device_number(Path::new("/dev/null")), Err(OpenError::NotVideo { .. })));
+    for (name, want) in [
+        ("/dev/video0", Some(0)),
+        ("/dev/video12", Some(12)),
+        ("/dev/video", None),
+        ("/dev/video+1", None),
+        ("/dev/video1a", None),
+        ("/dev/media0", None),
+    ] {
+        assert_eq!(path::video_number(Path::new(name)), want, "{name}");
+    }
+}
+
+#[test]
+fn devices_in_lists_video_nodes_by_number_with_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dev, sys) = (folder.path().join("dev"), folder.path().join("sys"));
+    assert!(device::devices_in(&dev, &sys).is_empty(), "no folder, no devices");
+    std::fs::create_dir_all(&dev).unwrap();
+    for name in ["video10", "video2", "video", "videotape", "null"] {
+        std::fs::write(dev.join(name), "").unwrap();
+    }
+    std::fs::create_dir_all(sys.join("video2")).unwrap();
+    std::fs::write(sys.join("video2/name"), "Line Camera\n").unwrap();
+    let devices = device::devices_in(&dev, &sys);
+    let names: Vec<&str> = devices.iter().map(|d| d.name.as_str()).collect();
+    assert_eq!(names, ["Line Camera", dev.join("video10").to_str().unwrap()]);
+    assert!(devices.iter().all(|d| matches!(d.formats, Err(OpenError::NotVideo { .. }))));
+}
+
+#[test]
+fn wire_format_names_round_trip() {
+    for format in WireFormat::ALL {
+        assert_eq!(WireFormat::from_name(format.name()), Some(format));
+        assert_eq!(WireFormat::from_nokhwa(format.to_nokhwa()), Some(format));
+    }
+    assert_eq!(WireFormat::from_name("GREY"), None);
+}
+
+/// Converts one buffer and gives the bytes of the picture.
+fn rgb(format: WireFormat, size: (u32, u32), bytes: &[u8]) -> Result<Vec<u8>, PictureError> {
+    let picture = to_picture(format, size, bytes, &BufferPool::new(1))?;
+    Ok(picture.view().unwrap().data().to_vec())
+}
+
+#[test]
+fn to_picture_of_yuv_gives_the_colours_of_bt_601() {
+    // The 100 % colour bars of the standard, Y U V → R G B.
+    for (y, u, v, want) in [
+        (16, 128, 128, [0, 0, 0]),
+        (235, 128, 128, [255, 255, 255]),
+        (126, 128, 128, [128, 128, 128]),
+        (81, 90, 240, [254, 0, 0]),
+        (145, 54, 34, [0, 255, 1]),
+        (41, 240, 110, [0, 0, 255]),
+        (0, 128, 128, [0, 0, 0]),
+        (255, 128, 128, [255, 255, 255]),
+    ] {
+        let pair = [want, want].concat();
+        assert_eq!(rgb(WireFormat::Yuyv, (2, 1), &[y, u, y, v]).unwrap(), pair, "{y} {u} {v}");
+        assert_eq!(rgb(WireFormat::Nv12, (2, 1), &[y, y, u, v]).unwrap(), pair, "{y} {u} {v}");
+    }
+}
+
+#[test]
+fn to_picture_of_yuv_is_within_one_level_of_the_formula() {
+    for (y, u, v) in (0..=255_u8)
+        .step_by(5)
+        .flat_map(|y| (0..=255_u8).step_by(15).flat_map(move |u| (0..=255_u8).step_by(15).map(move |v| (y, u, v))))
+    {
+        let got = rgb(WireFormat::Yuyv, (2, 1), &[y, u, y, v]).unwrap();
+        let (luma, blue, red) = (f64::from(y) - 16.0, f64::from(u) - 128.0, f64::from(v) - 128.0);
+        let (kr, kb) = (0.299, 0.114);
+        let kg = 1.0 - kr - kb;
+        let (luma, r, b) = (luma / 219.0, red / 112.0 * (1.0 - kr), blue / 112.0 * (1.0 - kb));
+        let want = [luma + r, luma - (kr * r + kb * b) / kg, luma + b];
+        for (got, want) in got.iter().zip(want) {
+            let want = (255.0 * want).clamp(0.0, 255.0);
+            assert!((f64::from(*got) - want).abs() < 0.51, "{y} {u} {v}: {got} for {want}");
+        }
+    }
+}
+
+#[test]
+fn to_picture_keeps_every_pixel_in_its_place() {
+    let levels: Vec<u8> = (0..18).collect();
+    assert_eq!(rgb(WireFormat::Rgb3, (3, 2), &levels).unwrap(), levels);
+    let swapped: Vec<u8> = levels.chunks_exact(3).flat_map(|p| [p[2], p[1], p[0]]).collect();
+    assert_eq!(rgb(WireFormat::Bgr3, (3, 2), &levels).unwrap(), swapped);
+    // Grey in YUV: each pixel shows its own Y; 3x3 has a half-used column and line of colour.
+    let ys: [u8; 9] = [16, 31, 46, 61, 76, 91, 106, 121, 136];
+    let want: Vec<u8> = ys.iter().flat_map(|y| [((f64::from(*y) - 16.0) * 255.0 / 219.0).round() as u8; 3]).collect();
+    let nv12 = [&ys[..], &[128; 8]].concat();
+    assert_eq!(rgb(WireFormat::Nv12, (3, 3), &nv12).unwrap(), want);
+    let yuyv: Vec<u8> = ys.chunks_exact(3).flat_map(|l| [l[0], 128, l[1], 128, l[2], 128, 99, 128]).collect();
+    assert_eq!(rgb(WireFormat::Yuyv, (3, 3), &yuyv).unwrap(), want);
+}
+
+#[test]
+fn to_picture_refuses_short_and_padded_buffers() {
+    for (format, want) in [
+        (WireFormat::Rgb3, 64 * 48 * 3),
+        (WireFormat::Bgr3, 64 * 48 * 3),
+        (WireFormat::Yuyv, 64 * 48 * 2),
+        (WireFormat::Nv12, 64 * 48 * 3 / 2),
+    ] {
+        let given = |bytes: usize| rgb(format, (64, 48), &vec![128; bytes]);
+        assert!(matches!(given(want - 1), Err(PictureError::Short { .. })), "{format}");
+        assert_eq!(given(want).unwrap().len(), 64 * 48 * 3, "{format}");
+        assert!(given(want + 4095).is_ok(), "{format}: rounded up to a memory page");
+        assert!(matches!(given(want + 4096), Err(PictureError::Padded { .. })), "{format}");
+    }
+}
+
+#[test]
+fn to_picture_of_mjpg_takes_a_mapped_buffer_and_refuses_torn_or_other_pictures() {
+    let mut jpeg = Vec::new();
+    let levels: Vec<u8> = (0..32 * 16 * 3).map(|i: u32| (i * 7 % 256) as u8).collect();
+    JpegEncoder::new(&mut jpeg).write_image(&levels, 32, 16, ExtendedColorType::Rgb8).unwrap();
+    let mapped = [&jpeg[..], &[0x5A; 5000]].concat();
+    let picture = to_picture(WireFormat::Mjpg, (32, 16), &mapped, &BufferPool::new(1)).unwrap();
+    assert_eq!(picture.format(), PixelFormat::Rgb8);
+    let torn = [&jpeg[..jpeg.len() / 2], &[0; 5000]].concat();
+    assert!(matches!(rgb(WireFormat::Mjpg, (32, 16), &torn), Err(PictureError::JpegFault(_))));
+    assert!(matches!(rgb(WireFormat::Mjpg, (64, 16), &mapped), Err(PictureError::OtherSize { got_width: 32, .. })));
+}

@@ -1,0 +1,163 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::map::AnomalyMap;
+use crate::score::{PeakFinder, ScoreRule};
+use crate::testing::{Golden, Near};
+
+const SIDE: u32 = 256;
+const PIXELS: usize = (SIDE * SIDE) as usize;
+
+fn ranking(values: &[f32], bad: &[bool]) -> Result<Ranking, MetricError> {
+    Ranking::try_new(values.iter().copied().zip(bad.iter().copied()))
+}
+
+#[test]
+fn figures_agree_with_the_golden_table() {
+    let Some(mut golden) = Golden::open("metrics.npz") else { return };
+    let maps: Vec<f32> = golden.values("preds");
+    let masks: Vec<bool> = golden.values::<f32>("masks").into_iter().map(|v| v > 0.0).collect();
+    let table: Vec<f64> = golden.values("values");
+    // Order of the golden table: eleven figures a class, by name.
+    let [appx, apsp, f1px, f1sp, max_sp, pixel, pro] = [0, 1, 4, 5, 6, 8, 9];
+    // Sums of up to 800 000 terms; the reference stores some of its steps as f32.
+    let near = Near::abs(1e-6);
+    for (class, figures) in table.chunks_exact(11).take(2).enumerate() {
+        let range = class * 12 * PIXELS..(class + 1) * 12 * PIXELS;
+        let (maps, masks) = (&maps[range.clone()], &masks[range]);
+        let pixels = ranking(maps, masks).unwrap();
+        let got = [pixels.average_precision(), pixels.f1_max(), pixels.auroc()];
+        near.check("pixels", &got, &[figures[appx], figures[f1px], figures[pixel]]);
+
+        let rule = ScoreRule::try_new(8, 8).unwrap();
+        let mut finder = PeakFinder::try_new(rule, SIDE, SIDE).unwrap();
+        let images = Ranking::try_new(maps.chunks_exact(PIXELS).zip(masks.chunks_exact(PIXELS)).map(|(map, mask)| {
+            let map = AnomalyMap::try_new(SIDE, SIDE, map.to_vec()).unwrap();
+            (finder.find(&map).unwrap().score.get(), mask.contains(&true))
+        }))
+        .unwrap();
+        let got = [images.average_precision(), images.f1_max(), images.auroc()];
+        near.check("images", &got, &[figures[apsp], figures[f1sp], figures[max_sp]]);
+
+        let pairs: Vec<MaskedMap<'_>> = maps
+            .chunks_exact(PIXELS)
+            .zip(masks.chunks_exact(PIXELS))
+            .map(|(map, mask)| MaskedMap::try_new(SIDE, SIDE, map, mask).unwrap())
+            .collect();
+        near.check("aupro", &[aupro(&pairs, AuproRule::Reference).unwrap()], &[figures[pro]]);
+        let field = aupro(&pairs, AuproRule::Field).unwrap();
+        // Another rule, the same curve: near, but not equal.
+        assert!(Near::abs(0.1).equal(field, figures[pro]), "{field}");
+    }
+}
+
+#[test]
+fn figures_of_known_rankings_are_known() {
+    let (t, f) = (true, false);
+    for (values, bad, auroc, precision, f1) in [
+        (vec![1.0, 2.0, 3.0, 4.0], vec![f, f, t, t], 1.0, 1.0, 1.0),
+        (vec![1.0, 2.0, 3.0, 4.0], vec![t, t, f, f], 0.0, 5.0 / 12.0, 2.0 / 3.0),
+        (vec![1.0, 1.0, 1.0, 1.0], vec![f, t, f, t], 0.5, 0.5, 2.0 / 3.0),
+        (vec![0.0, -0.0], vec![f, t], 0.5, 0.5, 2.0 / 3.0),
+        (vec![0.1, 0.4, 0.35, 0.8], vec![f, f, t, t], 0.75, 5.0 / 6.0, 0.8),
+        (vec![-3.0, -1.0, -2.0], vec![f, t, f], 1.0, 1.0, 1.0),
+    ] {
+        let ranking = ranking(&values, &bad).unwrap();
+        let got = [ranking.auroc(), ranking.average_precision(), ranking.f1_max()];
+        // A handful of f64 divisions.
+        Near::abs(1e-12).check("figures", &got, &[auroc, precision, f1]);
+    }
+}
+
+#[test]
+fn cuts_run_from_nothing_missed_to_all_caught() {
+    let ranking = ranking(&[1.0, 2.0, 2.0, -5.0], &[false, true, false, true]).unwrap();
+    let cuts: Vec<_> = ranking.cuts().map(|cut| (cut.value, cut.caught, cut.mistaken)).collect();
+    assert_eq!(cuts, [(2.0, 1, 1), (1.0, 1, 2), (-5.0, 2, 2)]);
+    assert_eq!((ranking.bad(), ranking.good()), (2, 2));
+}
+
+#[test]
+fn figures_that_are_undefined_are_named() {
+    assert!(matches!(ranking(&[1.0, 2.0], &[true; 2]), Err(MetricError::OneClass { bad: 2, total: 2 })));
+    assert!(matches!(ranking(&[1.0, 2.0], &[false; 2]), Err(MetricError::OneClass { bad: 0, total: 2 })));
+    assert!(matches!(ranking(&[], &[]), Err(MetricError::OneClass { bad: 0, total: 0 })));
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        assert!(matches!(ranking(&[1.0, bad], &[true, false]), Err(MetricError::NonFinite { index: 1, .. })));
+        let refused = aupro(&[MaskedMap::try_new(2, 1, &[1.0, bad], &[true, false]).unwrap()], AuproRule::Field);
+        assert!(matches!(refused, Err(MetricError::NonFinite { index: 1, .. })));
+    }
+    for (mask, count) in [([false; 2], 0), ([true; 2], 2)] {
+        let maps = [MaskedMap::try_new(2, 1, &[1.0, 2.0], &mask).unwrap()];
+        assert_eq!(aupro(&maps, AuproRule::Field), Err(MetricError::OneClass { bad: count, total: 2 }));
+    }
+    assert_eq!(aupro(&[], AuproRule::Field), Err(MetricError::OneClass { bad: 0, total: 0 }));
+    let flat = [MaskedMap::try_new(2, 1, &[1.0, 1.0], &[true, false]).unwrap()];
+    assert!(matches!(aupro(&flat, AuproRule::Reference), Err(MetricError::Coarse { .. })));
+    assert!(MaskedMap::try_new(2, 2, &[0.0; 4], &[true; 3]).is_err());
+}
+
+#[test]
+fn aupro_counts_every_region_alike() {
+    // Two regions joined by a corner are one (3 px), the single pixel is another; 12 px are outside.
+    let mask = "\
+        xx..\
+        ..x.\
+        ....\
+        x...";
+    let mask: Vec<bool> = mask.chars().map(|c| c == 'x').collect();
+    let mut values = [0.0; 16];
+    (values[0], values[1], values[6]) = (9.0, 9.0, 9.0);
+    let maps = [MaskedMap::try_new(4, 4, &values, &mask).unwrap()];
+    // One region is caught at once, the other with everything else: from (0, 0.5) straight to (1, 1).
+    let want = (0.5 + 0.5 + 0.5 * 0.3) / 2.0;
+    assert!(Near::abs(1e-12).equal(aupro(&maps, AuproRule::Field).unwrap(), want));
+}
+
+#[test]
+fn aupro_of_a_perfect_map_is_one_and_of_a_flat_one_is_the_diagonal() {
+    let mask: Vec<bool> = (0..100).map(|i| i % 37 < 3).collect();
+    let perfect: Vec<f32> = mask.iter().map(|&bad| f32::from(u8::from(bad))).collect();
+    for (values, want) in [(perfect, 1.0), (vec![0.4; 100], 0.15)] {
+        let maps = [MaskedMap::try_new(10, 10, &values, &mask).unwrap()];
+        assert!(Near::abs(1e-12).equal(aupro(&maps, AuproRule::Field).unwrap(), want), "{want}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn order_key_keeps_the_order_of_finite_floats(a in prop::num::f32::NORMAL, b in prop::num::f32::NORMAL) {
+        let (left, right) = (order_key(0, a).unwrap(), order_key(0, b).unwrap());
+        prop_assert_eq!(left.cmp(&right), a.total_cmp(&b));
+        prop_assert_eq!(ordered_value(left).to_bits(), a.to_bits());
+    }
+
+    #[test]
+    fn figures_do_not_change_under_a_rising_map(
+        pairs in prop::collection::vec((0_u8..40, any::<bool>()), 2..200),
+    ) {
+        prop_assume!(pairs.iter().any(|p| p.1) && pairs.iter().any(|p| !p.1));
+        let plain = Ranking::try_new(pairs.iter().map(|&(v, bad)| (f32::from(v), bad))).unwrap();
+        let risen = Ranking::try_new(pairs.iter().map(|&(v, bad)| (f32::from(v).powi(3) - 7.0, bad))).unwrap();
+        let figures = |r: &Ranking| [r.auroc(), r.average_precision(), r.f1_max()];
+        Near::abs(0.0).check("figures", &figures(&risen), &figures(&plain));
+        prop_assert!(figures(&plain).iter().all(|v| (0.0..=1.0).contains(v)));
+    }
+
+    #[test]
+    fn auroc_is_the_share_of_pairs_in_the_right_order(
+        pairs in prop::collection::vec((0_u8..20, any::<bool>()), 2..80),
+    ) {
+        let side = |bad: bool| pairs.iter().filter(move |p| p.1 == bad).map(|p| p.0);
+        let (good, bad): (Vec<u8>, Vec<u8>) = (side(false).collect(), side(true).collect());
+        prop_assume!(!good.is_empty() && !bad.is_empty());
+        let points: u32 = bad.iter().flat_map(|b| good.iter().map(move |g| match b.cmp(g) {
+            std::cmp::Ordering::Greater => 2,
+            std::cmp::Ordering::Equal => 1,
+            std::cmp::Ordering::Less => 0,
+        })).sum();
+        let want = f64::from(points) / (2 * good.len() * bad.len()) as f64;
+        let got = Ranking::try_new(pairs.iter().map(|&(v, bad)| (f32::from(v), bad))).unwrap().auroc();
+        prop_assert!(Near::abs(1e-12).equal(got, want));
+    }
+}

@@ -1,0 +1,201 @@
+//! What the stages and the link's thread share: the outbox, the state to announce, and the counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::Notify;
+
+use crate::outbox::{Lane, MessageId, Outbox};
+use crate::wire::{Heartbeat, HeartbeatMessage, RejectBit, RejectMessage, StateMessage, VerdictMessage};
+
+/// How the link is, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// True between the broker's acceptance and the end of that connection.
+    pub connected: bool,
+    /// When `connected` last changed, wall clock.
+    pub since: SystemTime,
+    /// Connections that a broker accepted since the start.
+    pub connections: u64,
+    /// False after a broker refused the trigger or product subscription of this connection.
+    pub subscribed: bool,
+    /// Verdicts that wait to be sent.
+    pub queued: usize,
+    /// Verdicts sent and not acknowledged.
+    pub in_flight: usize,
+    /// Verdicts acknowledged since the start.
+    pub acknowledged: u64,
+    /// Verdicts that left unacknowledged because the outbox was full or the link had ended.
+    pub dropped: u64,
+    /// Reject bits acknowledged since the start; behind `acknowledged` by those that an outage made useless.
+    pub rejects_acknowledged: u64,
+    /// Inbound messages refused since the start.
+    pub inbound_refused: u64,
+    /// Inbound messages lost since the start because nobody took them from the channel in time.
+    pub inbound_lost: u64,
+    /// Why the last connection or attempt ended.
+    pub last_error: Option<String>,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Verdicts acknowledged since the start.
+    pub acknowledged: u64,
+    /// Verdicts that nobody acknowledged.
+    pub remaining: usize,
+    /// True if the broker acknowledged the state `offline`. If not, its last will says so in our place.
+    pub said_goodbye: bool,
+}
+
+/// One part's messages. The bit is sent right after the verdict, and only while live.
+#[derive(Debug, Clone)]
+pub(crate) struct Parcel {
+    pub(crate) verdict: VerdictMessage,
+    pub(crate) bit: RejectBit,
+}
+
+/// What the link's thread shall do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    Run,
+    /// Stop when nothing is owed, at the latest at this time.
+    Drain(Instant),
+    /// Stop now, without a word.
+    Abandon,
+}
+
+/// A message ready to be handed to the client library.
+pub(crate) enum Outgoing {
+    State(Vec<u8>),
+    Heartbeat(Vec<u8>),
+    Part { id: MessageId, verdict: Vec<u8>, reject: Option<Vec<u8>> },
+}
+
+pub(crate) struct Desk {
+    pub(crate) outbox: Outbox<Parcel>,
+    pub(crate) order: Order,
+    pub(crate) status: LinkStatus,
+    state: StateMessage,
+    state_is_news: bool,
+    heartbeat: Option<Heartbeat>,
+    beats: u64,
+    /// Set by the link's thread when it ends.
+    pub(crate) ended: Option<DrainReport>,
+}
+
+impl Desk {
+    pub(crate) fn new(outbox: Outbox<Parcel>, state: StateMessage, now: SystemTime) -> Self {
+        let status = LinkStatus {
+            connected: false,
+            since: now,
+            connections: 0,
+            subscribed: false,
+            queued: 0,
+            in_flight: 0,
+            acknowledged: 0,
+            dropped: 0,
+            rejects_acknowledged: 0,
+            inbound_refused: 0,
+            inbound_lost: 0,
+            last_error: None,
+        };
+        let (order, ended) = (Order::Run, None);
+        Self { outbox, order, status, state, state_is_news: false, heartbeat: None, beats: 0, ended }
+    }
+
+    /// Takes a part's messages; returns one that had to leave without acknowledgement.
+    pub(crate) fn offer(&mut self, parcel: Parcel) -> Option<Parcel> {
+        let left = if self.ended.is_some() { Some(parcel) } else { self.outbox.offer(parcel) };
+        self.status.dropped += u64::from(left.is_some());
+        left
+    }
+
+    pub(crate) fn set_state(&mut self, state: StateMessage) {
+        self.state = state;
+        self.state_is_news = true;
+    }
+
+    /// Counts a heartbeat; it is sent only if there is a connection, for an old one says nothing.
+    pub(crate) fn beat(&mut self, heartbeat: Heartbeat) {
+        self.beats += 1;
+        self.heartbeat = self.status.connected.then_some(heartbeat);
+    }
+
+    pub(crate) fn connect(&mut self, now: SystemTime) {
+        self.outbox.connect();
+        // A broker may have forgotten it, or hold our own last will.
+        self.state_is_news = true;
+        self.heartbeat = None;
+        self.status.connected = true;
+        self.status.subscribed = true;
+        self.status.connections += 1;
+        self.status.since = now;
+    }
+
+    pub(crate) fn disconnect(&mut self, now: SystemTime, reason: String) {
+        self.outbox.disconnect();
+        if self.status.connected {
+            self.status.since = now;
+        }
+        self.status.connected = false;
+        self.status.subscribed = false;
+        self.status.last_error = Some(reason);
+    }
+
+    /// What to send next: news of the state, then a heartbeat, then parts.
+    pub(crate) fn next(&mut self) -> Option<Outgoing> {
+        if self.state_is_news {
+            self.state_is_news = false;
+            return Some(Outgoing::State(self.state.to_json()));
+        }
+        if let Some(beat) = self.heartbeat.take() {
+            let depth = self.outbox.len() as u64;
+            return Some(Outgoing::Heartbeat(HeartbeatMessage::new(self.beats, &beat, depth).to_json()));
+        }
+        let dispatch = self.outbox.dispatch()?;
+        let Parcel { verdict, bit } = dispatch.item;
+        let reject = match dispatch.lane {
+            Lane::Live => Some(RejectMessage::new(verdict, *bit).to_json()),
+            Lane::Stored => None,
+        };
+        Some(Outgoing::Part { id: dispatch.id, verdict: verdict.to_json(dispatch.lane), reject })
+    }
+
+    pub(crate) fn acknowledge(&mut self, id: MessageId) {
+        self.status.acknowledged += u64::from(self.outbox.acknowledge(id).is_some());
+    }
+
+    pub(crate) fn snapshot(&self) -> LinkStatus {
+        LinkStatus { queued: self.outbox.queued(), in_flight: self.outbox.in_flight(), ..self.status.clone() }
+    }
+}
+
+/// The desk behind its lock. The lock is held for one queue operation at a time, never over an await, so that
+/// nobody who takes it waits for the broker.
+pub(crate) struct Shared {
+    desk: Mutex<Desk>,
+    /// Rings when there is something new on the desk.
+    pub(crate) bell: Notify,
+    progress: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(desk: Desk) -> Self {
+        Self { desk: Mutex::new(desk), bell: Notify::new(), progress: AtomicU64::new(0) }
+    }
+
+    /// A panic elsewhere leaves counts and queues that are whole: every change to them is one step.
+    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn tick(&self) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,38 @@
+//! Messages: what the station says to the plant over MQTT, and what it hears.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`wire`] | the payloads, schema 1: flat JSON of at most [`wire::MAX_PAYLOAD_BYTES`] |
+//! | [`topic`] | `{root}/{line}/{station}/…` |
+//! | [`outbox`] | verdicts until the broker has acknowledged them: pure, no clock, no network |
+//! | [`settings`] | broker address, credentials and certificate authority |
+//! | [`Publisher`] | the handle; its one thread, `mqtt`, is the only place with async code |
+//!
+//! # What is promised
+//! - A verdict that [`Publisher::publish_verdict`] has taken is sent until the broker acknowledges it. Only the
+//!   bound of the outbox can drop one: the oldest that waits, with an error in the log and a count.
+//! - No call waits for the broker.
+//! - After an outage live verdicts go first; those that waited follow in their order with `historical: true`.
+//! - A verdict may arrive twice, always with the same content apart from `historical`; receivers drop repeats by
+//!   `(line, station, camera, run, seq)`.
+//! - The reject bit is a live signal and is never sent late: after an outage its part has left the gate, and a
+//!   late bit would hit another one. The verdict still arrives. Silence is therefore not a pass: a controller that
+//!   gets no bit for a part treats it as a reject.
+//!
+//! # Never
+//! This crate never judges, never blocks a stage and never lets a broker's failure become a stage's failure.
+
+mod backoff;
+mod broker;
+mod desk;
+mod handover;
+mod link;
+pub mod outbox;
+mod publisher;
+pub mod settings;
+pub mod topic;
+pub mod wire;
+
+pub use broker::PublishError;
+pub use desk::{DrainReport, LinkStatus};
+pub use publisher::{Publisher, PublisherSettings};

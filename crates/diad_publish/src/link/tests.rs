@@ -1,0 +1,73 @@
+use std::num::NonZeroUsize;
+
+use crossbeam_channel::{Receiver, bounded};
+use diad_core::name::{LineName, StationName};
+use rumqttc::{ConnAck, EventLoop, SubAck};
+
+use super::*;
+use crate::outbox::Outbox;
+use crate::settings::{BrokerUrl, LinkSettings};
+use crate::topic::TopicRoot;
+
+/// A link that nobody polls; what it says stays in the event loop's channel.
+fn link(inbound_capacity: usize) -> (Link, Session, Receiver<Inbound>, EventLoop) {
+    let now = SystemTime::now();
+    let outbox = Outbox::new(NonZeroUsize::new(10).unwrap());
+    let shared = Arc::new(Shared::new(Desk::new(outbox, StateMessage::new(State::Starting, "", now), now)));
+    let url = BrokerUrl::parse("mqtt://localhost").unwrap();
+    let broker = Broker::open(&LinkSettings::try_new(url, None, None, None).unwrap()).unwrap();
+    let topics = Topics::new(
+        &TopicRoot::try_new("factory").unwrap(),
+        &LineName::try_new("L1").unwrap(),
+        &StationName::try_new("S1").unwrap(),
+    );
+    let (inbound, heard) = bounded(inbound_capacity);
+    let (client, events) = broker.client(&topics, now);
+    let session = Session { client, handover: Handover::new(), accepted: None, farewell: Farewell::NotYet };
+    (Link::new(shared, broker, topics, inbound), session, heard, events)
+}
+
+fn suback(codes: Vec<SubscribeReasonCode>) -> Event {
+    Event::Incoming(Packet::SubAck(SubAck::new(1, codes)))
+}
+
+#[test]
+fn take_reports_a_refused_subscription_and_stays_connected() {
+    let (link, mut session, _heard, _events) = link(1);
+    let accepted = ConnAck::new(ConnectReturnCode::Success, false);
+    assert!(link.take(&mut session, Event::Incoming(Packet::ConnAck(accepted))).is_none());
+    let granted = SubscribeReasonCode::Success(QoS::AtLeastOnce);
+    assert!(link.take(&mut session, suback(vec![granted, granted])).is_none());
+    assert!(link.shared.desk().snapshot().subscribed);
+    assert!(link.take(&mut session, suback(vec![granted, SubscribeReasonCode::Failure])).is_none());
+    let status = link.shared.desk().snapshot();
+    assert!(status.connected && !status.subscribed);
+    assert!(status.last_error.unwrap().contains("refused the trigger or product subscription"));
+}
+
+#[test]
+fn take_counts_a_message_that_nobody_made_room_for() {
+    let (link, mut session, heard, _events) = link(1);
+    for part in [r#"{"part":"P-1"}"#, r#"{"part":"P-2"}"#] {
+        let message = Publish::new("factory/L1/S1/trigger", QoS::AtLeastOnce, part);
+        link.take(&mut session, Event::Incoming(Packet::Publish(message)));
+    }
+    assert_eq!(link.shared.desk().snapshot().inbound_lost, 1);
+    assert!(matches!(heard.recv().unwrap(), Inbound::Trigger { trigger, .. } if trigger.part.as_str() == "P-1"));
+}
+
+#[test]
+fn chance_lies_between_zero_and_one() {
+    for _ in 0..1000 {
+        assert!((0.0..1.0).contains(&chance()));
+    }
+}
+
+#[test]
+fn describe_tells_an_operator_what_to_check() {
+    for code in [ConnectReturnCode::BadUserNamePassword, ConnectReturnCode::NotAuthorized] {
+        assert!(describe(&ConnectionError::ConnectionRefused(code)).contains("mqtt.password_file"));
+    }
+    let busy = describe(&ConnectionError::ConnectionRefused(ConnectReturnCode::ServiceUnavailable));
+    assert_eq!(busy, "the broker refused the connection (ServiceUnavailable)");
+}

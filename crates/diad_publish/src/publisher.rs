@@ -1,0 +1,169 @@
+//! The handle of the link.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use crossbeam_channel::{Receiver, bounded};
+use diad_core::event::InspectionEvent;
+
+use crate::broker::{Broker, PublishError};
+use crate::desk::{Desk, DrainReport, LinkStatus, Order, Parcel, Shared};
+use crate::link::{FAREWELL, Link};
+use crate::outbox::Outbox;
+use crate::settings::LinkSettings;
+use crate::topic::{TopicRoot, Topics};
+use crate::wire::{Digests, Heartbeat, Inbound, OnUnjudged, RejectBit, State, StateMessage, Station, VerdictMessage};
+
+/// Inbound messages that may wait for the process.
+const INBOUND_CAPACITY: usize = 1024;
+
+/// Time beyond the deadline in which the link's thread must have ended.
+const SLACK: Duration = Duration::from_millis(250);
+
+/// Everything that the link is told at the start.
+#[derive(Debug, Clone)]
+pub struct PublisherSettings {
+    /// The broker.
+    pub link: LinkSettings,
+    /// First levels of every topic.
+    pub root: TopicRoot,
+    /// Who speaks.
+    pub station: Station,
+    /// What the reject line does with an unjudged part.
+    pub on_unjudged: OnUnjudged,
+    /// Time from capture to verdict that the station promises, in milliseconds.
+    pub deadline_ms: u32,
+    /// Verdicts kept without acknowledgement, at most; [`PublisherSettings::OUTBOX_CAPACITY`] unless tested.
+    pub outbox_capacity: NonZeroUsize,
+}
+
+impl PublisherSettings {
+    /// A day of parts at one a second, in some 50 MB.
+    pub const OUTBOX_CAPACITY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(99_999);
+}
+
+/// The station's voice and ear. Its one thread, `mqtt`, lives until [`Publisher::drain`] or until this is dropped;
+/// dropped without a drain it leaves without a word, and the broker announces `offline` by the last will.
+///
+/// All methods take `&self` and may be called from any thread. None but `drain` waits.
+pub struct Publisher {
+    shared: Arc<Shared>,
+    inbound: Receiver<Inbound>,
+    station: Station,
+    on_unjudged: OnUnjudged,
+    deadline_ms: u32,
+    done: Receiver<()>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Publisher {
+    /// Reads the files that the settings name and starts the link. It does not wait for the broker.
+    ///
+    /// # Errors
+    /// [`PublishError`] for files that cannot be used, and for a thread that cannot be started.
+    pub fn start(settings: PublisherSettings) -> Result<Self, PublishError> {
+        let PublisherSettings { link, root, station, on_unjudged, deadline_ms, outbox_capacity } = settings;
+        let broker = Broker::open(&link)?;
+        let topics = Topics::new(&root, &station.line, &station.station);
+        let now = SystemTime::now();
+        let starting = StateMessage::new(State::Starting, "", now);
+        let shared = Arc::new(Shared::new(Desk::new(Outbox::new(outbox_capacity), starting, now)));
+        let (inbound_tx, inbound) = bounded(INBOUND_CAPACITY);
+        // Nothing is ever sent: the sender goes with the thread, and that is the message.
+        let (done_tx, done) = bounded(0);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_name("mqtt-lookup")
+            .build()
+            .map_err(PublishError::Runtime)?;
+        let link = Link::new(Arc::clone(&shared), broker, topics, inbound_tx);
+        let thread = std::thread::Builder::new()
+            .name("mqtt".to_owned())
+            .spawn(move || {
+                runtime.block_on(link.run());
+                // An address look-up may hang for long; nobody needs its answer any more.
+                runtime.shutdown_background();
+                drop(done_tx);
+            })
+            .map_err(PublishError::Thread)?;
+        let thread = Mutex::new(Some(thread));
+        Ok(Self { shared, inbound, station, on_unjudged, deadline_ms, done, thread })
+    }
+
+    /// Takes a verdict and its reject bit, to be sent until acknowledged. If the outbox is full, the oldest that
+    /// waits leaves, with an error in the log and a count in [`LinkStatus::dropped`].
+    pub fn publish_verdict(&self, event: &InspectionEvent, digests: &Digests) {
+        let verdict = VerdictMessage::from_event(&self.station, event, digests, self.deadline_ms);
+        let parcel = Parcel { verdict, bit: RejectBit::of(event, self.on_unjudged) };
+        let left = self.shared.desk().offer(parcel);
+        self.shared.bell.notify_one();
+        if let Some(left) = left {
+            tracing::error!(part = %left.verdict.key(), "verdict dropped unacknowledged: outbox full or link ended");
+        }
+    }
+
+    /// Announces the station's state, retained. Only the newest is sent; it is sent again on every connection.
+    /// Before the first call it is `starting`.
+    pub fn set_state(&self, state: State, detail: &str) {
+        self.shared.desk().set_state(StateMessage::new(state, detail, SystemTime::now()));
+        self.shared.bell.notify_one();
+    }
+
+    /// Sends a heartbeat if connected, with QoS 0. To be called once a second.
+    pub fn heartbeat(&self, heartbeat: Heartbeat) {
+        self.shared.desk().beat(heartbeat);
+        self.shared.bell.notify_one();
+    }
+
+    /// Triggers, change-overs and refused messages, in order of arrival. Clones share the messages.
+    #[must_use]
+    pub const fn inbound(&self) -> &Receiver<Inbound> {
+        &self.inbound
+    }
+
+    /// How the link is.
+    #[must_use]
+    pub fn status(&self) -> LinkStatus {
+        self.shared.desk().snapshot()
+    }
+
+    /// Grows while the link's thread lives, several times a second, connected or not: for the watchdog.
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        self.shared.progress()
+    }
+
+    /// Waits until every verdict is acknowledged or `deadline` has come, announces `offline`, disconnects and ends
+    /// the link. Returns at most 0.5 s after the deadline. Without a connection it waits for one as long as
+    /// verdicts are owed. A verdict offered later is dropped and counted.
+    pub fn drain(&self, deadline: Instant) -> DrainReport {
+        {
+            let mut desk = self.shared.desk();
+            if desk.order == Order::Run {
+                desk.order = Order::Drain(deadline);
+            }
+        }
+        self.shared.bell.notify_one();
+        // The one outcome besides time-out is that the thread dropped its end.
+        let _ = self.done.recv_deadline(deadline + FAREWELL + SLACK);
+        let desk = self.shared.desk();
+        desk.ended.unwrap_or(DrainReport {
+            acknowledged: desk.status.acknowledged,
+            remaining: desk.outbox.len(),
+            said_goodbye: false,
+        })
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.shared.desk().order = Order::Abandon;
+        self.shared.bell.notify_one();
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("thread \"mqtt\" had panicked");
+        }
+    }
+}

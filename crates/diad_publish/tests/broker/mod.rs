@@ -1,0 +1,209 @@
+//! A real mosquitto on loopback, a subscriber, and a gate between publisher and broker that can be shut.
+
+mod gate;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, bounded, unbounded};
+use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
+
+pub use gate::{Direction, Gate};
+
+/// Longest wait for anything in these tests.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `done`.
+#[track_caller]
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let give_up = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < give_up, "waited {PATIENCE:?} for: {what}");
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// A free port on loopback; another process may take it before it is used.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn mosquitto() -> PathBuf {
+    let mut folders: Vec<PathBuf> = std::env::var_os("PATH").iter().flat_map(std::env::split_paths).collect();
+    folders.push(PathBuf::from("/usr/sbin"));
+    let found = folders.iter().map(|folder| folder.join("mosquitto")).find(|path| path.is_file());
+    found.expect("mosquitto is not installed; install it: apt-get install mosquitto")
+}
+
+/// A running mosquitto without persistence; killed without mercy when dropped.
+pub struct Broker {
+    child: Child,
+    port: u16,
+    log: Arc<Mutex<Vec<String>>>,
+    folder: tempfile::TempDir,
+}
+
+impl Broker {
+    /// Open to everyone.
+    pub fn start() -> Self {
+        Self::start_with(|_| "allow_anonymous true\n".to_owned())
+    }
+
+    /// With more configuration lines; `configure` may write files into the folder it is given, and is asked again
+    /// when another process was quicker to take a port.
+    pub fn start_with(mut configure: impl FnMut(&Path) -> String) -> Self {
+        let mut log = Vec::new();
+        for _ in 0..5 {
+            match Self::try_start(&mut configure) {
+                Ok(broker) => return broker,
+                Err(said) => log = said,
+            }
+        }
+        panic!("mosquitto did not start: {log:#?}");
+    }
+
+    fn try_start(configure: &mut impl FnMut(&Path) -> String) -> Result<Self, Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let extra = configure(folder.path());
+        let port = free_port();
+        // Without this line it would change to a user that cannot read the test's folder.
+        let user = "user root\n";
+        let limits = "max_inflight_messages 0\nmax_queued_messages 0\n";
+        let head = "persistence false\nlog_dest stderr\nlog_type all\nset_tcp_nodelay true\n";
+        let path = folder.path().join("mosquitto.conf");
+        std::fs::write(&path, format!("{head}{user}{limits}listener {port} 127.0.0.1\n{extra}")).unwrap();
+        let mut child = Command::new(mosquitto())
+            .arg("-c")
+            .arg(&path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (ready_tx, ready) = bounded(1);
+        let lines = Arc::clone(&log);
+        let listen = move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if line.ends_with(" running") {
+                    let _ = ready_tx.try_send(());
+                }
+                lines.lock().unwrap().push(line);
+            }
+        };
+        std::thread::Builder::new().name("mosquitto-log".to_owned()).spawn(listen).unwrap();
+        let broker = Self { child, port, log, folder };
+        if ready.recv_timeout(PATIENCE).is_ok() { Ok(broker) } else { Err(broker.log()) }
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What mosquitto said so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One received message.
+#[derive(Debug, Clone)]
+pub struct Received {
+    pub topic: String,
+    pub payload: serde_json::Value,
+    pub retained: bool,
+}
+
+/// A client that hears everything below a filter until the broker goes away.
+pub struct Subscriber {
+    client: Client,
+    messages: Receiver<Received>,
+}
+
+impl Subscriber {
+    /// Returns when the broker has acknowledged the subscription.
+    pub fn start(port: u16, filter: &str) -> Self {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let id = format!("subscriber-{}", COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        let (client, mut connection) = Client::new(MqttOptions::new(id, "127.0.0.1", port), 100);
+        client.subscribe(filter, QoS::AtLeastOnce).unwrap();
+        let (ready_tx, ready) = bounded(1);
+        #[expect(clippy::disallowed_methods, reason = "a test keeps all it hears")]
+        let (tx, messages) = unbounded();
+        std::thread::Builder::new()
+            .name("subscriber".to_owned())
+            .spawn(move || {
+                for event in connection.iter() {
+                    match event {
+                        Ok(Event::Incoming(Packet::SubAck(_))) => ready_tx.send(()).unwrap(),
+                        Ok(Event::Incoming(Packet::Publish(message))) => {
+                            let payload = serde_json::from_slice(&message.payload).unwrap();
+                            let _ = tx.send(Received { topic: message.topic, payload, retained: message.retain });
+                        }
+                        Ok(_) => {}
+                        Err(_) => return,
+                    }
+                }
+            })
+            .unwrap();
+        ready.recv_timeout(PATIENCE).expect("the subscription was not acknowledged");
+        Self { client, messages }
+    }
+
+    /// Publishes as the plant would.
+    pub fn publish(&self, topic: &str, retain: bool, payload: impl Into<Vec<u8>>) {
+        self.client.publish(topic, QoS::AtLeastOnce, retain, payload).unwrap();
+    }
+
+    /// The next message.
+    #[track_caller]
+    pub fn next(&self) -> Received {
+        self.messages.recv_timeout(PATIENCE).expect("no message came")
+    }
+
+    /// Messages up to and including the first that `last` accepts.
+    #[track_caller]
+    pub fn until(&self, last: impl Fn(&Received) -> bool) -> Vec<Received> {
+        let mut all = Vec::new();
+        loop {
+            let message = self.next();
+            let done = last(&message);
+            all.push(message);
+            if done {
+                return all;
+            }
+        }
+    }
+
+    /// Everything that came in before the broker closed the connection.
+    pub fn rest(&self) -> Vec<Received> {
+        self.messages.iter().collect()
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let _ = self.client.disconnect();
+    }
+}

@@ -1,0 +1,170 @@
+"""Settings of a model and of its training, read from one YAML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from diad_train.schedule import Sampler
+
+
+class ConfigError(ValueError):
+    """A settings file that cannot be used; the message names the key, the value and what is allowed."""
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """KL autoencoder with one halving per multiplier but the last. Stock: 128, (1, 2, 4, 4), 2, attention."""
+
+    width: int = 128
+    multipliers: tuple[int, ...] = (1, 2, 4, 4)
+    res_blocks: int = 2
+    latent_channels: int = 4
+    norm_groups: int = 32
+    middle_attention: bool = True
+
+    @property
+    def factor(self) -> int:
+        """Image pixels per latent pixel, along one side."""
+        return int(2 ** (len(self.multipliers) - 1))
+
+
+@dataclass(frozen=True)
+class DenoiserConfig:
+    """U-Net and SG network. Stock: 320, (1, 2, 4, 4), 2, transformers at factors 1, 2, 4, 8 heads, 77x768 context."""
+
+    width: int = 320
+    multipliers: tuple[int, ...] = (1, 2, 4, 4)
+    res_blocks: int = 2
+    attention_factors: tuple[int, ...] = (1, 2, 4)
+    heads: int = 8
+    norm_groups: int = 32
+    context_tokens: int = 77
+    context_width: int = 768
+    hint_widths: tuple[int, ...] = (16, 16, 32, 32, 96, 96, 256)
+    prediction: str = "epsilon"
+
+    def __post_init__(self) -> None:
+        if self.prediction not in ("epsilon", "v"):
+            raise ConfigError(f"denoiser.prediction is {self.prediction!r}; allowed: epsilon, v")
+        if len(self.hint_widths) != 7:
+            raise ConfigError(f"denoiser.hint_widths has {len(self.hint_widths)} entries; the hint block has 7")
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """Feature extractor: `student` (distilled, shipped) with one width per layer, or `resnet50` (the reference)."""
+
+    kind: str = "student"
+    widths: tuple[int, ...] = (24, 32, 96)
+    stem: int = 16
+    depth: int = 2
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("student", "resnet50"):
+            raise ConfigError(f"features.kind is {self.kind!r}; allowed: student, resnet50")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """One model: image side in pixels, networks, sampler, anomaly map."""
+
+    name: str = "diad"
+    image_size: int = 256
+    latent_scale: float = 0.18215
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    denoiser: DenoiserConfig = field(default_factory=DenoiserConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    sampler: Sampler = field(default_factory=lambda: Sampler(start=999, steps=tuple(range(901, 0, -100))))
+    layer_weights: tuple[float, ...] = (1.0, 1.0, 1.0)
+    blur_sigma_px: float = 5.0
+    blur_truncate: float = 4.0
+    pool_window_px: int = 8
+    pool_times: int = 8
+
+    @property
+    def latent_size(self) -> int:
+        """Side of the latent, in latent pixels."""
+        return self.image_size // self.autoencoder.factor
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One training stage."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+    weight_decay: float = 0.01
+    warmup: int = 100
+    ema: float = 0.999
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Data and the four stages, in their order."""
+
+    data: str = "data"
+    seed: int = 1
+    crop: int = 128
+    corruptions_per_image: int = 3
+    autoencoder: StageConfig = field(default_factory=lambda: StageConfig(4000, 16, 1e-3))
+    denoiser: StageConfig = field(default_factory=lambda: StageConfig(6000, 16, 1e-3))
+    distil: StageConfig = field(default_factory=lambda: StageConfig(3000, 16, 2e-3))
+    align: StageConfig = field(default_factory=lambda: StageConfig(1500, 8, 5e-4))
+    teacher: str = ""
+    licence: str = "MIT OR Apache-2.0"
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole file."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def _build(cls: Any, raw: Any, path: str) -> Any:
+    origin = typing.get_origin(cls)
+    if dataclasses.is_dataclass(cls):
+        if not isinstance(raw, dict):
+            raise ConfigError(f"{path}: expected a section, got {raw!r}")
+        hints = typing.get_type_hints(cls)
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(set(raw) - known)
+        if unknown:
+            raise ConfigError(f"{path}: unknown key {unknown[0]!r}; allowed: {', '.join(sorted(known))}")
+        try:
+            return cls(**{key: _build(hints[key], value, f"{path}.{key}") for key, value in raw.items()})  # type: ignore[operator]
+        except (TypeError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"{path}: {error}") from error
+    if origin is tuple:
+        if not isinstance(raw, list):
+            raise ConfigError(f"{path}: expected a list, got {raw!r}")
+        return tuple(_build(typing.get_args(cls)[0], item, f"{path}[{i}]") for i, item in enumerate(raw))
+    if isinstance(cls, types.UnionType):
+        return raw
+    if cls is float and isinstance(raw, (int, float)) and not isinstance(raw, bool):
+        return float(raw)
+    if not isinstance(raw, cls) or (cls is int and isinstance(raw, bool)):
+        raise ConfigError(f"{path}: expected {cls.__name__}, got {raw!r}")
+    return raw
+
+
+def load(path: Path) -> Config:
+    """Reads a settings file; unknown keys and wrong types raise ConfigError with the file and the key."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    built: Config = _build(Config, raw or {}, str(path))
+    return built

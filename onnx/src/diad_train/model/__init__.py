@@ -1,0 +1,1 @@
+"""The networks: autoencoder, denoiser, semantic-guided network, feature extractor."""

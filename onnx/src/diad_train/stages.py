@@ -1,0 +1,284 @@
+"""The four training stages: autoencoder, denoiser with SG, distilled features, features aligned to reconstructions.
+
+Only good parts are used. Defects during training are synthetic damage (`corrupt`), never pictures of real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from diad_train.config import Config
+from diad_train.data import CorruptionPool, GoodParts, normalised
+from diad_train.loop import device, run_stage
+from diad_train.model.autoencoder import kl_divergence, sample_posterior
+from diad_train.model.diad import DiAD
+from diad_train.model.features import MobileNetTeacher, anomaly_map
+
+KL_WEIGHT = 1e-6
+HELD_OUT_EVERY = 16
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Training pictures: good parts, corrupted copies, and which of each may be trained on."""
+
+    good: GoodParts
+    pool: CorruptionPool
+
+    @property
+    def good_index(self) -> NDArray[np.int64]:
+        """Good parts to train on; every sixteenth is held out."""
+        index = np.arange(len(self.good.pictures))
+        return index[index % HELD_OUT_EVERY != 0]
+
+    @property
+    def pool_index(self) -> NDArray[np.int64]:
+        """Corrupted copies of the parts to train on."""
+        return np.flatnonzero(self.pool.source % HELD_OUT_EVERY != 0)
+
+    @property
+    def held_out_pool(self) -> NDArray[np.int64]:
+        """Corrupted copies of the parts held out."""
+        return np.flatnonzero(self.pool.source % HELD_OUT_EVERY == 0)
+
+
+def held_out(good: GoodParts) -> NDArray[np.int64]:
+    """Good parts that no stage trains on: for validation and for the calibration of scores."""
+    return np.flatnonzero(np.arange(len(good.pictures)) % HELD_OUT_EVERY == 0)
+
+
+def _edges(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x[..., 1:, :] - x[..., :-1, :], x[..., :, 1:] - x[..., :, :-1]
+
+
+def fit_autoencoder(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
+    """Stage 1: pixels and edges in L1, plus a faint KL, on random crops of good and corrupted pictures.
+
+    The second half of the steps trains on whole pictures at a quarter of the batch, where borders and large shapes are.
+    """
+    stage, crop = config.train.autoencoder, config.train.crop
+    autoencoder = model.autoencoder.to(device(), memory_format=torch.channels_last)
+
+    def loss(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        whole = step > 0.7 * stage.steps
+        count = max(1, stage.batch // 4) if whole else stage.batch
+        pictures = []
+        for _ in range(count):
+            if rng.random() < 0.75:
+                picture = parts.good.pictures[rng.choice(parts.good_index)]
+            else:
+                picture = parts.pool.pictures[rng.choice(parts.pool_index)]
+            if not whole:
+                y, x = rng.integers(0, picture.shape[0] - crop + 1, 2)
+                picture = picture[y : y + crop, x : x + crop]
+            pictures.append(picture)
+        image = normalised(np.stack(pictures)).to(device(), memory_format=torch.channels_last)
+        moments = autoencoder.moments(image)
+        noise = torch.from_numpy(rng.standard_normal(tuple(moments.chunk(2, 1)[0].shape), dtype=np.float32))
+        out = autoencoder.decode(sample_posterior(moments, noise.to(device())))
+        edges = [(a - b).abs().mean() for a, b in zip(_edges(out), _edges(image), strict=True)]
+        pixels = image[0, 0].numel() * 3
+        return {
+            "l1": (out - image).abs().mean(),
+            "edges": edges[0] + edges[1],
+            "kl": KL_WEIGHT * kl_divergence(moments) * (65536 * 3 / pixels) / 16,
+        }
+
+    run_stage(
+        name="autoencoder",
+        module=autoencoder,
+        trained=autoencoder.parameters(),
+        loss=loss,
+        stage=stage,
+        seed=config.train.seed,
+        folder=folder,
+    )
+
+
+@torch.no_grad()
+def encode_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 32) -> Tensor:
+    """Posterior means, unscaled, float32 [N, C, h, w]."""
+    encoder = model.autoencoder.eval()
+    out = []
+    for i in range(0, len(pictures), batch):
+        image = normalised(pictures[i : i + batch]).to(device(), memory_format=torch.channels_last)
+        out.append(encoder.moments(image).chunk(2, 1)[0].cpu())
+    return torch.cat(out)
+
+
+def fit_denoiser(
+    model: DiAD, parts: Parts, config: Config, folder: Path, *, on_progress: Callable[[int], None] | None = None
+) -> None:
+    """Stage 2: denoiser and SG network together; SG sees a corrupted picture, the target is the clean latent.
+
+    The noised latent is that of the corrupted picture, or a mixture towards the clean one: the sampler starts from
+    the defect and comes closer to the clean part with every step. The loss is on the clean latent (weight uniform
+    over steps), which keeps late steps from drowning early ones.
+    """
+    stage = config.train.denoiser
+    clean = encode_all(model, parts.good.pictures)
+    damaged = encode_all(model, parts.pool.pictures)
+    model.latent_scale.fill_(1.0 / float(clean.std()))
+    clean, damaged = clean * model.latent_scale.cpu(), damaged * model.latent_scale.cpu()
+    denoiser = model.denoiser.to(device(), memory_format=torch.channels_last)
+    start = config.model.sampler.start
+    autocast = torch.autocast(device().type, dtype=torch.bfloat16)
+
+    def loss(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        chosen = rng.choice(parts.pool_index, stage.batch)
+        source = parts.pool.source[chosen]
+        pictures = parts.pool.pictures[chosen]
+        untouched = rng.random(stage.batch) < 0.2
+        pictures[untouched] = parts.good.pictures[source[untouched]]
+        target = clean[source]
+        seen = torch.where(torch.from_numpy(untouched)[:, None, None, None], target, damaged[chosen])
+        share = np.where(rng.random(stage.batch) < 0.5, 1.0, rng.random(stage.batch)).astype(np.float32)
+        share_t = torch.from_numpy(share)[:, None, None, None]
+        t = torch.from_numpy(rng.integers(1, start + 1, stage.batch))
+        bar = denoiser.alpha_bars.cpu()[t][:, None, None, None]
+        noise = torch.from_numpy(rng.standard_normal(tuple(target.shape), dtype=np.float32))
+        noised = bar.sqrt() * (share_t * seen + (1.0 - share_t) * target) + (1.0 - bar).sqrt() * noise
+        image = normalised(pictures).to(device(), memory_format=torch.channels_last)
+        with autocast:
+            hint = denoiser.control_model.hint(image)
+            believed = denoiser.clean(
+                noised.to(device(), memory_format=torch.channels_last), hint, t.to(device())
+            ).float()
+        error = (believed - target.to(device())).square()
+        # Damaged places are few: they weigh as much as the rest together.
+        place = F.interpolate(
+            torch.from_numpy(parts.pool.masks[chosen] & ~untouched[:, None, None])[:, None].float(),
+            error.shape[-2:],
+            mode="area",
+        ).to(device())
+        place = (place > 0).float()
+        return {"all": error.mean(), "damaged": (error * place).sum() / (place.sum() * error.shape[1] + 1.0)}
+
+    run_stage(
+        name="denoiser",
+        module=denoiser,
+        trained=denoiser.parameters(),
+        loss=loss,
+        stage=stage,
+        seed=config.train.seed,
+        folder=folder,
+        on_progress=on_progress,
+    )
+
+
+def fit_features(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
+    """Stage 3: the student imitates the ImageNet teacher's layers, on good and corrupted pictures."""
+    stage = config.train.distil
+    teacher = MobileNetTeacher(Path(config.train.teacher)).to(device()).eval()
+    student = model.features.to(device(), memory_format=torch.channels_last)
+
+    def loss(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        half = stage.batch // 2
+        pictures = np.concatenate(
+            [
+                parts.good.pictures[rng.choice(parts.good_index, half)],
+                parts.pool.pictures[rng.choice(parts.pool_index, stage.batch - half)],
+            ]
+        )
+        size = config.train.crop
+        y, x = rng.integers(0, pictures.shape[1] - size + 1, 2)
+        image = normalised(pictures[:, y : y + size, x : x + size]).to(device(), memory_format=torch.channels_last)
+        wanted = teacher(image)
+        got = student(image)
+        return {f"layer{k + 1}": _distance(a, b) for k, (a, b) in enumerate(zip(got, wanted, strict=True))}
+
+    run_stage(
+        name="distil",
+        module=student,
+        trained=student.parameters(),
+        loss=loss,
+        stage=stage,
+        seed=config.train.seed,
+        folder=folder,
+    )
+
+
+def _distance(got: Tensor, wanted: Tensor) -> Tensor:
+    scale = wanted.square().mean().sqrt() + 1e-6
+    return (1.0 - F.cosine_similarity(got, wanted, dim=1)).mean() + 0.3 * ((got - wanted) / scale).square().mean()
+
+
+@torch.no_grad()
+def reconstruct_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 16) -> NDArray[np.float16]:
+    """Reconstructions in normalised colours, float16 [N, 3, S, S]."""
+    out = []
+    for i in range(0, len(pictures), batch):
+        image = normalised(pictures[i : i + batch]).to(device(), memory_format=torch.channels_last)
+        out.append(model.reconstruct(image).half().cpu().numpy())
+    return np.concatenate(out)
+
+
+ALIGN_SIZE = 64
+ALIGN_PAIRS = 4000
+
+
+def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
+    """Stage 4: the student learns what a reconstruction may get wrong on a good part and what it may not.
+
+    Cosine distances between picture and reconstruction go to zero where nothing was damaged and to at least one where
+    something was; the imitation of the teacher stays in the loss, so that unseen defects still look unlike good parts.
+    """
+    stage = config.train.align
+    model.eval()
+    rng = np.random.default_rng((config.train.seed, 77))
+    damaged = rng.permutation(parts.pool_index)[:ALIGN_PAIRS]
+    untouched = rng.permutation(parts.good_index)[: ALIGN_PAIRS // 2]
+    pictures = np.concatenate([parts.pool.pictures[damaged], parts.good.pictures[untouched]])
+    masks = np.concatenate([parts.pool.masks[damaged], np.zeros((len(untouched), *parts.pool.masks.shape[1:]), bool)])
+    reconstructions = reconstruct_all(model, pictures)
+    teacher = MobileNetTeacher(Path(config.train.teacher)).to(device()).eval()
+    student = model.features.to(device(), memory_format=torch.channels_last)
+    weights = config.model.layer_weights
+
+    def loss(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        chosen = rng.integers(0, len(pictures), stage.batch)
+        image = normalised(pictures[chosen])
+        pair = torch.cat([image, torch.from_numpy(reconstructions[chosen]).float()])
+        pair = pair.to(device(), memory_format=torch.channels_last)
+        layers = student(pair)
+        half = stage.batch
+        distance = anomaly_map(
+            [layer[:half] for layer in layers], [layer[half:] for layer in layers], size=ALIGN_SIZE, weights=weights
+        )
+        mask = torch.from_numpy(masks[chosen])[:, None].float().to(device())
+        covered = F.interpolate(mask, (ALIGN_SIZE, ALIGN_SIZE), mode="area")
+        bad, good = (covered > 0.3).float(), (covered == 0).float()
+        hinge = F.relu(sum(weights) * 0.6 - distance)
+        quiet = distance * good
+        worst = quiet.flatten(1).topk(quiet[0].numel() // 50, dim=1).values
+        wanted = teacher(pair[:half])
+        imitation = torch.stack([_distance(a[:half], b) for a, b in zip(layers, wanted, strict=True)]).mean()
+        return {
+            "missed": (hinge * bad).sum() / (bad.sum() + 1.0),
+            "false": quiet.sum() / good.sum() + worst.mean(),
+            "imitation": 0.3 * imitation,
+        }
+
+    run_stage(
+        name="align",
+        module=student,
+        trained=student.parameters(),
+        loss=loss,
+        stage=stage,
+        seed=config.train.seed,
+        folder=folder,
+    )
+
+
+def freeze(module: nn.Module) -> None:
+    """Stops gradients into a module."""
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Puts on this machine what building and running need, and with --tests what the tests need on top.
+# Debian and Ubuntu. Installs only what is missing; with nothing missing it is instant and needs no network.
+set -euo pipefail
+
+usage() {
+    echo "usage: $0 [--tests]" >&2
+    exit 64
+}
+
+tests=no
+case "$#:${1:-}" in
+0:) ;;
+1:--tests) tests=yes ;;
+*) usage ;;
+esac
+
+missing=()
+need() { # PACKAGE COMMAND...: the package is needed unless the command succeeds
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+installed() { # PACKAGE
+    [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1")" = installed ]
+}
+libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] || installed libclang-dev || compgen -G '/usr/lib/llvm-*/lib/libclang.so'
+}
+python_has() { # MODULE...
+    python3 -c 'import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in sys.argv[1:]))' "$@"
+}
+# A plain user's PATH has no sbin on Debian, where mosquitto lives.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+need gcc command -v cc
+need libc6-dev test -e /usr/include/stdio.h
+need libclang-dev libclang # the bindings to V4L2 are generated while building
+need python3-pip python_has pip
+if [ "$tests" = yes ]; then
+    need mosquitto command -v mosquitto
+    need python3-venv python_has venv ensurepip
+    need systemd command -v systemd-analyze
+fi
+
+if [ "${#missing[@]}" -gt 0 ]; then
+    run=()
+    if ! command -v apt-get >/dev/null; then
+        echo "setup: missing, in Debian's names: ${missing[*]}. There is no apt-get here: install them by hand." >&2
+        exit 69
+    elif [ "$(id -u)" != 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            echo "setup: missing: ${missing[*]}. Neither root nor sudo is here; as root: apt-get install ${missing[*]}" >&2
+            exit 69
+        fi
+        run=(sudo)
+    fi
+    echo "setup: installing ${missing[*]}" >&2
+    # Quiet, yet with its errors; its progress is no news to the reader of a build log.
+    "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+if ! command -v cargo >/dev/null; then
+    echo "setup: there is no Rust toolchain here (cargo); https://rustup.rs installs one" >&2
+    exit 69
+fi
+
+"$(dirname "$0")/get_onnxruntime.sh"
