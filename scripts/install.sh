@@ -87,8 +87,9 @@ rewrite() { # FILE OLD NEW: one line of the file, which must be there, so that a
     mv "$work/rewritten" "$1"
 }
 cp systemd/diad.service config/diad.yaml config/thresholds.yaml "$work/"
-command='/bin/diad run --config /etc/diad/diad.yaml'
-rewrite "$work/diad.service" "ExecStart=/usr/local$command" "ExecStart=$prefix$command"
+start='/bin/diad run --config /etc/diad/diad.yaml' reload='/bin/diad check --config /etc/diad/diad.yaml'
+rewrite "$work/diad.service" "ExecStart=/usr/local$start" "ExecStart=$prefix$start"
+rewrite "$work/diad.service" "ExecReload=/usr/local$reload" "ExecReload=$prefix$reload"
 rewrite "$work/diad.yaml" '  model: onnx/models/diad-tiny' "  model: $bundle"
 rewrite "$work/diad.yaml" 'thresholds: config/thresholds.yaml' 'thresholds: /etc/diad/thresholds.yaml'
 put 644 "$work/diad.service" "$lib/systemd/system/diad.service"

@@ -65,7 +65,9 @@ run || fail "the repeated installation failed: $(cat "$work/said")"
 
 rm -r "$root"
 prefix=/usr run || fail "the installation under /usr failed: $(cat "$work/said")"
-grep -q '^ExecStart=/usr/bin/diad ' "$root/usr/lib/systemd/system/diad.service" || fail "the unit ignores the prefix"
+unit=$root/usr/lib/systemd/system/diad.service
+grep -q '^ExecStart=/usr/bin/diad ' "$unit" || fail "the unit ignores the prefix"
+! grep -q '^Exec.*=/usr/local' "$unit" || fail "the unit names a program outside the prefix"
 [ -s "$root$(named model)/manifest.json" ] || fail "diad.yaml ignores the prefix"
 
 refuses 64 '/usr/local and /usr only' --prefix /opt

@@ -22,6 +22,8 @@ use crate::thresholds::LiveThresholds;
 const DRAIN_LINE: Duration = Duration::from_secs(3);
 /// How long the broker may take to acknowledge what is left.
 const DRAIN_LINK: Duration = Duration::from_secs(3);
+/// How long the first part waits for the broker at most.
+const FIRST_CONNECTION: Duration = Duration::from_secs(2);
 /// How often the supervisor looks around.
 const LOOK: Duration = Duration::from_millis(50);
 /// How often the heartbeat goes out.
@@ -111,6 +113,7 @@ pub fn run<W: Witness + 'static>(
     })?);
     let health = Health::new(Arc::clone(&publisher));
     prepare(&health);
+    wait_for_link(&publisher, stop);
     let line = line::start(
         LineSpec {
             cameras: spec.cameras,
@@ -149,6 +152,20 @@ pub fn run<W: Witness + 'static>(
     match ended {
         Ended::Clean(witness) => Ok(Report { witness, totals, link, drained }),
         Ended::Panicked(stage) => Err(StationError::Bug { stage }),
+    }
+}
+
+/// Gives the broker a moment before the first part: a part decided while nobody listens gets no reject bit. A broker
+/// that is not there does not keep the station from working.
+fn wait_for_link(publisher: &Publisher, stop: &Stop) {
+    let give_up = Instant::now() + FIRST_CONNECTION;
+    while !publisher.status().connected && !stop.asked() {
+        if Instant::now() >= give_up {
+            let reason = publisher.status().last_error.unwrap_or_else(|| "no answer".to_owned());
+            warn!(%reason, "broker not reached; inspection begins without it and verdicts wait");
+            return;
+        }
+        std::thread::sleep(LOOK / 10);
     }
 }
 

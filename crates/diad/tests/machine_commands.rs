@@ -1,12 +1,14 @@
 //! `bench`, `cameras` and `doctor` from outside: the real program, its standard output and its exit code.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail like the test itself")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{fs, str};
 
 use serde_json::Value;
 
-/// Library, stages and networks are searched for as on a user's machine: only the variables of a test are added.
+/// The program as a user starts it, but for a quieter log.
 fn diad(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_diad"));
     command.args(arguments).env_remove("NOTIFY_SOCKET").env("DIAD_LOG", "warn");

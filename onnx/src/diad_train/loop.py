@@ -93,7 +93,7 @@ def run_stage(
     stage: StageConfig,
     seed: int,
     folder: Path,
-    on_progress: Callable[[int], None] | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> None:
     """Trains `module` in place and leaves its averaged weights in it.
 
@@ -136,14 +136,12 @@ def run_stage(
             with log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             bar.set_postfix({k: v for k, v in row.items() if k != "step"})
-        due = time.monotonic() - saved > CHECKPOINT_SECONDS
+        due = time.monotonic() - saved > checkpoint_seconds
         if rank() == 0 and (due or step + 1 == stage.steps):
             state = {"module": module.state_dict(), "ema": ema.state, "step": step + 1}
             if step + 1 < stage.steps:
                 state["optimiser"] = optimiser.state_dict()
             save_atomically(state, path)
             saved = time.monotonic()
-            if on_progress is not None:
-                on_progress(step + 1)
     module.load_state_dict(ema.state)
     module.eval()

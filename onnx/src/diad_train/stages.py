@@ -5,7 +5,6 @@ Only good parts are used. Defects during training are synthetic damage (`corrupt
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from diad_train.config import Config
 from diad_train.data import CorruptionPool, GoodParts, normalised
@@ -114,9 +113,7 @@ def encode_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 32) -> 
     return torch.cat(out)
 
 
-def fit_denoiser(
-    model: DiAD, parts: Parts, config: Config, folder: Path, *, on_progress: Callable[[int], None] | None = None
-) -> None:
+def fit_denoiser(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
     """Stage 2: denoiser and SG network together; SG sees a corrupted picture, the target is the clean latent.
 
     The noised latent is that of the corrupted picture, or a mixture towards the clean one: the sampler starts from
@@ -170,7 +167,6 @@ def fit_denoiser(
         stage=stage,
         seed=config.train.seed,
         folder=folder,
-        on_progress=on_progress,
     )
 
 
@@ -222,7 +218,7 @@ def reconstruct_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 16
 
 
 ALIGN_SIZE = 64
-ALIGN_PAIRS = 4000
+ALIGN_PAIRS = 2400
 
 
 def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
@@ -277,8 +273,3 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
         folder=folder,
     )
 
-
-def freeze(module: nn.Module) -> None:
-    """Stops gradients into a module."""
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)

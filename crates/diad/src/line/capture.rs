@@ -16,7 +16,7 @@ use super::infer::Frame;
 use super::lane::Entrance;
 use super::record::Desk;
 use super::register::{Arrival, Register};
-use super::sources::{CameraSpec, Open, Stored};
+use super::sources::{CameraSpec, Open, Overload};
 use super::stop::Stop;
 use super::triggers::{Trigger, Triggers};
 use crate::chain::chain;
@@ -37,7 +37,7 @@ const LATE: Duration = Duration::from_secs(1);
 pub(super) struct Capturing {
     id: CameraId,
     roi: Option<Roi>,
-    stored: Stored,
+    overload: Overload,
     deadline: Duration,
     source: Reopened,
     clock: Clock,
@@ -69,7 +69,7 @@ pub(super) struct Joins {
 
 impl Capturing {
     pub(super) fn new(spec: CameraSpec, triggers: &Triggers, joins: Joins) -> Self {
-        let CameraSpec { id, trigger, roi, stored, open } = spec;
+        let CameraSpec { id, trigger, roi, overload, open } = spec;
         let Joins { register, frames, desk, stop, beat, deadline, health } = joins;
         let clock = match trigger {
             settings::Trigger::FreeRun { every } => Clock::FreeRun { every, next: Instant::now() + every },
@@ -82,7 +82,7 @@ impl Capturing {
             let triggers = triggers.clone();
             Box::new(move || triggers.product())
         };
-        Self { id, roi, stored, deadline, source, clock, register, frames, desk, stop, beat, product }
+        Self { id, roi, overload, deadline, source, clock, register, frames, desk, stop, beat, product }
     }
 
     /// Opens the camera before the line says it is ready.
@@ -171,7 +171,7 @@ impl Capturing {
             return true;
         };
         // A stored picture is taken when the line is ready for it, so that its latency is the line's and not the queue's.
-        if self.stored == Stored::Yes && self.frames.len() > 0 {
+        if self.overload == Overload::Wait && self.frames.len() > 0 {
             std::thread::sleep(ROOM);
             return true;
         }
@@ -205,17 +205,17 @@ impl Capturing {
         Arrival { part: None, product: (self.product)(), source: None, captured }
     }
 
-    /// Puts a part on the line. A stored picture waits for room; a live one pushes the oldest out.
+    /// Puts a part on the line, the way that its camera's [`Overload`] says.
     fn send(&mut self, arrival: Arrival, capture: Capture) {
         self.source.backoff.succeeded();
         let meta = self.register.enter(&self.id, arrival);
         let mut frame = Frame { meta, roi: self.roi, capture };
-        match self.stored {
-            Stored::No => self.frames.offer(frame, |old: Frame| {
+        match self.overload {
+            Overload::EvictOldest => self.frames.offer(frame, |old: Frame| {
                 warn!(part = %old.meta.key, "oldest waiting part evicted: the line is slower than the camera");
                 self.desk.say(InspectionEvent::unjudged(old.meta, Reason::Overrun, now()));
             }),
-            Stored::Yes => loop {
+            Overload::Wait => loop {
                 self.beat.tick();
                 match self.frames.send(frame, PATIENCE) {
                     Ok(()) => return,

@@ -21,7 +21,7 @@ pub use account::{Account, Totals};
 pub use beat::{Beat, Beats};
 pub use infer::{Frame, Witness};
 pub use record::Listener;
-pub use sources::{CameraSpec, Stored};
+pub use sources::{CameraSpec, Overload};
 pub use stages::{Ended, Line, LineError, LineSpec, start};
 pub use stop::Stop;
 pub use triggers::Triggers;

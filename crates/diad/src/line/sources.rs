@@ -17,13 +17,14 @@ const BUFFERS: usize = super::stages::WAITING_FRAMES + 2;
 /// A live camera that gives no picture for this long is taken for dead and opened again.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
 
-/// Whether pictures wait for the line.
+/// What happens when parts come faster than they are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stored {
-    /// They lie in a folder or are drawn on demand: a full line makes them wait.
-    Yes,
-    /// They come from a belt that does not stop: a full line makes the oldest waiting one leave.
-    No,
+pub enum Overload {
+    /// The next picture is taken when there is room: it lies in a folder or is drawn on demand, and no clock and no
+    /// message asks for it.
+    Wait,
+    /// The belt does not stop: the oldest waiting part leaves as `UNJUDGED(overrun)`.
+    EvictOldest,
 }
 
 /// Opens a camera; called again after it was lost.
@@ -34,7 +35,7 @@ pub struct CameraSpec {
     pub(super) id: CameraId,
     pub(super) trigger: Trigger,
     pub(super) roi: Option<Roi>,
-    pub(super) stored: Stored,
+    pub(super) overload: Overload,
     pub(super) open: Open,
 }
 
@@ -43,22 +44,23 @@ impl CameraSpec {
     #[must_use]
     pub fn from_settings(camera: &settings::Camera) -> Self {
         let pool = BufferPool::new(BUFFERS);
-        let (stored, open): (Stored, Open) = match camera.source.clone() {
+        let (on_demand, open): (bool, Open) = match camera.source.clone() {
             Source::V4l2 { device, width, height, fps } => {
                 let stalled_after = (camera.trigger != Trigger::Camera).then_some(STALLED_AFTER);
                 let settings = V4l2Settings { device, width, height, fps, format: None, stalled_after };
-                (Stored::No, Box::new(move || Ok(Box::new(V4l2Camera::open(&settings, pool.clone())?))))
+                (false, Box::new(move || Ok(Box::new(V4l2Camera::open(&settings, pool.clone())?))))
             }
             Source::Replay { folder, looped } => {
                 let replay = if looped { Replay::Looped } else { Replay::Once };
-                (Stored::Yes, Box::new(move || Ok(Box::new(ReplayCamera::open(&folder, replay, pool.clone())?))))
+                (true, Box::new(move || Ok(Box::new(ReplayCamera::open(&folder, replay, pool.clone())?))))
             }
             Source::Rendered { seed, products, defect_rate } => {
                 let settings = RenderedSettings { seed, products, defect_rate: defect_rate as f32, parts: None };
-                (Stored::Yes, rendered(settings, pool))
+                (true, rendered(settings, pool))
             }
         };
-        Self { id: camera.id.clone(), trigger: camera.trigger, roi: camera.roi, stored, open }
+        let overload = if on_demand && camera.trigger == Trigger::Camera { Overload::Wait } else { Overload::EvictOldest };
+        Self { id: camera.id.clone(), trigger: camera.trigger, roi: camera.roi, overload, open }
     }
 
     pub(super) const fn id(&self) -> &CameraId {
@@ -69,7 +71,7 @@ impl CameraSpec {
     #[must_use]
     pub fn rendered(id: CameraId, settings: RenderedSettings) -> Self {
         let open = rendered(settings, BufferPool::new(BUFFERS));
-        Self { id, trigger: Trigger::Camera, roi: None, stored: Stored::Yes, open }
+        Self { id, trigger: Trigger::Camera, roi: None, overload: Overload::Wait, open }
     }
 }
 

@@ -1,8 +1,9 @@
 //! What computes: library, providers and model bundle, in the order in which they need each other.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use diad_engine::{Attempts, Bundle, Provider, Runtime, RuntimeError};
+use diad_engine::{Attempts, Bundle, Provider, ProviderError, Runtime, RuntimeError};
 
 use super::Check;
 use crate::chain::chain;
@@ -43,17 +44,19 @@ fn missing_library(error: RuntimeError) -> Check {
 
 fn examine_provider(provider: Provider, runtime: &Runtime) -> Check {
     let name = format!("provider {provider}");
+    // The name of the check says which provider it is; what is left to say is why.
+    let reason = |error: &ProviderError| error.source().map_or_else(|| error.to_string(), chain);
     match provider.probe(runtime) {
         Ok(()) => Check::fine(name, "ran a test network"),
         Err(error) if provider == Provider::Cpu => Check::failed(
             name,
             Exit::Unavailable,
-            chain(&error),
+            reason(&error),
             "replace the ONNX Runtime library: every build has it",
         ),
         Err(error) => Check::warning(
             name,
-            chain(&error),
+            reason(&error),
             "only for an NVIDIA GPU: install its driver, CUDA and cuDNN (and TensorRT), and a GPU build of ONNX Runtime",
         ),
     }

@@ -122,7 +122,7 @@ mod tests {
     fn worst_compares_products_by_their_own_cut() {
         let evaluation = Evaluation {
             products: vec![
-                product("low", &[(0.01, false), (0.08, false), (0.1, true), (0.1, true), (0.05, true)]),
+                product("low", &[(0.07, false), (0.08, false), (0.1, true), (0.1, true), (0.05, true)]),
                 product("high", &[(0.1, false), (0.85, false), (1.0, true), (0.9, true)]),
                 product("no goods", &[(0.001, true)]),
             ],
@@ -133,6 +133,6 @@ mod tests {
         };
         assert_eq!(told(true)[..2], [("low", 0.05), ("low", 0.1)]);
         assert_eq!(told(true).len(), 5);
-        assert_eq!(told(false)[..2], [("low", 0.08), ("high", 0.85)]);
+        assert_eq!(told(false)[..2], [("high", 0.85), ("low", 0.08)]);
     }
 }

@@ -1,0 +1,108 @@
+"""Settings, data, synthetic defects, metrics: the parts that need no training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from diad_train.config import ConfigError, load
+from diad_train.corrupt import CORRUPTIONS, corrupt
+from diad_train.data import DataError, build_pool, load_good, read_picture
+from diad_train.evaluate import auroc
+from diad_train.model.features import anomaly_map, cosine_distance
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("model: { imagesize: 1 }", "model: unknown key 'imagesize'"),
+        ("model: { image_size: big }", "model.image_size: expected int"),
+        ("model: { sampler: { start: 9, steps: [8, 8] } }", "model.sampler: sampler.steps must descend"),
+        ("model: { denoiser: { prediction: x } }", "denoiser.prediction is 'x'"),
+        ("train: 3", "train: expected a section"),
+        ("a: [", "expected"),
+    ],
+)
+def test_load_names_what_is_wrong(tmp_path, text, named):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"c\.yaml") as caught:
+        load(path)
+    assert named in str(caught.value)
+
+
+def picture(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.asarray(Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).resize((64, 64)))
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda c: c.__name__)
+def test_corruption_changes_a_picture_and_keeps_its_shape(corruption):
+    good = picture(1).astype(np.float32)
+    outs = [corruption(good, np.random.default_rng(seed), picture(2).astype(np.float32)) for seed in range(8)]
+    assert all(out.shape == good.shape and np.isfinite(out).all() for out in outs)
+    assert any(np.abs(out - good).max() > 5 for out in outs)
+
+
+def test_corrupt_marks_what_it_changed_and_repeats_by_seed():
+    good = picture(3)
+    first, mask = corrupt(good, other=picture(4), rng=np.random.default_rng(5))
+    again, _ = corrupt(good, other=picture(4), rng=np.random.default_rng(5))
+    assert mask.any() and (first == again).all()
+    assert np.abs(first.astype(int) - good)[~mask].mean() < 6
+
+
+def write_good(root, products=("a", "b"), count=3):
+    for product in products:
+        folder = root / product / "train" / "good"
+        folder.mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(picture(number)).save(folder / f"{number:03}.png")
+
+
+def test_load_good_names_the_broken_file_and_the_empty_product(tmp_path):
+    write_good(tmp_path)
+    assert load_good(tmp_path, size=32).pictures.shape == (6, 32, 32, 3)
+    broken = tmp_path / "a" / "train" / "good" / "001.png"
+    broken.write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"001\.png"):
+        load_good(tmp_path, size=32)
+    broken.unlink()
+    (tmp_path / "c" / "train" / "good").mkdir(parents=True)
+    with pytest.raises(DataError, match="0 pictures"):
+        load_good(tmp_path, size=32)
+    with pytest.raises(DataError, match="no such folder"):
+        load_good(tmp_path / "nowhere", size=32)
+
+
+def test_read_picture_truncated_is_an_error(tmp_path):
+    path = tmp_path / "x.jpg"
+    Image.fromarray(picture(1)).save(path)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(DataError, match=r"x\.jpg"):
+        read_picture(path, size=32)
+
+
+def test_build_pool_same_seed_gives_the_same_pool(tmp_path):
+    write_good(tmp_path)
+    good = load_good(tmp_path, size=64)
+    first, again = (build_pool(good, copies=2, seed=1, workers=0) for _ in range(2))
+    assert (first.pictures == again.pictures).all() and first.source.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert first.masks.any(axis=(1, 2)).all()
+
+
+def test_auroc_counts_pairs_and_halves_ties():
+    assert auroc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])) == 0.75
+    assert auroc(np.array([1.0, 1.0]), np.array([False, True])) == 0.5
+    assert np.isnan(auroc(np.array([1.0, 2.0]), np.array([True, True])))
+
+
+def test_cosine_distance_does_not_see_scale_and_map_sums_layers():
+    a = torch.randn(2, 5, 4, 4)
+    assert cosine_distance(a, 3.0 * a).abs().max() < 1e-5
+    b = torch.randn(2, 5, 4, 4)
+    whole = anomaly_map([a, a], [b, b], size=8, weights=(0.5, 0.5))
+    half = anomaly_map([a], [b], size=8, weights=(1.0,))
+    assert torch.allclose(whole, half, atol=1e-6)

@@ -1,0 +1,118 @@
+//! A `diad run` of its own folder, settings and broker.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use diad_scene::{Line, PartSpec, render};
+use serde_json::Value;
+
+use super::broker::{Broker, Received, wait_until};
+
+/// The fixture bundle of the engine.
+pub fn micro() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../diad_engine/tests/fixtures/micro")
+}
+
+/// The program, told where the runtime library lies.
+pub fn diad() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_diad"));
+    command.stdin(Stdio::null()).env("DIAD_LOG", "info").env_remove("NOTIFY_SOCKET");
+    command
+}
+
+/// A running daemon; killed when dropped.
+pub struct Station {
+    child: Child,
+    pub folder: tempfile::TempDir,
+}
+
+impl Station {
+    /// Writes settings and thresholds and starts the daemon. `cameras` is the YAML of the list, indented by two.
+    pub fn start(broker: &Broker, cameras: &str) -> Self {
+        Self::start_with(broker, cameras, "deadline_ms: 20000")
+    }
+
+    /// The same with further lines of settings.
+    pub fn start_with(broker: &Broker, cameras: &str, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        fs::write(path("thresholds.yaml"), "default: { review: 0.2, reject: 0.4 }\n").unwrap();
+        let settings = format!(
+            "line: L1\nstation: S1\ncameras:\n{cameras}\n{more}\nthresholds: {}\n\
+             engine: {{ model: {}, provider: cpu, threads: 1 }}\nmqtt: {{ url: \"mqtt://127.0.0.1:{}\" }}\n",
+            path("thresholds.yaml"),
+            micro().display(),
+            broker.port(),
+        );
+        fs::write(path("diad.yaml"), settings).unwrap();
+        let log = fs::File::create(path("log")).unwrap();
+        let child = diad().args(["run", "--config", &path("diad.yaml")]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        Self { child, folder }
+    }
+
+    /// Waits for the process to end and gives its exit code.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let mut status = None;
+        wait_until("the daemon to end", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.and_then(|status| status.code())
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Station {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of the daemon ---\n{}", self.log());
+        }
+    }
+}
+
+/// The verdicts among messages, by sequence number; a number that comes twice with another content is an error.
+pub fn verdicts(messages: &[Received]) -> BTreeMap<u64, Value> {
+    let mut verdicts = BTreeMap::new();
+    for message in messages.iter().filter(|m| m.topic.ends_with("/verdict")) {
+        let seq = message.payload["seq"].as_u64().unwrap();
+        if let Some(before) = verdicts.insert(seq, message.payload.clone()) {
+            assert_eq!(before, message.payload, "part {seq} has two verdicts");
+        }
+    }
+    verdicts
+}
+
+/// Good and defective rendered parts as PNG files `000.png`, `001.png`, ….
+pub fn write_parts(folder: &Path, count: u64) {
+    let line = Line::new(7, &[], 0.5);
+    for index in 0..count {
+        let part: PartSpec = line.part(index);
+        render(&part).image.save(folder.join(format!("{index:03}.png"))).unwrap();
+    }
+}
+
+/// Messages of a topic's last level.
+pub fn of<'a>(messages: &'a [Received], level: &str) -> Vec<&'a Value> {
+    let end = format!("/{level}");
+    messages.iter().filter(|m| m.topic.ends_with(&end)).map(|m| &m.payload).collect()
+}
+
+/// The state message that ends a station's life.
+pub fn is_offline(message: &Received) -> bool {
+    message.topic.ends_with("/state") && message.payload["state"] == "offline"
+}
+
