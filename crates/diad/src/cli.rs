@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use diad_engine::Provider;
 
-/// The model bundle that a command takes unless told otherwise.
-pub const DEFAULT_MODEL: &str = "onnx/models/diad-tiny";
+use crate::model::default_folder;
+
 
 /// Judges parts on a factory line: camera in, verdicts out over MQTT.
 #[derive(Debug, Parser)]
@@ -92,7 +92,7 @@ pub struct InspectArgs {
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<PathBuf>,
     /// Model bundle
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_MODEL)]
+    #[arg(long, value_name = "DIR", default_value_os_t = default_folder())]
     pub model: PathBuf,
     /// Thresholds to judge by
     #[arg(long, value_name = "FILE")]
@@ -115,7 +115,7 @@ pub struct EvalArgs {
     #[arg(value_name = "DATASET")]
     pub dataset: PathBuf,
     /// Model bundle
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_MODEL)]
+    #[arg(long, value_name = "DIR", default_value_os_t = default_folder())]
     pub model: PathBuf,
     /// Write an HTML report with plots
     #[arg(long, value_name = "DIR")]
@@ -129,7 +129,7 @@ pub struct EvalArgs {
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     /// Model bundle
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_MODEL)]
+    #[arg(long, value_name = "DIR", default_value_os_t = default_folder())]
     pub model: PathBuf,
     /// What computes the networks: auto, cpu, cuda or tensorrt
     #[arg(long, value_name = "P", default_value = "auto")]

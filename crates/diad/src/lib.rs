@@ -9,7 +9,7 @@
 //! | [`yaml`] | from a YAML text to checked values, with every fault by place and path |
 //! | [`model`] | from a bundle's folder to a method that is ready to judge |
 //! | [`station`] | the line with its broker link, watchdog and orderly end; [`health`] is what it says of itself |
-//! | [`line`] | capture → infer → record: the stages, their lanes and threads |
+//! | [`mod@line`] | capture → infer → record: the stages, their lanes and threads |
 //! | [`timing`], [`percentile`] | a clock for inspections, and what its times look like |
 //! | [`picture`] | what a person sees of an inspection: heat map, overlay, PNG |
 //! | [`files`] | files that a command leaves behind |

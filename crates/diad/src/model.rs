@@ -7,13 +7,30 @@ use diad_core::inspector::{Inspector, Method, MethodError};
 use diad_core::schedule::{Ddim, ScheduleError, Step};
 use diad_engine::{Bundle, BundleError, Engine, EngineError, EngineOptions, Provider, Runtime, RuntimeError};
 use diad_publish::wire::{Digest, DigestError};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::exit::Exit;
 use crate::settings::{self, Variable};
 
 /// Names the library file where the settings do not.
 const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// The model that ships, from the root of a checkout.
+const SHIPPED: &str = "onnx/models/diad-tiny";
+/// The model that ships, from the folder above an installed program's.
+const INSTALLED: &str = "share/diad/models/diad-tiny";
+
+/// Folder of the model that ships with this program: that of the current folder if it is a checkout, else the one
+/// beside the program, built or installed. Where there is none, the first place is named all the same.
+#[must_use]
+pub fn default_folder() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let beside = program.ancestors().flat_map(|folder| [folder.join(SHIPPED), folder.join(INSTALLED)]);
+    std::iter::once(PathBuf::from(SHIPPED))
+        .chain(beside)
+        .find(|folder| folder.is_dir())
+        .unwrap_or_else(|| PathBuf::from(SHIPPED))
+}
 
 /// What to load and how.
 #[derive(Debug, Clone)]
@@ -142,7 +159,7 @@ impl Parts {
         let engine = Engine::load(runtime, &bundle, &EngineOptions { provider: spec.provider, threads: spec.threads })?;
         let choice = engine.choice();
         for (provider, reason) in &choice.refused {
-            warn!(%provider, %reason, "provider passed over");
+            info!(%provider, %reason, "provider passed over");
         }
         info!(provider = %choice.taken, model = bundle.model_id(), name = bundle.manifest().name, "networks warmed up");
         let digest = Digest::try_from_hex(bundle.model_id())?;

@@ -54,7 +54,7 @@ impl Engine {
                 Ok(engine) => return Ok(engine.ready(refused, bundle)),
                 Err(error) => {
                     let reason = chain(&error);
-                    tracing::info!(%provider, reason, "provider passed over");
+                    tracing::debug!(%provider, reason, "provider passed over");
                     refused.push((provider, reason));
                 }
             }

@@ -108,7 +108,7 @@ impl Runtime {
                     let environment = builder.with_name("diad").with_telemetry(false).build().map_err(start)?;
                     // The library formats every message before anyone filters it, so most are turned off at the source.
                     environment.set_log_level(ort::logging::LogLevel::Warning);
-                    tracing::info!(path = %path.display(), build = ort::info(), "ONNX Runtime loaded");
+                    tracing::debug!(path = %path.display(), build = ort::info(), "ONNX Runtime loaded");
                     return Ok(RUNTIME.get_or_init(|| Self { path, environment }));
                 }
                 Err(source) => {

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diad_train.config import Config
 from diad_train.data import CorruptionPool, GoodParts, normalised
-from diad_train.loop import device, run_stage
+from diad_train.loop import device, rank, run_stage, save_atomically
 from diad_train.model.autoencoder import kl_divergence, sample_posterior
 from diad_train.model.diad import DiAD
 from diad_train.model.features import MobileNetTeacher, anomaly_map
@@ -113,20 +113,32 @@ def encode_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 32) -> 
     return torch.cat(out)
 
 
+def _latents(model: DiAD, parts: Parts, folder: Path) -> tuple[Tensor, Tensor]:
+    """Latents of good parts and of corrupted copies, kept beside the checkpoints: the autoencoder is final by now."""
+    path = folder / "latents.pt"
+    if path.exists():
+        stored = torch.load(path, weights_only=True)
+        return stored["clean"], stored["damaged"]
+    stored = {"clean": encode_all(model, parts.good.pictures), "damaged": encode_all(model, parts.pool.pictures)}
+    if rank() == 0:
+        save_atomically(stored, path)
+    return stored["clean"], stored["damaged"]
+
+
 def fit_denoiser(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
     """Stage 2: denoiser and SG network together; SG sees a corrupted picture, the target is the clean latent.
 
     The noised latent is that of the corrupted picture, or a mixture towards the clean one: the sampler starts from
-    the defect and comes closer to the clean part with every step. The loss is on the clean latent (weight uniform
-    over steps), which keeps late steps from drowning early ones.
+    the defect and comes closer to the clean part with every step. Half of the draws are the sampler's own steps, the
+    others any step up to its start. The loss is on the clean latent (weight uniform over steps), which keeps late
+    steps from drowning early ones.
     """
     stage = config.train.denoiser
-    clean = encode_all(model, parts.good.pictures)
-    damaged = encode_all(model, parts.pool.pictures)
+    clean, damaged = _latents(model, parts, folder)
     model.latent_scale.fill_(1.0 / float(clean.std()))
     clean, damaged = clean * model.latent_scale.cpu(), damaged * model.latent_scale.cpu()
     denoiser = model.denoiser.to(device(), memory_format=torch.channels_last)
-    start = config.model.sampler.start
+    sampler = config.model.sampler
     autocast = torch.autocast(device().type, dtype=torch.bfloat16)
 
     def loss(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
@@ -137,9 +149,12 @@ def fit_denoiser(model: DiAD, parts: Parts, config: Config, folder: Path) -> Non
         pictures[untouched] = parts.good.pictures[source[untouched]]
         target = clean[source]
         seen = torch.where(torch.from_numpy(untouched)[:, None, None, None], target, damaged[chosen])
-        share = np.where(rng.random(stage.batch) < 0.5, 1.0, rng.random(stage.batch)).astype(np.float32)
+        own = rng.integers(0, len(sampler.steps), stage.batch)
+        on_path = rng.random(stage.batch) < 0.5
+        t = torch.from_numpy(np.where(on_path, np.asarray(sampler.steps)[own], rng.integers(1, sampler.start + 1, stage.batch)))
+        whole = np.where(on_path, own == 0, rng.random(stage.batch) < 0.5)
+        share = np.where(whole, 1.0, rng.random(stage.batch)).astype(np.float32)
         share_t = torch.from_numpy(share)[:, None, None, None]
-        t = torch.from_numpy(rng.integers(1, start + 1, stage.batch))
         bar = denoiser.alpha_bars.cpu()[t][:, None, None, None]
         noise = torch.from_numpy(rng.standard_normal(tuple(target.shape), dtype=np.float32))
         noised = bar.sqrt() * (share_t * seen + (1.0 - share_t) * target) + (1.0 - bar).sqrt() * noise

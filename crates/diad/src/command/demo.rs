@@ -17,7 +17,7 @@ use diad_core::event::{InspectionEvent, Outcome};
 use diad_core::name::{CameraId, LineName, NameError, StationName};
 use diad_publish::settings::{BrokerUrl, LinkSettings, SettingsError};
 use diad_publish::topic::{TopicError, TopicRoot};
-use diad_publish::wire::{Digest, OnUnjudged};
+use diad_publish::wire::OnUnjudged;
 use diad_scene::{DatasetSpec, Product, SceneError, write_dataset};
 use tracing::{info, warn};
 
@@ -25,7 +25,7 @@ use super::CommandError;
 use super::run::stop_on_signals;
 use crate::cli::DemoArgs;
 use crate::line::CameraSpec;
-use crate::model::{Model, ModelSpec};
+use crate::model::{Model, ModelSpec, default_folder};
 use crate::output;
 use crate::settings::Variable;
 use crate::station::{self, StationSpec};
@@ -37,8 +37,6 @@ use summary::{Observer, Summary};
 
 /// The thresholds that ship with the default model.
 const THRESHOLDS: &str = include_str!("../../../../config/thresholds.yaml");
-/// The model that ships.
-const MODEL: &str = "onnx/models/diad-tiny";
 /// Share of rendered parts with a defect: enough of both kinds for the summary to mean something.
 const DEFECT_RATE: f32 = 0.4;
 /// From picture to verdict; generous, because a demonstration may run on a laptop that does other things.
@@ -83,7 +81,7 @@ pub fn run(args: &DemoArgs, variables: &[Variable]) -> Result<(), CommandError> 
         warn!(%address, "this version does not serve HTTP yet");
     }
     let set = ThresholdSet::read(THRESHOLDS, "config/thresholds.yaml").map_err(DemoError::Thresholds)?;
-    let model = Model::load(&ModelSpec::of_folder(Path::new(MODEL)), variables)?;
+    let model = Model::load(&ModelSpec::of_folder(&default_folder()), variables)?;
     let address = args.mqtt.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let broker = Broker::start(address).map_err(DemoError::Broker)?;
     info!(address = %broker.address(), "embedded broker listens; try: mosquitto_sub -t 'factory/#' -v");

@@ -1,19 +1,15 @@
 //! What computes: library, providers and model bundle, in the order in which they need each other.
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use diad_engine::{Attempts, Bundle, Provider, ProviderError, Runtime, RuntimeError};
 
 use super::Check;
 use crate::chain::chain;
-use crate::cli::DEFAULT_MODEL;
 use crate::exit::Exit;
-use crate::model::load_runtime;
+use crate::model::{default_folder, load_runtime};
 use crate::settings::Variable;
-
-/// Where the bundled model may lie: the checkout, and an installed package.
-const MODEL_PLACES: [&str; 2] = [DEFAULT_MODEL, "/usr/share/diad/models/diad-tiny"];
 
 pub(super) fn checks(variables: &[Variable]) -> Vec<Check> {
     let mut checks = Vec::new();
@@ -26,7 +22,7 @@ pub(super) fn checks(variables: &[Variable]) -> Vec<Check> {
         }
         Err(error) => checks.push(missing_library(error)),
     }
-    checks.push(examine_model(&MODEL_PLACES.map(PathBuf::from)));
+    checks.push(examine_model(&default_folder()));
     checks
 }
 
@@ -62,17 +58,12 @@ fn examine_provider(provider: Provider, runtime: &Runtime) -> Check {
     }
 }
 
-fn examine_model(places: &[PathBuf]) -> Check {
-    let Some(folder) = places.iter().find(|place| place.is_dir()) else {
-        let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-        let detail = format!("no model bundle at {}", places.join(" or "));
-        return Check::failed(
-            "model",
-            Exit::BadData,
-            detail,
-            "run diad in the folder of the checkout, or install the package",
-        );
-    };
+fn examine_model(folder: &Path) -> Check {
+    if !folder.is_dir() {
+        let detail = format!("no model bundle at {}", folder.display());
+        let remedy = "run diad in the folder of the checkout, or install the package";
+        return Check::failed("model", Exit::BadData, detail, remedy);
+    }
     match Bundle::open(folder) {
         Ok(bundle) => Check::fine("model", described(&bundle, folder)),
         Err(error) => {
@@ -89,6 +80,8 @@ fn described(bundle: &Bundle, folder: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::command::doctor::Health;
 
@@ -97,23 +90,23 @@ mod tests {
     }
 
     #[test]
-    fn model_in_the_second_place_is_found() {
-        let check = examine_model(&["/nonexistent/diad".into(), micro()]);
+    fn model_that_opens_is_fine() {
+        let check = examine_model(&micro());
         assert_eq!(check.health, Health::Fine, "{}", check.detail);
         assert!(check.detail.contains("sha256:"), "{}", check.detail);
     }
 
     #[test]
-    fn model_in_no_place_is_bad_data_and_names_every_place() {
-        let check = examine_model(&["/nonexistent/a".into(), "/nonexistent/b".into()]);
+    fn model_that_is_not_there_is_bad_data_and_names_its_place() {
+        let check = examine_model(Path::new("/nonexistent/a"));
         assert_eq!(check.failure(), Some(Exit::BadData));
-        assert!(check.detail.contains("/nonexistent/a or /nonexistent/b"), "{}", check.detail);
+        assert!(check.detail.contains("/nonexistent/a"), "{}", check.detail);
     }
 
     #[test]
     fn model_in_a_folder_without_manifest_is_bad_data() {
         let folder = tempfile::tempdir().unwrap();
-        let check = examine_model(&[folder.path().to_owned(), micro()]);
-        assert_eq!(check.failure(), Some(Exit::BadData), "a broken bundle is not passed over: {}", check.detail);
+        let check = examine_model(folder.path());
+        assert_eq!(check.failure(), Some(Exit::BadData), "{}", check.detail);
     }
 }
