@@ -6,7 +6,6 @@ import golden
 import numpy as np
 import pytest
 import torch
-
 from diad_train.config import AutoencoderConfig, DenoiserConfig
 from diad_train.model.autoencoder import Autoencoder, sample_posterior
 from diad_train.model.denoiser import Denoiser

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-
 from diad_train.config import ConfigError, load
 from diad_train.corrupt import CORRUPTIONS, corrupt
 from diad_train.data import DataError, build_pool, load_good, read_picture
 from diad_train.evaluate import auroc
 from diad_train.model.features import anomaly_map, cosine_distance
+from PIL import Image
 
 
 @pytest.mark.parametrize(

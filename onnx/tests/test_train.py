@@ -9,9 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from torch import nn
-
 from diad_train.config import (
     AutoencoderConfig,
     Config,
@@ -29,6 +26,8 @@ from diad_train.model.denoiser import Denoiser
 from diad_train.model.diad import DiAD
 from diad_train.schedule import Sampler
 from diad_train.stages import held_out
+from PIL import Image
+from torch import nn
 
 STAGE = StageConfig(steps=2, batch=4, learning_rate=1e-3, warmup=1)
 CONFIG = Config(
@@ -85,10 +84,7 @@ def test_run_stage_killed_and_resumed_gives_the_same_losses(tmp_path):
             losses.append((module(x) - x).square().mean())
             return {"all": losses[-1]}
 
-        run_stage(
-            name="x", module=module, trained=module.parameters(), loss=loss, stage=stage, seed=1, folder=folder,
-            checkpoint_seconds=0.0,
-        )
+        run_stage(name="x", module=module, loss=loss, stage=stage, seed=1, folder=folder, checkpoint_seconds=0.0)
         return [v.item() for v in losses]
 
     (tmp_path / "whole").mkdir()
@@ -103,7 +99,11 @@ def test_run_stage_refuses_a_loss_that_is_not_finite(tmp_path):
     module = nn.Linear(1, 1)
     with pytest.raises(FloatingPointError, match="step 0"):
         run_stage(
-            name="x", module=module, trained=module.parameters(), stage=STAGE, seed=1, folder=tmp_path,
+            name="x",
+            module=module,
+            stage=STAGE,
+            seed=1,
+            folder=tmp_path,
             loss=lambda rng, step: {"all": module.weight.sum() * float("nan")},
         )
 

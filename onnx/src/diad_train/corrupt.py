@@ -37,7 +37,8 @@ def _blob(rng: np.random.Generator, shape: tuple[int, int], *, area: float | Non
     cells = int(rng.integers(4, 24))
     ragged = _smooth_noise(rng, shape, cells) * rng.uniform(0.0, 0.9)
     edge = rng.uniform(0.6, 3.0) / max(radius, 1.0)
-    return np.clip(0.5 + (1.0 - np.sqrt(u * u + v * v) + ragged) / (2 * edge), 0.0, 1.0).astype(np.float32)
+    inside = 0.5 + (1.0 - np.sqrt(u * u + v * v) + ragged) / (2 * edge)
+    return np.asarray(np.clip(inside, 0.0, 1.0), dtype=np.float32)
 
 
 def _centre(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[float, float]:
@@ -172,7 +173,8 @@ def dent(picture: Picture, rng: np.random.Generator, other: Picture) -> Picture:
     angle = rng.uniform(0, 2 * np.pi)
     shade = np.sin(angle) * gy + np.cos(angle) * gx
     shade /= max(float(np.abs(shade).max()), 1e-6)
-    return picture * (1.0 + rng.uniform(0.2, 0.9) * shade[..., None]) + rng.uniform(5, 45) * shade[..., None]
+    out = picture * (1.0 + rng.uniform(0.2, 0.9) * shade[..., None]) + rng.uniform(5, 45) * shade[..., None]
+    return np.asarray(out, dtype=np.float32)
 
 
 def smudge(picture: Picture, rng: np.random.Generator, other: Picture) -> Picture:

@@ -61,7 +61,9 @@ def evaluate(inspect: Inspect, root: Path, *, size: int, batch: int = 8) -> dict
                 scores += score.tolist()
                 maps += list(blurred[:, 0].numpy())
                 for file in chunk:
-                    truth = None if kind.name == "good" else folder / "ground_truth" / kind.name / f"{file.stem}_mask.png"
+                    truth = (
+                        None if kind.name == "good" else folder / "ground_truth" / kind.name / f"{file.stem}_mask.png"
+                    )
                     labels.append(truth is not None)
                     masks.append(read_mask(truth, size=size))
         pixels = auroc(np.concatenate([m.ravel() for m in maps]), np.concatenate([m.ravel() for m in masks]))

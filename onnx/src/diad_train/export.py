@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+import onnx
 from diad_train.config import Config
 from diad_train.data import GoodParts, normalised
 from diad_train.model.diad import DiAD
@@ -98,7 +98,9 @@ def _agree(name: str, got: Array, want: Array) -> float:
     scale = float(np.abs(want).max()) + 1e-6
     difference = float(np.abs(got - want).max()) / scale
     if not difference <= RELATIVE_TOLERANCE:
-        raise ExportError(f"{name}: differs from PyTorch by {difference:.2e} of its range; {RELATIVE_TOLERANCE} is allowed")
+        raise ExportError(
+            f"{name}: differs from PyTorch by {difference:.2e} of its range; {RELATIVE_TOLERANCE} is allowed"
+        )
     return difference
 
 
@@ -214,6 +216,12 @@ def _calibration(exported: OrtModel, good: GoodParts, held_out: NDArray[np.int64
     return statistics
 
 
+def _training(config: Config) -> dict[str, Any]:
+    """How it was trained, without the paths of the machine that trained it."""
+    settings = dataclasses.asdict(config.train)
+    return {name: value for name, value in settings.items() if name not in ("data", "teacher", "workers")}
+
+
 def _revision() -> str:
     try:
         done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
@@ -222,11 +230,9 @@ def _revision() -> str:
     return done.stdout.strip()
 
 
-def export(
-    model: DiAD, config: Config, *, good: GoodParts, held_out: NDArray[np.int64], out: Path
-) -> dict[str, Any]:
+def export(model: DiAD, config: Config, *, good: GoodParts, held_out: NDArray[np.int64], out: Path) -> dict[str, Any]:
     """Writes the bundle into `out` (replaced as a whole once everything agrees) and returns the manifest."""
-    model = model.eval().cpu().to(memory_format=torch.contiguous_format)
+    model = model.eval().cpu()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch) / "bundle"
@@ -277,10 +283,7 @@ def export(
                 "code": _revision(),
                 "data": f"{len(good.pictures)} good parts of {len(good.products)} products",
                 "licence": config.train.licence,
-                "settings": {
-                    "model": dataclasses.asdict(m),
-                    "train": {k: v for k, v in dataclasses.asdict(config.train).items() if k not in ("data", "teacher")},
-                },
+                "settings": {"model": dataclasses.asdict(m), "train": _training(config)},
             },
         }
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

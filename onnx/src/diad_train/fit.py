@@ -39,9 +39,7 @@ def _pool(good: GoodParts, config: Config, folder: Path) -> CorruptionPool:
     return pool
 
 
-def fit(
-    config: Config, folder: Path, *, wanted: tuple[str, ...] = STAGES, start_from: Path | None = None
-) -> DiAD:
+def fit(config: Config, folder: Path, *, wanted: tuple[str, ...] = STAGES, start_from: Path | None = None) -> DiAD:
     """Trains the `wanted` stages in their order; `start_from` is a `model.pt` whose weights are the start.
 
     Stages not wanted are loaded where their checkpoint exists, so that they can be trained apart: the student's

@@ -6,9 +6,9 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from diad_train.config import StageConfig
 
+M = TypeVar("M", bound=nn.Module)
 Loss = Callable[[np.random.Generator, int], dict[str, Tensor]]
 
 CHECKPOINT_SECONDS = 120.0
@@ -28,6 +29,13 @@ def device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device("cpu")
+
+
+def placed(module: M) -> M:
+    """Moves a module to this process's device, in the memory layout that convolutions like; in place."""
+    module.to(device())
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    return module
 
 
 def start_processes() -> None:
@@ -88,7 +96,6 @@ def run_stage(
     *,
     name: str,
     module: nn.Module,
-    trained: Iterable[nn.Parameter],
     loss: Loss,
     stage: StageConfig,
     seed: int,
@@ -101,7 +108,7 @@ def run_stage(
     same batches. The checkpoint `<folder>/<name>.pt` holds weights, average, optimiser and step.
     """
     path = folder / f"{name}.pt"
-    parameters = [p for p in trained if p.requires_grad]
+    parameters = [p for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=stage.learning_rate, weight_decay=stage.weight_decay)
     ema = Ema(module, stage.ema)
     first = 0
@@ -126,7 +133,7 @@ def run_stage(
         if not torch.isfinite(total):
             raise FloatingPointError(f"stage {name}, step {step}: loss is {total.item()}; lower the learning rate")
         optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]  # untyped in torch's stubs
         _average_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()

@@ -13,7 +13,7 @@ TRAIN_STEPS = 1000
 def alpha_bar(*, beta_start: float = 0.00085, beta_end: float = 0.012) -> NDArray[np.float64]:
     """Cumulative products of 1 - beta, shape [1000]; betas are linear in their square roots."""
     betas = np.linspace(beta_start**0.5, beta_end**0.5, TRAIN_STEPS, dtype=np.float64) ** 2
-    return np.cumprod(1.0 - betas)
+    return np.cumprod(1.0 - betas, dtype=np.float64)
 
 
 @dataclass(frozen=True)

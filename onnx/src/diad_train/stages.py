@@ -16,12 +16,12 @@ from torch import Tensor
 
 from diad_train.config import Config
 from diad_train.data import CorruptionPool, GoodParts, normalised
-from diad_train.loop import device, rank, run_stage, save_atomically
+from diad_train.loop import device, placed, rank, run_stage, save_atomically
 from diad_train.model.autoencoder import kl_divergence, sample_posterior
 from diad_train.model.diad import DiAD
 from diad_train.model.features import MobileNetTeacher, anomaly_map
 
-KL_WEIGHT = 1e-6
+KL_WEIGHT = 6.4e-5
 HELD_OUT_EVERY = 16
 
 
@@ -35,18 +35,12 @@ class Parts:
     @property
     def good_index(self) -> NDArray[np.int64]:
         """Good parts to train on; every sixteenth is held out."""
-        index = np.arange(len(self.good.pictures))
-        return index[index % HELD_OUT_EVERY != 0]
+        return np.flatnonzero(np.arange(len(self.good.pictures)) % HELD_OUT_EVERY != 0)
 
     @property
     def pool_index(self) -> NDArray[np.int64]:
         """Corrupted copies of the parts to train on."""
         return np.flatnonzero(self.pool.source % HELD_OUT_EVERY != 0)
-
-    @property
-    def held_out_pool(self) -> NDArray[np.int64]:
-        """Corrupted copies of the parts held out."""
-        return np.flatnonzero(self.pool.source % HELD_OUT_EVERY == 0)
 
 
 def held_out(good: GoodParts) -> NDArray[np.int64]:
@@ -64,7 +58,7 @@ def fit_autoencoder(model: DiAD, parts: Parts, config: Config, folder: Path) -> 
     The second half of the steps trains on whole pictures at a quarter of the batch, where borders and large shapes are.
     """
     stage, crop = config.train.autoencoder, config.train.crop
-    autoencoder = model.autoencoder.to(device(), memory_format=torch.channels_last)
+    autoencoder = placed(model.autoencoder)
 
     def loss(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         whole = step > 0.7 * stage.steps
@@ -84,22 +78,13 @@ def fit_autoencoder(model: DiAD, parts: Parts, config: Config, folder: Path) -> 
         noise = torch.from_numpy(rng.standard_normal(tuple(moments.chunk(2, 1)[0].shape), dtype=np.float32))
         out = autoencoder.decode(sample_posterior(moments, noise.to(device())))
         edges = [(a - b).abs().mean() for a, b in zip(_edges(out), _edges(image), strict=True)]
-        pixels = image[0, 0].numel() * 3
         return {
             "l1": (out - image).abs().mean(),
             "edges": edges[0] + edges[1],
-            "kl": KL_WEIGHT * kl_divergence(moments) * (65536 * 3 / pixels) / 16,
+            "kl": KL_WEIGHT * kl_divergence(moments),
         }
 
-    run_stage(
-        name="autoencoder",
-        module=autoencoder,
-        trained=autoencoder.parameters(),
-        loss=loss,
-        stage=stage,
-        seed=config.train.seed,
-        folder=folder,
-    )
+    run_stage(name="autoencoder", module=autoencoder, loss=loss, stage=stage, seed=config.train.seed, folder=folder)
 
 
 @torch.no_grad()
@@ -137,7 +122,7 @@ def fit_denoiser(model: DiAD, parts: Parts, config: Config, folder: Path) -> Non
     clean, damaged = _latents(model, parts, folder)
     model.latent_scale.fill_(1.0 / float(clean.std()))
     clean, damaged = clean * model.latent_scale.cpu(), damaged * model.latent_scale.cpu()
-    denoiser = model.denoiser.to(device(), memory_format=torch.channels_last)
+    denoiser = placed(model.denoiser)
     sampler = config.model.sampler
     autocast = torch.autocast(device().type, dtype=torch.bfloat16)
 
@@ -151,7 +136,8 @@ def fit_denoiser(model: DiAD, parts: Parts, config: Config, folder: Path) -> Non
         seen = torch.where(torch.from_numpy(untouched)[:, None, None, None], target, damaged[chosen])
         own = rng.integers(0, len(sampler.steps), stage.batch)
         on_path = rng.random(stage.batch) < 0.5
-        t = torch.from_numpy(np.where(on_path, np.asarray(sampler.steps)[own], rng.integers(1, sampler.start + 1, stage.batch)))
+        anywhere = rng.integers(1, sampler.start + 1, stage.batch)
+        t = torch.from_numpy(np.where(on_path, np.asarray(sampler.steps)[own], anywhere))
         whole = np.where(on_path, own == 0, rng.random(stage.batch) < 0.5)
         share = np.where(whole, 1.0, rng.random(stage.batch)).astype(np.float32)
         share_t = torch.from_numpy(share)[:, None, None, None]
@@ -174,22 +160,14 @@ def fit_denoiser(model: DiAD, parts: Parts, config: Config, folder: Path) -> Non
         place = (place > 0).float()
         return {"all": error.mean(), "damaged": (error * place).sum() / (place.sum() * error.shape[1] + 1.0)}
 
-    run_stage(
-        name="denoiser",
-        module=denoiser,
-        trained=denoiser.parameters(),
-        loss=loss,
-        stage=stage,
-        seed=config.train.seed,
-        folder=folder,
-    )
+    run_stage(name="denoiser", module=denoiser, loss=loss, stage=stage, seed=config.train.seed, folder=folder)
 
 
 def fit_features(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
     """Stage 3: the student imitates the ImageNet teacher's layers, on good and corrupted pictures."""
     stage = config.train.distil
     teacher = MobileNetTeacher(Path(config.train.teacher)).to(device()).eval()
-    student = model.features.to(device(), memory_format=torch.channels_last)
+    student = placed(model.features)
 
     def loss(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         half = stage.batch // 2
@@ -206,15 +184,7 @@ def fit_features(model: DiAD, parts: Parts, config: Config, folder: Path) -> Non
         got = student(image)
         return {f"layer{k + 1}": _distance(a, b) for k, (a, b) in enumerate(zip(got, wanted, strict=True))}
 
-    run_stage(
-        name="distil",
-        module=student,
-        trained=student.parameters(),
-        loss=loss,
-        stage=stage,
-        seed=config.train.seed,
-        folder=folder,
-    )
+    run_stage(name="distil", module=student, loss=loss, stage=stage, seed=config.train.seed, folder=folder)
 
 
 def _distance(got: Tensor, wanted: Tensor) -> Tensor:
@@ -251,7 +221,7 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
     masks = np.concatenate([parts.pool.masks[damaged], np.zeros((len(untouched), *parts.pool.masks.shape[1:]), bool)])
     reconstructions = reconstruct_all(model, pictures)
     teacher = MobileNetTeacher(Path(config.train.teacher)).to(device()).eval()
-    student = model.features.to(device(), memory_format=torch.channels_last)
+    student = placed(model.features)
     weights = config.model.layer_weights
 
     def loss(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
@@ -278,13 +248,4 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
             "imitation": 0.3 * imitation,
         }
 
-    run_stage(
-        name="align",
-        module=student,
-        trained=student.parameters(),
-        loss=loss,
-        stage=stage,
-        seed=config.train.seed,
-        folder=folder,
-    )
-
+    run_stage(name="align", module=student, loss=loss, stage=stage, seed=config.train.seed, folder=folder)

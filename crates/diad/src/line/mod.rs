@@ -25,3 +25,6 @@ pub use sources::{CameraSpec, Overload};
 pub use stages::{Ended, Line, LineError, LineSpec, start};
 pub use stop::Stop;
 pub use triggers::Triggers;
+
+/// Parts that may wait for the networks; beyond that the oldest leaves as `UNJUDGED(overrun)`.
+const WAITING_FRAMES: usize = 4;

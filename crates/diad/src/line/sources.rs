@@ -12,7 +12,7 @@ use diad_core::name::CameraId;
 use crate::settings::{self, Source, Trigger};
 
 /// Buffers of one camera: those on the line, one being filled, one being looked at.
-const BUFFERS: usize = super::stages::WAITING_FRAMES + 2;
+const BUFFERS: usize = super::WAITING_FRAMES + 2;
 
 /// A live camera that gives no picture for this long is taken for dead and opened again.
 const STALLED_AFTER: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ use diad_core::inspector::Inspector;
 use diad_publish::Publisher;
 use diad_publish::wire::Digest;
 
+use super::WAITING_FRAMES;
 use super::account::Account;
 use super::beat::Beats;
 use super::capture::{Capturing, Joins};
@@ -24,9 +25,6 @@ use super::stop::Stop;
 use super::triggers::Triggers;
 use crate::health::Health;
 use crate::thresholds::LiveThresholds;
-
-/// Parts that may wait for the networks; beyond that the oldest leaves as `UNJUDGED(overrun)`.
-pub(super) const WAITING_FRAMES: usize = 4;
 
 /// Events that may wait for the record stage, which never waits for the broker.
 const WAITING_EVENTS: usize = 256;

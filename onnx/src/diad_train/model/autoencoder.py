@@ -193,7 +193,7 @@ def sample_posterior(moments: Tensor, noise: Tensor) -> Tensor:
 
 
 def kl_divergence(moments: Tensor) -> Tensor:
-    """KL to the unit normal, summed over a latent, mean over the batch; scalar."""
+    """KL to the unit normal, summed over channels, mean over latent pixels and batch; scalar."""
     mean, logvar = moments.chunk(2, dim=1)
     logvar = logvar.clamp(-30.0, 20.0)
-    return 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).sum(dim=(1, 2, 3)).mean()
+    return 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).sum(dim=1).mean()
