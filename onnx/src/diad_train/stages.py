@@ -203,20 +203,21 @@ def reconstruct_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 16
 
 
 ALIGN_SIZE = 64
-ALIGN_PAIRS = 2400
+ALIGN_PAIRS = 2800
+SCORE_WINDOW = 5
 
 
 def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
     """Stage 4: the student learns what a reconstruction may get wrong on a good part and what it may not.
 
-    Cosine distances between picture and reconstruction go to zero where nothing was damaged and to at least one where
-    something was; the imitation of the teacher stays in the loss, so that unseen defects still look unlike good parts.
+    Cosine distances between picture and reconstruction go to zero where nothing was damaged and well above it where
+    something was, by place and by the peak of the part; the imitation of the teacher stays in the loss, so that unseen defects still look unlike good parts.
     """
     stage = config.train.align
     model.eval()
     rng = np.random.default_rng((config.train.seed, 77))
     damaged = rng.permutation(parts.pool_index)[:ALIGN_PAIRS]
-    untouched = rng.permutation(parts.good_index)[: ALIGN_PAIRS // 2]
+    untouched = rng.permutation(parts.good_index)[: ALIGN_PAIRS // 3]
     pictures = np.concatenate([parts.pool.pictures[damaged], parts.good.pictures[untouched]])
     masks = np.concatenate([parts.pool.masks[damaged], np.zeros((len(untouched), *parts.pool.masks.shape[1:]), bool)])
     reconstructions = reconstruct_all(model, pictures)
@@ -240,11 +241,18 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
         hinge = F.relu(sum(weights) * 0.6 - distance)
         quiet = distance * good
         worst = quiet.flatten(1).topk(quiet[0].numel() // 50, dim=1).values
+        # What the score looks at: the highest place of the smoothed map must be the damaged one.
+        smooth = F.avg_pool2d(distance, SCORE_WINDOW, stride=1, padding=SCORE_WINDOW // 2)
+        quiet_peak = (smooth * (F.max_pool2d(bad, SCORE_WINDOW, 1, SCORE_WINDOW // 2) == 0)).flatten(1).amax(1)
+        bad_peak = (smooth * bad).flatten(1).amax(1)
+        damaged = (bad.flatten(1).sum(1) > 0).float()
+        margin = F.relu(sum(weights) * 0.3 - bad_peak + quiet_peak) * damaged
         wanted = teacher(pair[:half])
         imitation = torch.stack([_distance(a[:half], b) for a, b in zip(layers, wanted, strict=True)]).mean()
         return {
             "missed": (hinge * bad).sum() / (bad.sum() + 1.0),
             "false": quiet.sum() / good.sum() + worst.mean(),
+            "margin": margin.sum() / (damaged.sum() + 1e-6) + quiet_peak.mean(),
             "imitation": 0.3 * imitation,
         }
 
