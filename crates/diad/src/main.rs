@@ -10,6 +10,10 @@ use diad::cli::Cli;
 use diad::exit::Exit;
 use diad::{command, logging};
 
+/// What is logged unless DIAD_LOG says otherwise. The runtime library is chatty, and the demonstration's broker reports
+/// every connection.
+const LOG: &str = "info,ort=warn,rumqttd=off";
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -19,7 +23,7 @@ fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
         }
     };
-    let filter = env::var("DIAD_LOG").or_else(|_| env::var("RUST_LOG")).unwrap_or_else(|_| "info".to_owned());
+    let filter = env::var("DIAD_LOG").or_else(|_| env::var("RUST_LOG")).unwrap_or_else(|_| LOG.to_owned());
     if let Err(error) = logging::start(&filter) {
         return fail(&chain(&error), Exit::Usage);
     }

@@ -95,7 +95,8 @@ impl Topics {
             heartbeat: format!("{base}/heartbeat"),
             trigger: format!("{base}/trigger"),
             product: format!("{base}/product"),
-            client_id: format!("diad:{base}"),
+            // Some brokers refuse a client id with a character of topics in it.
+            client_id: format!("diad:{}", base.replace('/', ":")),
         }
     }
 }

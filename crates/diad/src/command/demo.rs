@@ -64,6 +64,12 @@ pub enum DemoError {
     /// The built-in thresholds are not sound.
     #[error("read the built-in thresholds: {}", .0.iter().map(Fault::to_string).collect::<Vec<_>>().join("; "))]
     Thresholds(Vec<Fault>),
+    /// The promise was not kept.
+    #[error("{parts} parts without a verdict that the broker acknowledged")]
+    Unaccounted {
+        /// How many.
+        parts: u64,
+    },
     /// The data set cannot be written.
     #[error("write the data set")]
     Dataset(#[from] SceneError),
@@ -98,7 +104,10 @@ pub fn run(args: &DemoArgs, variables: &[Variable]) -> Result<(), CommandError> 
     let report = station::run(spec, &stop, |_| {})?;
     let summary = Summary::of(&report, heard.try_iter().collect());
     output::print(&if args.json { summary.json() } else { summary.text() })?;
-    Ok(())
+    match summary.unaccounted() {
+        0 => Ok(()),
+        parts => Err(DemoError::Unaccounted { parts }.into()),
+    }
 }
 
 fn spec(

@@ -95,6 +95,11 @@ impl Summary {
         }
     }
 
+    /// Parts without a verdict that the broker has acknowledged.
+    pub const fn unaccounted(&self) -> u64 {
+        self.totals.triggered.saturating_sub(self.acknowledged)
+    }
+
     /// One JSON document.
     pub fn json(&self) -> String {
         let Totals { triggered, pass, review, reject, unjudged } = self.totals;
