@@ -31,11 +31,20 @@ pub struct Station {
 impl Station {
     /// Writes settings and thresholds and starts the daemon. `cameras` is the YAML of the list, indented by two.
     pub fn start(broker: &Broker, cameras: &str) -> Self {
-        Self::start_with(broker, cameras, "deadline_ms: 20000")
+        Self::start_on(&micro(), broker, cameras)
     }
 
-    /// The same with further lines of settings.
+    /// The same with another model.
+    pub fn start_on(model: &Path, broker: &Broker, cameras: &str) -> Self {
+        Self::launch(model, broker, cameras, "deadline_ms: 20000")
+    }
+
+    /// The same with further lines of settings, the deadline among them.
     pub fn start_with(broker: &Broker, cameras: &str, more: &str) -> Self {
+        Self::launch(&micro(), broker, cameras, more)
+    }
+
+    fn launch(model: &Path, broker: &Broker, cameras: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         fs::write(path("thresholds.yaml"), "default: { review: 0.2, reject: 0.4 }\n").unwrap();
@@ -43,12 +52,13 @@ impl Station {
             "line: L1\nstation: S1\ncameras:\n{cameras}\n{more}\nthresholds: {}\n\
              engine: {{ model: {}, provider: cpu, threads: 1 }}\nmqtt: {{ url: \"mqtt://127.0.0.1:{}\" }}\n",
             path("thresholds.yaml"),
-            micro().display(),
+            model.display(),
             broker.port(),
         );
         fs::write(path("diad.yaml"), settings).unwrap();
         let log = fs::File::create(path("log")).unwrap();
-        let child = diad().args(["run", "--config", &path("diad.yaml")]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let child =
+            diad().args(["run", "--config", &path("diad.yaml")]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Self { child, folder }
     }
 
@@ -115,4 +125,3 @@ pub fn of<'a>(messages: &'a [Received], level: &str) -> Vec<&'a Value> {
 pub fn is_offline(message: &Received) -> bool {
     message.topic.ends_with("/state") && message.payload["state"] == "offline"
 }
-

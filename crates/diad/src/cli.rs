@@ -8,7 +8,6 @@ use diad_engine::Provider;
 
 use crate::model::default_folder;
 
-
 /// Judges parts on a factory line: camera in, verdicts out over MQTT.
 #[derive(Debug, Parser)]
 #[command(name = "diad", version, arg_required_else_help = true, after_help = EXIT_CODES)]

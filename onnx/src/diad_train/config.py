@@ -52,9 +52,9 @@ class DenoiserConfig:
 
     def __post_init__(self) -> None:
         if self.prediction not in ("epsilon", "v"):
-            raise ConfigError(f"denoiser.prediction is {self.prediction!r}; allowed: epsilon, v")
+            raise ValueError(f"denoiser.prediction is {self.prediction!r}; allowed: epsilon, v")
         if len(self.hint_widths) != 7:
-            raise ConfigError(f"denoiser.hint_widths has {len(self.hint_widths)} entries; the hint block has 7")
+            raise ValueError(f"denoiser.hint_widths has {len(self.hint_widths)} entries; the hint block has 7")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class FeaturesConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in ("student", "resnet50"):
-            raise ConfigError(f"features.kind is {self.kind!r}; allowed: student, resnet50")
+            raise ValueError(f"features.kind is {self.kind!r}; allowed: student, resnet50")
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,9 @@ def scratch(picture: Picture, rng: np.random.Generator, other: Picture) -> Pictu
 def moved_patch(picture: Picture, rng: np.random.Generator, other: Picture) -> Picture:
     """A piece of the picture pasted elsewhere, turned or mirrored: something where it does not belong."""
     height, width = picture.shape[:2]
-    patch_height = int(np.exp(rng.uniform(np.log(6), np.log(70))))
-    patch_width = int(np.exp(rng.uniform(np.log(6), np.log(70))))
+    largest = min(70, height // 3, width // 3)
+    patch_height = int(np.exp(rng.uniform(np.log(6), np.log(largest))))
+    patch_width = int(np.exp(rng.uniform(np.log(6), np.log(largest))))
     y, x = rng.integers(0, height - patch_height), rng.integers(0, width - patch_width)
     patch = picture[y : y + patch_height, x : x + patch_width]
     if rng.random() < 0.5:

@@ -59,7 +59,8 @@ impl CameraSpec {
                 (true, rendered(settings, pool))
             }
         };
-        let overload = if on_demand && camera.trigger == Trigger::Camera { Overload::Wait } else { Overload::EvictOldest };
+        let overload =
+            if on_demand && camera.trigger == Trigger::Camera { Overload::Wait } else { Overload::EvictOldest };
         Self { id: camera.id.clone(), trigger: camera.trigger, roi: camera.roi, overload, open }
     }
 
