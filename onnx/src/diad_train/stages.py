@@ -211,7 +211,8 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
     """Stage 4: the student learns what a reconstruction may get wrong on a good part and what it may not.
 
     Cosine distances between picture and reconstruction go to zero where nothing was damaged and well above it where
-    something was, by place and by the peak of the part; the imitation of the teacher stays in the loss, so that unseen defects still look unlike good parts.
+    something was, by place and by the peak of the part; the imitation of the teacher stays in the loss, so that unseen
+    defects still look unlike good parts.
     """
     stage = config.train.align
     model.eval()
