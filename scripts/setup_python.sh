@@ -18,5 +18,5 @@ echo "setup_python: making .venv (about 5 GB, some minutes the first time)" >&2
 # The stamp comes last, so an environment that was left half done is made anew.
 python3 -m venv --clear .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    --constraint onnx/constraints.txt --editable 'onnx[dev,resnet]'
+    --constraint onnx/constraints.txt --editable 'onnx[dev]'
 echo "$stamp" >.venv/stamp
