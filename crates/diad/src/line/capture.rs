@@ -105,8 +105,18 @@ impl Capturing {
             };
             if !goes_on {
                 info!(camera = %self.id, "camera has no more pictures");
-                return;
+                break;
             }
+        }
+        self.book_waiting_triggers();
+    }
+
+    /// A part that was triggered is a part, also when its camera ends before it gets to it.
+    fn book_waiting_triggers(&self) {
+        let Clock::Messages(messages) = &self.clock else { return };
+        let reason = if self.stop.asked() { Reason::Shutdown } else { Reason::Camera };
+        for Trigger { part, product, at } in messages.try_iter() {
+            self.unjudged(Arrival { part, product, source: None, captured: at }, reason);
         }
     }
 
@@ -147,7 +157,13 @@ impl Capturing {
                     self.send(Arrival { source: capture.source.clone(), ..arrival }, capture);
                     return true;
                 }
-                Ok(Take::Ended) => return false,
+                Ok(Take::Ended) => {
+                    // A tick of the clock without a picture is no part; a message always announces one.
+                    if matches!(self.clock, Clock::Messages(_)) {
+                        self.unjudged(arrival, Reason::Camera);
+                    }
+                    return false;
+                }
                 Ok(Take::Idle) if Instant::now() < give_up && !self.stop.asked() => self.beat.tick(),
                 Ok(Take::Idle) => {
                     let reason = if self.stop.asked() { Reason::Shutdown } else { Reason::Camera };
