@@ -19,7 +19,7 @@ from diad_train.config import (
     TrainConfig,
 )
 from diad_train.data import load_good
-from diad_train.export import ExportError, _agree, export, sha256
+from diad_train.export import ExportError, _agree, export, provenance, sha256
 from diad_train.fit import fit
 from diad_train.loop import run_stage
 from diad_train.model.denoiser import Denoiser
@@ -129,7 +129,8 @@ def test_fit_and_export_make_a_bundle_whose_hashes_hold(tmp_path):
     config = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, data=str(root)))
     model = fit(config, tmp_path / "run", wanted=("autoencoder", "denoiser"))
     good = load_good(root, size=64)
-    manifest = export(model, config, good=good, held_out=held_out(good), out=tmp_path / "bundle")
+    origin = provenance(config, data="twelve parts")
+    manifest = export(model, out=tmp_path / "bundle", origin=origin, good=good, held_out=held_out(good))
     stored = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert stored == json.loads(json.dumps(manifest))
     for graph in manifest["graphs"].values():

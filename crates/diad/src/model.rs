@@ -91,7 +91,7 @@ pub enum ModelError {
         /// Steps asked for.
         steps: u32,
         /// The most there can be.
-        most: u16,
+        most: usize,
         /// Why not.
         #[source]
         source: ScheduleError,
@@ -153,7 +153,10 @@ impl Parts {
         let bundle = Bundle::open(&spec.folder)?;
         let mut method = bundle.method().clone();
         if let Some(steps) = spec.steps {
-            let most = first_step(&method.ddim).get().max(1);
+            let most = match &bundle.manifest().sampler.known {
+                Some(known) => known.len(),
+                None => usize::from(first_step(&method.ddim).get().max(1)),
+            };
             method.ddim = with_steps(&bundle, steps).map_err(|source| ModelError::Steps { steps, most, source })?;
         }
         let engine = Engine::load(runtime, &bundle, &EngineOptions { provider: spec.provider, threads: spec.threads })?;
@@ -177,13 +180,16 @@ pub fn load_runtime(library: Option<&Path>, variables: &[Variable]) -> Result<&'
     Runtime::load(&named)
 }
 
-/// Another number of steps from the bundle's own start: evenly spaced, the first at the bundle's first.
+/// Another number of steps from the bundle's own start: evenly spread over the steps that the denoiser knows, the first
+/// at the bundle's first.
 fn with_steps(bundle: &Bundle, count: u32) -> Result<Ddim, ScheduleError> {
     let ddim = &bundle.method().ddim;
-    let first = first_step(ddim);
-    let steps = (0..count)
-        .map(|i| Step::try_new(u32::from(first.get()) - u32::from(first.get()) * i / count))
-        .collect::<Result<Vec<_>, _>>()?;
+    let first = u32::from(first_step(ddim).get());
+    let step = |i: u32| match &bundle.manifest().sampler.known {
+        Some(known) => known.get(known.len() * i as usize / count as usize).copied().unwrap_or(0),
+        None => first - first * i / count,
+    };
+    let steps = (0..count).map(|i| Step::try_new(step(i))).collect::<Result<Vec<_>, _>>()?;
     Ddim::try_new(bundle.schedule(), ddim.start(), &steps, ddim.last_previous())
 }
 

@@ -126,7 +126,8 @@ impl Engine {
             *value = mean * method.latent_scale;
         }
         let mut noise = Tensor::zeros(shapes.latent);
-        self.predict_noise(&latent, &hint, method.ddim.start(), &mut noise)?;
+        let first = method.ddim.updates().first().map_or(method.ddim.start(), |update| update.step);
+        self.predict_noise(&latent, &hint, first, &mut noise)?;
         let mut reconstruction = Tensor::zeros(shapes.image);
         self.decode(&latent, &mut reconstruction)?;
         let mut pair = Tensor::zeros([2, 3, shapes.image[2], shapes.image[3]]);

@@ -258,6 +258,8 @@ pub struct Sampler {
     pub steps: Vec<u32>,
     /// The step whose noise level the last update leaves.
     pub last_previous: u32,
+    /// The only steps that the denoiser can be asked for, descending; `null` or absent: any.
+    pub known: Option<Vec<u32>>,
 }
 
 /// Kinds of sampler.

@@ -1,4 +1,4 @@
-"""Command line: `diad-train fit | export | evaluate`."""
+"""Command line: `diad-train fit | export | import | evaluate`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from pathlib import Path
 
 import torch
 
-from diad_train.config import Config, ConfigError, load
+from diad_train.checkpoint import CheckpointError
+from diad_train.config import Config, ConfigError, FeaturesConfig, load
 from diad_train.data import DataError, load_good
 from diad_train.evaluate import evaluate, sheet
+from diad_train.export import PRECISIONS, ExportError, Options, export, provenance
 from diad_train.fit import STAGES, fit
+from diad_train.importer import Extras, import_checkpoint
 from diad_train.model.diad import DiAD
+from diad_train.model.fold import dead_fusion
+from diad_train.model.resnet import load_resnet50
 from diad_train.stages import held_out
 
 
@@ -32,13 +37,34 @@ def _parser() -> argparse.ArgumentParser:
     out.add_argument("config", type=Path)
     out.add_argument("--data", help="the folder it was trained on; its held-out good parts calibrate the scores")
     out.add_argument("--run", type=Path, required=True)
-    out.add_argument("--out", type=Path, required=True, help="folder of the bundle; replaced as a whole")
+    out.add_argument("--features", type=Path, help="ResNet-50 of torchvision or timm, in place of the student")
+    _bundle_arguments(out)
+    brought = commands.add_parser("import", help="write a checkpoint trained with the authors' code as a bundle")
+    brought.add_argument("--checkpoint", type=Path, required=True, help=".ckpt, .pt or .safetensors")
+    brought.add_argument(
+        "--context", type=Path, required=True, help=".npy [77, 768], or a folder with a CLIP text encoder"
+    )
+    brought.add_argument("--features", type=Path, required=True, help="the ResNet-50 that the model was measured with")
+    brought.add_argument("--posterior-noise", type=Path, help=".npy of one latent; without it, the mean")
+    brought.add_argument("--start-noise", type=Path, help=".npy of one latent; without it, seeded noise")
+    brought.add_argument("--size", type=int, default=256, help="side of the image in pixels")
+    brought.add_argument("--heads", type=int, default=8, help="attention heads: the one size that no key tells")
+    brought.add_argument("--steps", type=int, default=10, help="DDIM steps, spaced as the authors space them")
+    brought.add_argument("--faithful", action="store_true", help="refuse whatever would give other scores than theirs")
+    brought.add_argument("--name", default="imported", help="name in the manifest")
+    brought.add_argument("--licence", default="unknown", help="licence of the weights, for the manifest")
+    _bundle_arguments(brought)
     measure = commands.add_parser("evaluate", help="image and pixel AUROC on a data set, in PyTorch")
     measure.add_argument("config", type=Path)
     measure.add_argument("--run", type=Path, required=True)
     measure.add_argument("--data", required=True, help="folder in MVTec-AD layout")
     measure.add_argument("--sheet", type=Path, help="write a picture sheet of input, reconstruction and map")
     return parser
+
+
+def _bundle_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle; replaced as a whole")
+    parser.add_argument("--precision", choices=tuple(PRECISIONS), default="fp32", help="numbers inside the graphs")
 
 
 def _trained(config: Config, run: Path) -> DiAD:
@@ -56,11 +82,41 @@ def _fit(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from diad_train.export import export
-
     config = _config(arguments)
     good = load_good(Path(config.train.data), size=config.model.image_size)
-    export(_trained(config, arguments.run), config, good=good, held_out=held_out(good), out=arguments.out)
+    model = _trained(config, arguments.run)
+    if arguments.features is not None:
+        features = FeaturesConfig(kind="resnet50")
+        config = dataclasses.replace(
+            config, model=dataclasses.replace(config.model, features=features, layer_weights=(1.0, 1.0, 1.0))
+        )
+        model.config, model.features = config.model, load_resnet50(arguments.features)
+    data = f"{len(good.pictures)} good parts of {len(good.products)} products"
+    origin = provenance(config, data=data)
+    options = Options(precision=arguments.precision)
+    export(model, out=arguments.out, origin=origin, good=good, held_out=held_out(good), options=options)
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    if arguments.faithful and arguments.steps != 10:
+        raise ConfigError(f"--faithful --steps {arguments.steps}: the authors take 10 steps")
+    if arguments.faithful and arguments.posterior_noise is None:
+        raise ConfigError("--faithful needs --posterior-noise: the authors sample the posterior, this takes its mean")
+    extras = Extras(arguments.context, arguments.features, arguments.posterior_noise, arguments.start_noise)
+    model = import_checkpoint(
+        arguments.checkpoint,
+        extras,
+        size=arguments.size,
+        steps=arguments.steps,
+        heads=arguments.heads,
+        name=arguments.name,
+    )
+    if dead_fusion(model.denoiser):
+        print("all SFF weights are zero (as the released recipe leaves them): the SFF is left out, exactly")
+    settings = {"model": dataclasses.asdict(model.config), "faithful": arguments.faithful}
+    origin = {"data": "a checkpoint of others", "licence": arguments.licence, "settings": settings}
+    options = Options(precision=arguments.precision, any_step=False)
+    export(model, out=arguments.out, origin=origin, options=options)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -81,16 +137,19 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 
 def main() -> int:
-    """Entry point; returns the exit code (0 done, 65 bad data, 78 settings)."""
+    """Entry point; returns the exit code (0 done, 65 bad data, 70 bug, 78 settings)."""
     arguments = _parser().parse_args()
     try:
-        {"fit": _fit, "export": _export, "evaluate": _evaluate}[arguments.command](arguments)
+        {"fit": _fit, "export": _export, "import": _import, "evaluate": _evaluate}[arguments.command](arguments)
     except ConfigError as error:
         print(f"diad-train: {error}", file=sys.stderr)
         return 78
-    except DataError as error:
+    except (DataError, CheckpointError) as error:
         print(f"diad-train: {error}", file=sys.stderr)
         return 65
+    except ExportError as error:
+        print(f"diad-train: {error}", file=sys.stderr)
+        return 70
     return 0
 
 

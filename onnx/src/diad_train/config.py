@@ -59,7 +59,7 @@ class DenoiserConfig:
 
 @dataclass(frozen=True)
 class FeaturesConfig:
-    """Feature extractor: `student`, distilled from an ImageNet teacher, with one width per layer."""
+    """Feature extractor: `student`, distilled from an ImageNet teacher, with one width per layer; or `resnet50`."""
 
     kind: str = "student"
     widths: tuple[int, ...] = (24, 32, 96)
@@ -67,8 +67,8 @@ class FeaturesConfig:
     depth: int = 2
 
     def __post_init__(self) -> None:
-        if self.kind != "student":
-            raise ValueError(f"features.kind is {self.kind!r}; allowed: student")
+        if self.kind not in ("student", "resnet50"):
+            raise ValueError(f"features.kind is {self.kind!r}; allowed: student, resnet50")
 
 
 @dataclass(frozen=True)

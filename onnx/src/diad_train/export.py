@@ -1,6 +1,7 @@
 """Exports a trained model as a bundle: five ONNX graphs, the start noise and `manifest.json`.
 
-Export refuses to finish unless ONNX Runtime agrees with PyTorch, graph by graph and over the whole path.
+The model is folded first (`model.fold`). Export refuses to finish unless ONNX Runtime agrees with PyTorch, graph by
+graph, and over the whole path with the model as it was before it was folded.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,18 @@ import onnx
 from diad_train.config import Config
 from diad_train.data import GoodParts, normalised
 from diad_train.model.diad import DiAD
-from diad_train.model.features import IMAGE_MEAN, IMAGE_STD
+from diad_train.model.features import IMAGE_MEAN, IMAGE_STD, anomaly_map
+from diad_train.model.fold import fold
+from diad_train.schedule import alpha_bar
 
 FORMAT = 1
 OPSET = 18
-RELATIVE_TOLERANCE = 2e-4
+# Weights of a graph above this many bytes lie in a file of their own: ONNX files end at 2 GiB.
+EXTERNAL_BYTES = 1 << 30
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+# How far ONNX Runtime may be from PyTorch in float32, as a share of the output's range.
+TOLERANCES = {"fp32": 2e-4, "fp16": 3e-2, "bf16": 1e-1}
 
 Array = NDArray[Any]
 
@@ -40,37 +48,77 @@ class ExportError(RuntimeError):
     """The exported graphs do not compute what the model computes."""
 
 
-class _Graph(nn.Module):
-    """One function of the model as a module, so that it can be exported."""
+@dataclass(frozen=True)
+class Options:
+    """What a bundle is made as.
 
-    def __init__(self, model: DiAD, function: Any) -> None:
+    `any_step` keeps the denoiser's step MLP, so that a step list can be tried that the bundle does not name.
+    """
+
+    precision: str = "fp32"
+    any_step: bool = True
+    external_bytes: int = EXTERNAL_BYTES
+
+
+class _Graph(nn.Module):
+    """One function of the model as a module, so that it can be exported: float32 outside, `dtype` inside."""
+
+    def __init__(self, model: DiAD, function: Any, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.model = model
         self.function = function
+        self.dtype = dtype
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        out = self.function(self.model, *inputs)
-        return tuple(out) if isinstance(out, list) else out
+        inside = [value.to(self.dtype) if value.dtype.is_floating_point else value for value in inputs]
+        out = self.function(self.model, *inside)
+        return tuple(value.float() for value in out) if isinstance(out, list) else out.float()
 
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """Names and function of one graph."""
+    """Names and function of one graph, and the modules whose weights it holds."""
 
     key: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    function: Any
+    function: Callable[..., Any]
+    weights: Callable[[DiAD], list[nn.Module]]
 
 
 def graph_specs(layers: int) -> tuple[GraphSpec, ...]:
     """The five graphs of a bundle, in the order in which a part passes them."""
+    layer_names = tuple(f"layer{k + 1}" for k in range(layers))
     return (
-        GraphSpec("encoder", ("image",), ("moments",), lambda m, x: m.autoencoder.moments(x)),
-        GraphSpec("hint", ("image",), ("hint",), lambda m, x: m.denoiser.control_model.hint(x)),
-        GraphSpec("denoiser", ("latent", "hint", "t"), ("noise",), lambda m, z, h, t: m.denoiser(z, h, t)),
-        GraphSpec("decoder", ("latent",), ("reconstruction",), lambda m, z: m.decode(z)),
-        GraphSpec("features", ("image",), tuple(f"layer{k + 1}" for k in range(layers)), lambda m, x: m.features(x)),
+        GraphSpec(
+            "encoder",
+            ("image",),
+            ("moments",),
+            lambda m, x: m.autoencoder.moments(x),
+            lambda m: [m.autoencoder.encoder, m.autoencoder.quant_conv],
+        ),
+        GraphSpec(
+            "hint",
+            ("image",),
+            ("hint",),
+            lambda m, x: m.denoiser.control_model.hint(x),
+            lambda m: [m.denoiser.control_model.input_hint_block],
+        ),
+        GraphSpec(
+            "denoiser",
+            ("latent", "hint", "t"),
+            ("noise",),
+            lambda m, z, h, t: m.denoiser(z, h, t),
+            lambda m: [m.denoiser],
+        ),
+        GraphSpec(
+            "decoder",
+            ("latent",),
+            ("reconstruction",),
+            lambda m, z: m.decode(z),
+            lambda m: [m.autoencoder.decoder, m.autoencoder.post_quant_conv],
+        ),
+        GraphSpec("features", ("image",), layer_names, lambda m, x: m.features(x), lambda m: [m.features]),
     )
 
 
@@ -89,24 +137,46 @@ def _examples(model: DiAD, batch: int, generator: torch.Generator) -> dict[str, 
 def _session(path: Path) -> Any:
     options = ort.SessionOptions()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises kinds of its own that it does not export
+        raise ExportError(f"{path.name}: ONNX Runtime on this machine's CPU cannot run it: {error}") from error
 
 
-def _agree(name: str, got: Array, want: Array) -> float:
+def _agree(name: str, got: Array, want: Array, *, tolerance: float) -> float:
     if got.shape != want.shape:
         raise ExportError(f"{name}: ONNX Runtime gives shape {got.shape}, PyTorch {want.shape}")
     scale = float(np.abs(want).max()) + 1e-6
     difference = float(np.abs(got - want).max()) / scale
-    if not difference <= RELATIVE_TOLERANCE:
-        raise ExportError(
-            f"{name}: differs from PyTorch by {difference:.2e} of its range; {RELATIVE_TOLERANCE} is allowed"
-        )
+    if not difference <= tolerance:
+        raise ExportError(f"{name}: differs from PyTorch by {difference:.2e} of its range; {tolerance} is allowed")
     return difference
 
 
-def _export_graph(model: DiAD, spec: GraphSpec, folder: Path) -> dict[str, Any]:
+def _results(module: nn.Module, spec: GraphSpec, examples: dict[str, Tensor]) -> list[Array]:
+    with torch.no_grad():
+        out = module(*(examples[name] for name in spec.inputs))
+    wanted: Sequence[Tensor] = out if isinstance(out, tuple) else (out,)
+    return [value.numpy() for value in wanted]
+
+
+def _convert(model: DiAD, spec: GraphSpec, dtype: torch.dtype) -> None:
+    bars = model.denoiser.alpha_bars
+    for module in spec.weights(model):
+        module.to(dtype)
+    model.denoiser.alpha_bars = bars.float()  # bf16 has three digits: too few for a noise schedule
+
+
+def _export_graph(model: DiAD, spec: GraphSpec, folder: Path, options: Options) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(0)
-    module = _Graph(model, spec.function).eval()
+    dtype, tolerance = PRECISIONS[options.precision], TOLERANCES[options.precision]
+    exact = _Graph(model, spec.function).eval()
+    checks = [
+        (examples, _results(exact, spec, examples)) for examples in (_examples(model, n, generator) for n in (1, 3))
+    ]
+    _convert(model, spec, dtype)
+    module = _Graph(model, spec.function, dtype).eval()
     examples = _examples(model, 2, generator)
     inputs = tuple(examples[name] for name in spec.inputs)
     batch = torch.export.Dim("N", min=1, max=64)
@@ -123,40 +193,41 @@ def _export_graph(model: DiAD, spec: GraphSpec, folder: Path) -> dict[str, Any]:
     )
     if program is None:
         raise ExportError(f"{spec.key}: the exporter gave no program")
-    program.save(str(path), external_data=False)
-    stored = onnx.load(str(path))
-    onnx.checker.check_model(stored)
+    parts = (p for part in spec.weights(model) for p in (*part.parameters(), *part.buffers()))
+    external = sum(p.numel() * p.element_size() for p in parts) > options.external_bytes
+    program.save(str(path), external_data=external)
+    del program
+    onnx.checker.check_model(str(path))
     session = _session(path)
-    for count in (1, 3):
-        examples = _examples(model, count, generator)
-        with torch.no_grad():
-            out = module(*(examples[name] for name in spec.inputs))
-        wanted: Sequence[Tensor] = out if isinstance(out, tuple) else (out,)
+    for examples, wanted in checks:
         got = session.run(list(spec.outputs), {name: examples[name].numpy() for name in spec.inputs})
         for name, a, b in zip(spec.outputs, got, wanted, strict=True):
-            _agree(f"{spec.key}.{name} (batch {count})", a, b.numpy())
-
-    def tensors(values: Any) -> list[dict[str, Any]]:
-        listed = []
-        for value in values:
-            kind = value.type.tensor_type
-            dims = [d.dim_value if d.HasField("dim_value") else "N" for d in kind.shape.dim]
-            dtype = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.INT64: "int64"}[kind.elem_type]
-            listed.append({"name": value.name, "dtype": dtype, "shape": ["N", *dims[1:]]})
-        return listed
-
+            _agree(f"{spec.key}.{name} (batch {len(b)})", a, b, tolerance=tolerance)
+    stored = onnx.load(str(path), load_external_data=False)
+    data = sorted(folder.glob(f"{path.name}.data*"))
     return {
         "file": path.name,
         "sha256": sha256(path),
-        "data": [],
-        "inputs": tensors(stored.graph.input),
-        "outputs": tensors(stored.graph.output),
+        "data": [{"file": file.name, "sha256": sha256(file)} for file in data],
+        "inputs": _tensors(stored.graph.input),
+        "outputs": _tensors(stored.graph.output),
     }
+
+
+def _tensors(values: Any) -> list[dict[str, Any]]:
+    listed = []
+    for value in values:
+        kind = value.type.tensor_type
+        dims = [d.dim_value if d.HasField("dim_value") else "N" for d in kind.shape.dim]
+        dtype = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.INT64: "int64"}[kind.elem_type]
+        listed.append({"name": value.name, "dtype": dtype, "shape": ["N", *dims[1:]]})
+    return listed
 
 
 def sha256(path: Path) -> str:
     """Hash of a file's bytes, lower-case hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class OrtModel:
@@ -170,24 +241,27 @@ class OrtModel:
         out: list[Array] = self.sessions[key].run(None, inputs)
         return out
 
+    def _encode(self, pixels: Array) -> Array:
+        mean, logvar = np.split(self._run("encoder", image=pixels)[0], 2, axis=1)
+        noise = self.model.posterior_noise
+        if noise is not None:
+            mean = mean + np.exp(0.5 * logvar.clip(-30.0, 20.0)) * noise.numpy()
+        out: Array = mean * self.model.latent_scale.item()
+        return out
+
     def inspect(self, image: Tensor) -> tuple[Tensor, Tensor, NDArray[np.float32]]:
         """Image [N, 3, S, S] -> (reconstruction, blurred map, scores), as DiAD.inspect."""
         config = self.model.config
         pixels = image.numpy()
-        latent = self._run("encoder", image=pixels)[0]
-        latent = latent[:, : latent.shape[1] // 2] * self.model.latent_scale.item()
-        from diad_train.schedule import alpha_bar
-
         bar = alpha_bar()[config.sampler.start]
-        z = (np.sqrt(bar) * latent + np.sqrt(1.0 - bar) * self.model.start_noise.numpy()).astype(np.float32)
+        noise = self.model.start_noise.numpy()
+        z = (np.sqrt(bar) * self._encode(pixels) + np.sqrt(1.0 - bar) * noise).astype(np.float32)
         hint = self._run("hint", image=pixels)[0]
         for step, (c0, c1) in zip(config.sampler.steps, config.sampler.coefficients(), strict=True):
             t = np.full(len(z), step, dtype=np.int64)
             z = (c0 * z + c1 * self._run("denoiser", latent=z, hint=hint, t=t)[0]).astype(np.float32)
         reconstruction = self._run("decoder", latent=z)[0]
         layers = self._run("features", image=np.concatenate([pixels, reconstruction]))
-        from diad_train.model.features import anomaly_map
-
         n = len(pixels)
         raw = anomaly_map(
             [torch.from_numpy(layer[:n]) for layer in layers],
@@ -216,10 +290,11 @@ def _calibration(exported: OrtModel, good: GoodParts, held_out: NDArray[np.int64
     return statistics
 
 
-def _training(config: Config) -> dict[str, Any]:
-    """How it was trained, without the paths of the machine that trained it."""
-    settings = dataclasses.asdict(config.train)
-    return {name: value for name, value in settings.items() if name not in ("data", "teacher", "workers")}
+def _noise(folder: Path, name: str, values: Tensor) -> dict[str, str]:
+    """Writes fixed noise as raw little-endian float32; returns its entry in the manifest."""
+    path = folder / f"{name}.f32"
+    path.write_bytes(values.numpy().astype("<f4").tobytes())
+    return {"file": path.name, "sha256": sha256(path)}
 
 
 def _revision() -> str:
@@ -230,22 +305,60 @@ def _revision() -> str:
     return done.stdout.strip()
 
 
-def export(model: DiAD, config: Config, *, good: GoodParts, held_out: NDArray[np.int64], out: Path) -> dict[str, Any]:
-    """Writes the bundle into `out` (replaced as a whole once everything agrees) and returns the manifest."""
-    model = model.eval().cpu()
+def provenance(config: Config, *, data: str) -> dict[str, Any]:
+    """Where a trained model comes from, without the paths of the machine that trained it."""
+    train = dataclasses.asdict(config.train)
+    for place in ("data", "teacher", "workers"):
+        del train[place]
+    settings = {"model": dataclasses.asdict(config.model), "train": train}
+    return {"data": data, "licence": config.train.licence, "settings": settings}
+
+
+def export(
+    model: DiAD,
+    *,
+    out: Path,
+    origin: dict[str, Any],
+    good: GoodParts | None = None,
+    held_out: NDArray[np.int64] | None = None,
+    options: Options | None = None,
+) -> dict[str, Any]:
+    """Writes the bundle into `out` (replaced as a whole once everything agrees) and returns the manifest.
+
+    Folds `model` in place. `origin` says data, licence and settings; scores of `good[held_out]` become the manifest's
+    calibration. Raises ExportError if ONNX Runtime computes anything else than PyTorch.
+    """
+    options = options or Options()
+    model = model.eval().cpu().requires_grad_(False)
+    m = model.config
+    if good is not None and held_out is not None:
+        image = normalised(good.pictures[held_out[:2]])
+    else:
+        image = torch.randn(1, 3, m.image_size, m.image_size, generator=torch.Generator().manual_seed(1))
+    wanted = model.inspect(image)
+    known = None if options.any_step else list(m.sampler.steps)
+    fold(model, steps=known)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch) / "bundle"
         folder.mkdir()
-        graphs = {spec.key: _export_graph(model, spec, folder) for spec in graph_specs(len(config.model.layer_weights))}
-        noise = folder / "start_noise.f32"
-        noise.write_bytes(model.start_noise.numpy().astype("<f4").tobytes())
+        specs = graph_specs(len(m.layer_weights))
+        graphs = {spec.key: _export_graph(model, spec, folder, options) for spec in specs}
+        start = _noise(folder, "start_noise", model.start_noise)
+        posterior = None if model.posterior_noise is None else _noise(folder, "posterior_noise", model.posterior_noise)
         exported = OrtModel(folder, model)
-        image = normalised(good.pictures[held_out[:2]])
-        wanted, got = model.inspect(image), exported.inspect(image)
-        _agree("reconstruction of the whole path", got[0].numpy(), wanted[0].numpy())
-        _agree("anomaly map of the whole path", got[1].numpy(), wanted[1].detach().numpy())
-        m = config.model
+        got = exported.inspect(image)
+        for what, a, b in zip(("reconstruction", "anomaly map"), got[:2], wanted[:2], strict=True):
+            name = f"{what} of the whole path"
+            _agree(name, a.numpy(), b.numpy(), tolerance=TOLERANCES[options.precision])
+        sampler = {
+            "kind": "ddim",
+            "eta": 0.0,
+            "start": m.sampler.start,
+            "steps": list(m.sampler.steps),
+            "last_previous": m.sampler.last_previous,
+            "known": known,
+        }
         manifest = {
             "format": FORMAT,
             "name": m.name,
@@ -258,16 +371,14 @@ def export(model: DiAD, config: Config, *, good: GoodParts, held_out: NDArray[np
                 "mean": list(IMAGE_MEAN),
                 "std": list(IMAGE_STD),
             },
-            "latent": {"scale": float(model.latent_scale), "posterior": "mean", "posterior_noise": None},
-            "schedule": {"kind": "scaled_linear", "train_steps": 1000, "beta_start": 0.00085, "beta_end": 0.012},
-            "sampler": {
-                "kind": "ddim",
-                "eta": 0.0,
-                "start": m.sampler.start,
-                "steps": list(m.sampler.steps),
-                "last_previous": m.sampler.last_previous,
+            "latent": {
+                "scale": float(model.latent_scale),
+                "posterior": "mean" if posterior is None else "sample",
+                "posterior_noise": posterior,
             },
-            "start_noise": {"file": noise.name, "sha256": sha256(noise)},
+            "schedule": {"kind": "scaled_linear", "train_steps": 1000, "beta_start": 0.00085, "beta_end": 0.012},
+            "sampler": sampler,
+            "start_noise": start,
             "map": {
                 "fusion": "sum",
                 "layer_weights": list(m.layer_weights),
@@ -276,14 +387,12 @@ def export(model: DiAD, config: Config, *, good: GoodParts, held_out: NDArray[np
                 "blur_truncate": m.blur_truncate,
             },
             "score": {"rule": "pooled_max", "window_px": m.pool_window_px, "times": m.pool_times},
-            "products": list(good.products),
-            "calibration": _calibration(exported, good, held_out),
+            "products": [] if good is None else list(good.products),
+            "calibration": {} if good is None or held_out is None else _calibration(exported, good, held_out),
             "provenance": {
                 "created_at": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "code": _revision(),
-                "data": f"{len(good.pictures)} good parts of {len(good.products)} products",
-                "licence": config.train.licence,
-                "settings": {"model": dataclasses.asdict(m), "train": _training(config)},
+                **origin,
             },
         }
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

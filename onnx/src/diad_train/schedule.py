@@ -34,6 +34,14 @@ class Sampler:
         if not self.steps[0] <= self.start < TRAIN_STEPS:
             raise ValueError(f"sampler.start {self.start} must lie in {self.steps[0]}..{TRAIN_STEPS - 1}")
 
+    @classmethod
+    def spaced(cls, count: int) -> Sampler:
+        """The reference's list of `count` steps: 1, 1 + c, 1 + 2c, ... with c = 1000 // count; noised at 999."""
+        if not 1 <= count <= TRAIN_STEPS // 2:
+            raise ValueError(f"{count} steps; allowed: 1 to {TRAIN_STEPS // 2}")
+        stride = TRAIN_STEPS // count
+        return cls(start=TRAIN_STEPS - 1, steps=tuple(1 + stride * i for i in reversed(range(count))))
+
     def coefficients(self) -> NDArray[np.float64]:
         """Rows (c0, c1) of the update `z <- c0 z + c1 eps`, shape [len(steps), 2]."""
         bars = alpha_bar()

@@ -18,8 +18,10 @@ from diad_train.config import Config
 from diad_train.data import CorruptionPool, GoodParts, normalised
 from diad_train.loop import device, placed, rank, run_stage, save_atomically
 from diad_train.model.autoencoder import kl_divergence, sample_posterior
+from diad_train.model.denoiser import Denoiser
 from diad_train.model.diad import DiAD
 from diad_train.model.features import MobileNetTeacher, anomaly_map
+from diad_train.schedule import Sampler
 
 KL_WEIGHT = 6.4e-5
 HELD_OUT_EVERY = 16
@@ -110,13 +112,23 @@ def _latents(model: DiAD, parts: Parts, folder: Path) -> tuple[Tensor, Tensor]:
     return stored["clean"], stored["damaged"]
 
 
+@torch.no_grad()
+def _walk(denoiser: Denoiser, latent: Tensor, hint: Tensor, sampler: Sampler, *, updates: int) -> Tensor:
+    """The first `updates` steps of DDIM from a noised latent, without gradients."""
+    for step, (c0, c1) in list(zip(sampler.steps, sampler.coefficients(), strict=True))[:updates]:
+        t = torch.full((latent.shape[0],), step, dtype=torch.int64, device=latent.device)
+        latent = float(c0) * latent + float(c1) * denoiser(latent, hint, t).float()
+    return latent
+
+
 def fit_denoiser(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
     """Stage 2: denoiser and SG network together; SG sees a corrupted picture, the target is the clean latent.
 
-    The noised latent is that of the corrupted picture, or a mixture towards the clean one: the sampler starts from
-    the defect and comes closer to the clean part with every step. Half of the draws are the sampler's own steps, the
-    others any step up to its start. The loss is on the clean latent (weight uniform over steps), which keeps late
-    steps from drowning early ones.
+    Half of the batches walk the sampler: the corrupted picture's latent is noised at the start, the network's own
+    updates lead to one of its steps, and there it is asked for the clean latent. So it learns to mend what it left
+    over itself, which teacher forcing never shows (exposure bias, Ning et al. 2023). The other half draws any step up
+    to the start, with a latent between the corrupted picture's and the clean one. The loss is on the clean latent
+    (weight uniform over steps), which keeps late steps from drowning early ones.
     """
     stage = config.train.denoiser
     clean, damaged = _latents(model, parts, folder)
@@ -124,7 +136,8 @@ def fit_denoiser(model: DiAD, parts: Parts, config: Config, folder: Path) -> Non
     clean, damaged = clean * model.latent_scale.cpu(), damaged * model.latent_scale.cpu()
     denoiser = placed(model.denoiser)
     sampler = config.model.sampler
-    autocast = torch.autocast(device().type, dtype=torch.bfloat16)
+    # No cache: a weight cast during the walk would be kept without its gradient.
+    autocast = torch.autocast(device().type, dtype=torch.bfloat16, cache_enabled=False)
 
     def loss(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         chosen = rng.choice(parts.pool_index, stage.batch)
@@ -132,24 +145,27 @@ def fit_denoiser(model: DiAD, parts: Parts, config: Config, folder: Path) -> Non
         pictures = parts.pool.pictures[chosen]
         untouched = rng.random(stage.batch) < 0.2
         pictures[untouched] = parts.good.pictures[source[untouched]]
+        image = normalised(pictures).to(device(), memory_format=torch.channels_last)
         target = clean[source]
         seen = torch.where(torch.from_numpy(untouched)[:, None, None, None], target, damaged[chosen])
-        own = rng.integers(0, len(sampler.steps), stage.batch)
-        on_path = rng.random(stage.batch) < 0.5
-        anywhere = rng.integers(1, sampler.start + 1, stage.batch)
-        t = torch.from_numpy(np.where(on_path, np.asarray(sampler.steps)[own], anywhere))
-        whole = np.where(on_path, own == 0, rng.random(stage.batch) < 0.5)
-        share = np.where(whole, 1.0, rng.random(stage.batch)).astype(np.float32)
-        share_t = torch.from_numpy(share)[:, None, None, None]
-        bar = denoiser.alpha_bars.cpu()[t][:, None, None, None]
         noise = torch.from_numpy(rng.standard_normal(tuple(target.shape), dtype=np.float32))
-        noised = bar.sqrt() * (share_t * seen + (1.0 - share_t) * target) + (1.0 - bar).sqrt() * noise
-        image = normalised(pictures).to(device(), memory_format=torch.channels_last)
+        walking = rng.random() < 0.5
+        if walking:
+            t = torch.full((stage.batch,), sampler.start, dtype=torch.int64)
+        else:
+            t = torch.from_numpy(rng.integers(1, sampler.start + 1, stage.batch))
+            share = np.where(rng.random(stage.batch) < 0.5, 1.0, rng.random(stage.batch)).astype(np.float32)
+            seen = torch.lerp(target, seen, torch.from_numpy(share)[:, None, None, None])
+        bar = denoiser.alpha_bars.cpu()[t][:, None, None, None]
+        noised = bar.sqrt() * seen + (1.0 - bar).sqrt() * noise
+        noised, t = noised.to(device(), memory_format=torch.channels_last), t.to(device())
         with autocast:
             hint = denoiser.control_model.hint(image)
-            believed = denoiser.clean(
-                noised.to(device(), memory_format=torch.channels_last), hint, t.to(device())
-            ).float()
+            if walking:
+                updates = int(rng.integers(0, len(sampler.steps)))
+                noised = _walk(denoiser, noised, hint, sampler, updates=updates)
+                t = torch.full_like(t, sampler.steps[updates])
+            believed = denoiser.clean(noised, hint, t).float()
         error = (believed - target.to(device())).square()
         # Damaged places are few: they weigh as much as the rest together.
         place = F.interpolate(

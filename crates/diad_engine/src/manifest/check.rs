@@ -112,7 +112,12 @@ fn check_sampler(manifest: &Manifest) -> Result<(), ManifestError> {
         let allowed = "at most sampler.start and below the step before it";
         expect(*step < above, &format!("sampler.steps[{index}]"), step, allowed)?;
         above = *step;
+        let known = sampler.known.as_ref().is_none_or(|known| known.contains(step));
+        expect(known, &format!("sampler.steps[{index}]"), step, "one of sampler.known")?;
     }
+    let known = sampler.known.as_deref().unwrap_or_default();
+    let descending = known.windows(2).all(|pair| pair[0] > pair[1]);
+    expect(descending, "sampler.known", &format_args!("{known:?}"), "steps in descending order")?;
     expect(sampler.last_previous < above, "sampler.last_previous", &sampler.last_previous, "below the last step")
 }
 

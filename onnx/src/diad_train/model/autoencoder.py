@@ -172,7 +172,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
-        self.quant_conv = nn.Conv2d(2 * config.latent_channels, 2 * config.latent_channels, kernel_size=1)
+        self.quant_conv: nn.Module = nn.Conv2d(2 * config.latent_channels, 2 * config.latent_channels, kernel_size=1)
         self.post_quant_conv = nn.Conv2d(config.latent_channels, config.latent_channels, kernel_size=1)
 
     def moments(self, x: Tensor) -> Tensor:

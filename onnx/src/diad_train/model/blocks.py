@@ -43,7 +43,7 @@ class ResBlock(nn.Module):
             nn.SiLU(),
             nn.Conv2d(channels, out_channels, 3, padding=1),
         )
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time_width, out_channels))
+        self.emb_layers: nn.Module = nn.Sequential(nn.SiLU(), nn.Linear(time_width, out_channels))
         self.out_layers = nn.Sequential(
             group_norm(channels=out_channels, groups=groups, eps=1e-5),
             nn.SiLU(),
@@ -125,7 +125,7 @@ class TransformerBlock(nn.Module):
         super().__init__()
         self.attn1 = Attention(channels=channels, context_width=channels, heads=heads)
         self.norm1 = nn.LayerNorm(channels)
-        self.attn2: Attention | None = None
+        self.attn2: nn.Module | None = None
         if context_tokens:
             self.attn2 = Attention(channels=channels, context_width=context_width, heads=heads)
             self.norm2 = nn.LayerNorm(channels)

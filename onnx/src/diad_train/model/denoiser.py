@@ -33,7 +33,10 @@ class EncoderHalf(nn.Module):
         super().__init__()
         self.config = config
         width, time_width = config.width, 4 * config.width
-        self.time_embed = nn.Sequential(nn.Linear(width, time_width), nn.SiLU(), nn.Linear(time_width, time_width))
+        self.time_embed: nn.Module = nn.Sequential(
+            nn.Linear(width, time_width), nn.SiLU(), nn.Linear(time_width, time_width)
+        )
+        self.step_table: nn.Module | None = None  # stands for `time_embed` once it is folded
         self.input_blocks = nn.ModuleList([Stack(nn.Conv2d(latent_channels, width, 3, padding=1))])
         self.output_channels = [width]
         channels, factor = width, 1
@@ -72,8 +75,12 @@ class EncoderHalf(nn.Module):
         )
 
     def embed(self, t: Tensor) -> Tensor:
-        """Steps [N] -> embedding [N, 4 * width]."""
-        out: Tensor = self.time_embed(time_embedding(t, self.config.width))
+        """Steps [N] -> embedding [N, 4 * width], or the folded table's rows."""
+        out: Tensor
+        if self.step_table is not None:
+            out = self.step_table(t)
+        else:
+            out = self.time_embed(time_embedding(t, self.config.width))
         return out
 
 
@@ -95,6 +102,12 @@ class SpatialFeatureFusion(nn.Module):
                 )
                 self.add_module(self.names[j][i], layer)
 
+    def convolution(self, name: str) -> nn.Conv2d:
+        """The convolution of the branch `down{source}{target}`."""
+        layer = self.get_submodule(f"{name}.0")
+        assert isinstance(layer, nn.Conv2d)  # built so above
+        return layer
+
     def forward(self, sources: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Tensor]:
         """Sources [N, C_i, 2h, 2w], targets [N, C_j, h, w] -> fused targets."""
         fused = []
@@ -106,15 +119,20 @@ class SpatialFeatureFusion(nn.Module):
         return fused
 
 
-class SemanticGuide(EncoderHalf):
-    """SG network: reads the image through the hint block and steers the denoiser's deepest joins.
+class _Silence(nn.Module):
+    """SFF without sources: the outer SiLU is all that remains."""
 
-    `sff` may be switched off for an ablation; the fused joins then keep their SiLU, as with all-zero SFF weights.
-    """
+    def forward(self, sources: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Tensor]:
+        return [nn.functional.silu(target) for target in targets]
+
+
+class SemanticGuide(EncoderHalf):
+    """SG network: reads the image through the hint block and steers the denoiser's deepest joins."""
 
     def __init__(self, config: DenoiserConfig, *, latent_channels: int) -> None:
         super().__init__(config, latent_channels=latent_channels)
         self.group = config.res_blocks + 1
+        self.sources = self.group
         widths = [3, *config.hint_widths, config.width]
         strides = [1, 1, 2, 1, 2, 1, 2, 1]
         hint: list[nn.Module] = []
@@ -126,7 +144,7 @@ class SemanticGuide(EncoderHalf):
         )
         channels = self.output_channels[-1]
         self.middle_block_out = nn.Sequential(zeroed(nn.Conv2d(channels, channels, kernel_size=1)))
-        self.fusion = SpatialFeatureFusion(
+        self.fusion: nn.Module = SpatialFeatureFusion(
             source_channels=self.output_channels[-2 * self.group : -self.group],
             target_channels=self.output_channels[-self.group :],
         )
@@ -136,12 +154,17 @@ class SemanticGuide(EncoderHalf):
         out: Tensor = self.input_hint_block(image)
         return out
 
+    def drop_fusion(self) -> None:
+        """Leaves the SFF out, and with it the outputs that only it reads: exact where all its weights are zero."""
+        self.fusion = _Silence()
+        self.sources = 0
+
     def forward(self, latent: Tensor, hint: Tensor, t: Tensor, context: Tensor | None) -> list[Tensor]:
         """Joins for the denoiser: the deepest group's, then the middle block's."""
         emb = self.embed(t)
         outputs: list[Tensor] = []
         h = latent
-        first_used = len(self.input_blocks) - 2 * self.group
+        first_used = len(self.input_blocks) - self.group - self.sources
         for index, block in enumerate(self.input_blocks):
             h = block(h, emb, context)
             if index == 0:
@@ -149,7 +172,7 @@ class SemanticGuide(EncoderHalf):
             if index >= first_used:
                 outputs.append(self.zero_convs[index](h))
         middle: Tensor = self.middle_block_out(self.middle_block(h, emb, context))
-        return [*self.fusion(outputs[: self.group], outputs[self.group :]), middle]
+        return [*self.fusion(outputs[: self.sources], outputs[self.sources :]), middle]
 
 
 class UNet(EncoderHalf):

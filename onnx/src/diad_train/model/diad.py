@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from diad_train.config import ModelConfig
-from diad_train.model.autoencoder import Autoencoder
+from diad_train.model.autoencoder import Autoencoder, sample_posterior
 from diad_train.model.denoiser import Denoiser
 from diad_train.model.features import Student, anomaly_map
+from diad_train.model.resnet import ResNet50
 from diad_train.schedule import alpha_bar
 
 
@@ -29,19 +30,24 @@ class DiAD(nn.Module):
         channels = config.autoencoder.latent_channels
         self.autoencoder = Autoencoder(config.autoencoder)
         self.denoiser = Denoiser(config.denoiser, latent_channels=channels)
-        self.features: nn.Module = Student(config.features)
+        self.features: nn.Module = Student(config.features) if config.features.kind == "student" else ResNet50()
+        self.posterior_noise: Tensor | None = None  # fixed noise of a sampled posterior; without it, the mean
+        self.folded = False
         self.register_buffer("latent_scale", torch.tensor(config.latent_scale))
         shape = (1, channels, config.latent_size, config.latent_size)
         noise = np.random.default_rng(noise_seed).standard_normal(shape, dtype=np.float32)
         self.register_buffer("start_noise", torch.from_numpy(noise))
 
     def encode(self, image: Tensor) -> Tensor:
-        """Image -> scaled latent (posterior mean)."""
-        return self.autoencoder.moments(image).chunk(2, dim=1)[0] * self.latent_scale
+        """Image -> scaled latent: the posterior's mean, or the point at its fixed noise."""
+        moments = self.autoencoder.moments(image)
+        if self.posterior_noise is not None:
+            return sample_posterior(moments, self.posterior_noise) * self.latent_scale
+        return moments.chunk(2, dim=1)[0] * self.latent_scale
 
     def decode(self, latent: Tensor) -> Tensor:
         """Scaled latent -> image."""
-        return self.autoencoder.decode(latent / self.latent_scale)
+        return self.autoencoder.decode(latent if self.folded else latent / self.latent_scale)
 
     @torch.no_grad()
     def denoise(self, latent: Tensor, image: Tensor) -> Tensor:

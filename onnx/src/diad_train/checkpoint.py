@@ -1,0 +1,62 @@
+"""Reads checkpoints that others trained: no code in them is run, and every key that does not fit is named."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+
+class CheckpointError(ValueError):
+    """A file that is not the checkpoint it should be; the message names the file and every fault."""
+
+    def __init__(self, path: Path, what: str, faults: Sequence[str] = ()) -> None:
+        lines = [f"{path} {what}", *(f"  {fault}" for fault in faults)]
+        super().__init__("\n".join(lines))
+        self.faults = tuple(faults)
+
+
+def read_state(path: Path) -> State:
+    """The tensors of a `.safetensors` file, or of a `.ckpt`, `.pt` or `.pth` (its `state_dict`, if it has one).
+
+    Raises CheckpointError for a file that is missing, cut short, no checkpoint, or that would run code.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        mapped = zipfile.is_zipfile(path)  # the older format cannot be mapped
+        loaded: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except FileNotFoundError:
+        raise CheckpointError(path, "does not exist") from None
+    except pickle.UnpicklingError as error:
+        first = str(error).splitlines()[0]
+        raise CheckpointError(path, f"holds more than weights, or is no checkpoint: {first}") from error
+    except Exception as error:  # the readers raise their own kinds for a file that is cut short or is something else
+        raise CheckpointError(path, f"cannot be read; is it whole? {type(error).__name__}: {error}") from error
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, Mapping):
+        raise CheckpointError(path, f"holds a {type(loaded).__name__}, not a state dict")
+    other = [str(key) for key, value in loaded.items() if not isinstance(value, Tensor)]
+    if other:
+        raise CheckpointError(path, "is not a state dict", [f"not a tensor: {key}" for key in other])
+    return dict(loaded)
+
+
+def mismatches(wanted: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> list[str]:
+    """Every difference between two state dicts, a line each: missing, surplus, other shape, not finite."""
+    faults = [f"missing: {key} {list(value.shape)}" for key, value in wanted.items() if key not in got]
+    faults += [f"surplus: {key} {list(value.shape)}" for key, value in got.items() if key not in wanted]
+    for key, value in wanted.items():
+        if key in got and got[key].shape != value.shape:
+            faults.append(f"shape: {key} is {list(got[key].shape)}, must be {list(value.shape)}")
+    return faults

@@ -1,0 +1,256 @@
+"""Imports a checkpoint with the authors' key layout: sizes are read off its shapes, then every key must fit.
+
+Keys, stock sizes and what may be left out: He et al., AAAI 2024, and the state dict that their code writes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diad_train.checkpoint import CheckpointError, State, mismatches, read_state
+from diad_train.config import AutoencoderConfig, DenoiserConfig, FeaturesConfig, ModelConfig
+from diad_train.data import DataError
+from diad_train.model.diad import DiAD
+from diad_train.model.resnet import load_resnet50
+from diad_train.schedule import Sampler, alpha_bar
+
+UNET, GUIDE, AUTOENCODER = "model.diffusion_model.", "control_model.", "first_stage_model."
+# The text encoder: its output for the empty text is the constant context, which is given apart.
+TEXT_ENCODER = "cond_stage_model."
+# Tables of the training program. They carry nothing that the schedule does not say.
+TABLES = {
+    "betas",
+    "alphas_cumprod",
+    "alphas_cumprod_prev",
+    "sqrt_alphas_cumprod",
+    "sqrt_one_minus_alphas_cumprod",
+    "log_one_minus_alphas_cumprod",
+    "sqrt_recip_alphas_cumprod",
+    "sqrt_recipm1_alphas_cumprod",
+    "posterior_variance",
+    "posterior_log_variance_clipped",
+    "posterior_mean_coef1",
+    "posterior_mean_coef2",
+    "logvar",
+}
+LATENT_SCALE = 0.18215
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a checkpoint does not hold."""
+
+    context: Path
+    features: Path
+    posterior_noise: Path | None = None
+    start_noise: Path | None = None
+
+
+def _dims(state: Mapping[str, Tensor], keys: Iterable[tuple[str, int]]) -> int | None:
+    """The extent that most of these (key, axis) agree on: one misshapen key must not hide behind its own error."""
+    found = Counter(state[key].shape[axis] for key, axis in keys if key in state and state[key].dim() > axis)
+    return found.most_common(1)[0][0] if found else None
+
+
+def _need(path: Path, value: int | None, what: str) -> int:
+    if value is None or value < 1:
+        raise CheckpointError(path, f"is not a DiAD checkpoint: no key tells {what}")
+    return value
+
+
+def denoiser_config(state: Mapping[str, Tensor], path: Path, *, heads: int, tokens: int) -> DenoiserConfig:
+    """Sizes of U-Net and SG network, read off the shapes of a state dict."""
+    halves = (UNET, GUIDE)
+    embed = [(f"{half}time_embed.{name}", axis) for half in halves for name, axis in (("0.weight", 1),)]
+    embed += [(f"{UNET}out.0.weight", 0), (f"{UNET}out.2.weight", 1), (f"{UNET}input_blocks.0.0.weight", 0)]
+    width = _need(path, _dims(state, embed), "the width")
+    levels: list[list[int]] = [[]]
+    attention: list[list[bool]] = [[]]
+    index = 1
+    while any(key.startswith(f"{half}input_blocks.{index}.") for half in halves for key in state):
+        names = [f"{half}input_blocks.{index}." for half in halves]
+        if any(name + "0.op.weight" in state or name + "0.op.bias" in state for name in names):
+            levels.append([])
+            attention.append([])
+        else:
+            parts = ("0.out_layers.3.weight", "0.out_layers.3.bias", "0.out_layers.0.weight", "0.in_layers.2.weight")
+            channels = _dims(state, [(name + part, 0) for name in names for part in parts])
+            levels[-1].append(_need(path, channels, f"the width of input block {index}"))
+            attention[-1].append(any(key.startswith(name + "1.") for name in names for key in state))
+        index += 1
+    if any(len(level) != len(levels[0]) or len(set(level)) > 1 for level in levels) or not levels[0]:
+        raise CheckpointError(path, f"is not a DiAD checkpoint: its levels are {levels}; all must be of one length")
+    multipliers = [level[0] // width for level in levels]
+    if any(level[0] % width for level in levels):
+        raise CheckpointError(path, f"is not a DiAD checkpoint: level widths {levels} are no multiples of {width}")
+    context_keys = [(key, 1) for key in state if key.endswith((".attn2.to_k.weight", ".attn2.to_v.weight"))]
+    hints = [f"{GUIDE}input_hint_block.{2 * i}" for i in range(7)]
+    return DenoiserConfig(
+        width=width,
+        multipliers=tuple(multipliers),
+        res_blocks=len(levels[0]),
+        attention_factors=tuple(2**i for i, level in enumerate(attention) if any(level)),
+        heads=heads,
+        context_tokens=tokens,
+        context_width=_need(path, _dims(state, context_keys), "the width of the context"),
+        hint_widths=tuple(
+            _need(path, _dims(state, [(f"{hint}.weight", 0), (f"{hint}.bias", 0)]), "the hint block's widths")
+            for hint in hints
+        ),
+    )
+
+
+def autoencoder_config(state: Mapping[str, Tensor], path: Path) -> AutoencoderConfig:
+    """Sizes of the autoencoder, read off the shapes of a state dict."""
+    encoder = f"{AUTOENCODER}encoder."
+    width = _need(
+        path,
+        _dims(state, [(encoder + "conv_in.weight", 0), (encoder + "conv_in.bias", 0)]),
+        "the autoencoder's width",
+    )
+    widths: list[int] = []
+    blocks: Counter[int] = Counter()
+    while any(key.startswith(f"{encoder}down.{len(widths)}.") for key in state):
+        level = f"{encoder}down.{len(widths)}.block."
+        parts = ("conv1.weight", "conv1.bias", "norm2.weight", "conv2.weight")
+        channels = _dims(state, [(f"{level}0.{part}", 0) for part in parts])
+        widths.append(_need(path, channels, f"the width of the autoencoder's level {len(widths)}"))
+        blocks[len({key.removeprefix(level).split(".")[0] for key in state if key.startswith(level)})] += 1
+    latent = [(f"{AUTOENCODER}post_quant_conv.weight", 0), (f"{AUTOENCODER}post_quant_conv.bias", 0)]
+    latent += [(f"{AUTOENCODER}decoder.conv_in.weight", 1)]
+    return AutoencoderConfig(
+        width=width,
+        multipliers=tuple(max(1, channels // width) for channels in widths),
+        res_blocks=blocks.most_common(1)[0][0],
+        latent_channels=_need(path, _dims(state, latent), "the latent's channels"),
+        middle_attention=any(key.startswith(f"{encoder}mid.attn_1.") for key in state),
+    )
+
+
+def _ours(state: State) -> State:
+    """The authors' keys as this model's: only prefixes differ, and the SFF is a module of its own."""
+    renamed = {}
+    for key, value in state.items():
+        ours = key
+        if key.startswith(UNET):
+            ours = "denoiser.diffusion_model." + key.removeprefix(UNET)
+        elif key.startswith(GUIDE):
+            rest = key.removeprefix(GUIDE)
+            ours = "denoiser.control_model." + ("fusion." if rest.startswith("down") else "") + rest
+        elif key.startswith(AUTOENCODER):
+            ours = "autoencoder." + key.removeprefix(AUTOENCODER)
+        renamed[ours] = value
+    return renamed
+
+
+def theirs(key: str) -> str:
+    """This model's key as the authors write it."""
+    for ours, other in (
+        ("denoiser.diffusion_model.", UNET),
+        ("denoiser.control_model.fusion.", GUIDE),
+        ("denoiser.control_model.", GUIDE),
+        ("autoencoder.", AUTOENCODER),
+    ):
+        if key.startswith(ours):
+            return other + key.removeprefix(ours)
+    return key
+
+
+def _array(path: Path, shape: tuple[int, ...], what: str) -> Tensor:
+    """An array of float numbers from a `.npy` file, with or without its leading 1."""
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a .npy file with {what}: {error}") from error
+    if values.shape not in (shape, shape[1:]):
+        raise DataError(f"{path}: {what} is {list(values.shape)}; must be {list(shape)}")
+    if not np.isfinite(values).all():
+        raise DataError(f"{path}: {what} holds a number that is not finite")
+    return torch.from_numpy(values.astype(np.float32).reshape(shape))
+
+
+def read_context(path: Path, *, width: int) -> Tensor:
+    """The context [1, tokens, width]: an array, or what the CLIP text encoder of a folder says to the empty text."""
+    if path.is_dir():
+        return _clip_context(path)
+    try:
+        shape = np.load(path, allow_pickle=False, mmap_mode="r").shape
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: neither a .npy array nor a folder with a CLIP text encoder: {error}") from error
+    tokens = shape[-2] if len(shape) in (2, 3) else 0
+    return _array(path, (1, max(1, tokens), width), "the context")
+
+
+def _clip_context(folder: Path) -> Tensor:
+    try:
+        from transformers import CLIPTextModel, CLIPTokenizer  # type: ignore[import-not-found, unused-ignore]
+    except ImportError as error:
+        raise DataError(f"{folder}: reading a text encoder needs `pip install transformers`; or give a .npy") from error
+    try:
+        tokens = CLIPTokenizer.from_pretrained(folder)("", padding="max_length", max_length=77, return_tensors="pt")
+        encoder = CLIPTextModel.from_pretrained(folder).eval()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: no CLIP text encoder and tokenizer in it: {error}") from error
+    with torch.no_grad():
+        out: Tensor = encoder(tokens["input_ids"]).last_hidden_state
+    return out
+
+
+def import_checkpoint(path: Path, extras: Extras, *, size: int, steps: int, heads: int, name: str) -> DiAD:
+    """Builds the model that a checkpoint was trained as, and fills it; the features are a ResNet-50.
+
+    `size` is the side of the image in pixels, `steps` the DDIM steps (evenly spaced as the authors space them).
+    Raises CheckpointError with every key that is missing, surplus or misshapen, and DataError for the extra files.
+    """
+    whole = read_state(path)
+    known = {key: value for key, value in whole.items() if key not in TABLES and not key.startswith(TEXT_ENCODER)}
+    if "alphas_cumprod" in whole:
+        _check_schedule(path, whole["alphas_cumprod"])
+    width = _need(
+        path, _dims(known, [(k, 1) for k in known if k.endswith("attn2.to_k.weight")]), "the width of the context"
+    )
+    context = read_context(extras.context, width=width)
+    config = ModelConfig(
+        name=name,
+        image_size=size,
+        latent_scale=LATENT_SCALE,
+        autoencoder=autoencoder_config(known, path),
+        denoiser=denoiser_config(known, path, heads=heads, tokens=context.shape[1]),
+        features=FeaturesConfig(kind="resnet50"),
+        sampler=Sampler.spaced(steps),
+    )
+    coarsest = config.autoencoder.factor * 2 ** (len(config.denoiser.multipliers) - 1)
+    if size % coarsest or size < 2 * coarsest:
+        raise DataError(f"--size {size}: must be a multiple of {coarsest} and at least {2 * coarsest} for this network")
+    with torch.device("meta"):
+        model = DiAD(config)
+    state = _ours(known)
+    given = {"latent_scale", "start_noise", "denoiser.context"}
+    wanted = {k: v for k, v in model.state_dict().items() if k not in given and not k.startswith("features.")}
+    faults = mismatches({theirs(k): v for k, v in wanted.items()}, known)
+    if faults:
+        raise CheckpointError(path, f"does not fit: {len(faults)} keys", faults)
+    shape = (1, config.autoencoder.latent_channels, config.latent_size, config.latent_size)
+    state = {key: value.float() for key, value in state.items()}
+    state |= {"latent_scale": torch.tensor(LATENT_SCALE), "denoiser.context": context}
+    state["start_noise"] = torch.from_numpy(np.random.default_rng(0).standard_normal(shape, dtype=np.float32))
+    if extras.start_noise is not None:
+        state["start_noise"] = _array(extras.start_noise, shape, "the start noise")
+    model.features = load_resnet50(extras.features)
+    model.load_state_dict(state | {f"features.{k}": v for k, v in model.features.state_dict().items()}, assign=True)
+    if extras.posterior_noise is not None:
+        model.posterior_noise = _array(extras.posterior_noise, shape, "the posterior noise")
+    return model.eval().requires_grad_(False)
+
+
+def _check_schedule(path: Path, bars: Tensor) -> None:
+    ours = torch.from_numpy(alpha_bar())
+    if bars.shape != ours.shape or float((bars.double() - ours).abs().max()) > 1e-6:
+        raise CheckpointError(path, "was trained with another noise schedule than sqrt-linear 0.00085 to 0.012")
