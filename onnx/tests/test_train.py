@@ -141,9 +141,9 @@ def test_fit_and_export_make_a_bundle_whose_hashes_hold(tmp_path):
 
 def test_export_refuses_graphs_that_differ():
     with pytest.raises(ExportError, match="differs from PyTorch"):
-        _agree("x", np.zeros(3), np.ones(3))
+        _agree("x", np.zeros(3), np.ones(3), tolerance=0.5)
     with pytest.raises(ExportError, match="differs from PyTorch"):
-        _agree("x", np.full(3, np.nan), np.ones(3))
+        _agree("x", np.full(3, np.nan), np.ones(3), tolerance=0.5)
 
 
 @torch.no_grad()
