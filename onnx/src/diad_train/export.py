@@ -197,6 +197,7 @@ def _export_graph(model: DiAD, spec: GraphSpec, folder: Path, options: Options) 
     external = sum(p.numel() * p.element_size() for p in parts) > options.external_bytes
     program.save(str(path), external_data=external)
     del program
+    _strip(path)
     onnx.checker.check_model(str(path))
     session = _session(path)
     for examples, wanted in checks:
@@ -212,6 +213,16 @@ def _export_graph(model: DiAD, spec: GraphSpec, folder: Path, options: Options) 
         "inputs": _tensors(stored.graph.input),
         "outputs": _tensors(stored.graph.output),
     }
+
+
+def _strip(path: Path) -> None:
+    """Takes out what the exporter notes on every node: stack traces, with the paths of this machine."""
+    model = onnx.load(str(path), load_external_data=False)
+    graph = model.graph
+    for noted in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        noted.ClearField("metadata_props")
+        noted.ClearField("doc_string")
+    onnx.save(model, str(path))
 
 
 def _tensors(values: Any) -> list[dict[str, Any]]:
