@@ -7,7 +7,7 @@ import pytest
 import torch
 from diad_train.config import ConfigError, load
 from diad_train.corrupt import CORRUPTIONS, corrupt
-from diad_train.data import DataError, build_pool, load_good, read_picture
+from diad_train.data import DataError, build_pool, held_out_copies, load_good, read_picture
 from diad_train.evaluate import auroc
 from diad_train.model.features import anomaly_map, cosine_distance
 from PIL import Image
@@ -61,19 +61,39 @@ def write_good(root, products=("a", "b"), count=3):
             Image.fromarray(picture(number)).save(folder / f"{number:03}.png")
 
 
-def test_load_good_names_the_broken_file_and_the_empty_product(tmp_path):
-    write_good(tmp_path)
-    assert load_good(tmp_path, size=32).pictures.shape == (6, 32, 32, 3)
-    broken = tmp_path / "a" / "train" / "good" / "001.png"
-    broken.write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"001\.png"):
+def test_load_good_names_every_broken_file_and_every_small_product(tmp_path):
+    write_good(tmp_path, count=17)
+    assert load_good(tmp_path, size=32).pictures.shape == (34, 32, 32, 3)
+    for name in ("a/train/good/001.png", "b/train/good/002.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"(?s)001\.png.*002\.png.*--skip-bad"):
         load_good(tmp_path, size=32)
-    broken.unlink()
-    (tmp_path / "c" / "train" / "good").mkdir(parents=True)
-    with pytest.raises(DataError, match="0 pictures"):
-        load_good(tmp_path, size=32)
+    write_good(tmp_path, products=("c",), count=3)
+    with pytest.raises(DataError, match="3 pictures; at least 16"):
+        load_good(tmp_path, size=32, skip_bad=True)
     with pytest.raises(DataError, match="no such folder"):
         load_good(tmp_path / "nowhere", size=32)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no <product>/train/good"):
+        load_good(tmp_path / "empty", size=32)
+
+
+def test_load_good_skip_bad_names_and_counts_what_it_leaves_out(tmp_path, capsys):
+    write_good(tmp_path, count=17)
+    (tmp_path / "a" / "train" / "good" / "001.png").write_bytes(b"no picture")
+    assert len(load_good(tmp_path, size=32, skip_bad=True).pictures) == 33
+    said = capsys.readouterr().err
+    assert "001.png" in said and "left out 1 files, 33 good parts remain" in said
+
+
+def test_read_picture_brings_sizes_and_depths_to_one(tmp_path):
+    levels = np.linspace(0, 65535, 64 * 48).reshape(48, 64)
+    Image.fromarray(levels.astype(np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(np.rint(levels / 257).astype(np.uint8)).save(tmp_path / "grey.png")
+    deep, grey = (read_picture(tmp_path / name, size=32) for name in ("deep.png", "grey.png"))
+    assert deep.shape == (32, 32, 3) and np.abs(deep.astype(int) - grey).max() <= 1
+    Image.new("RGBA", (10, 20), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert read_picture(tmp_path / "clear.png", size=32)[0, 0].tolist() == [255, 0, 0]
 
 
 def test_read_picture_truncated_is_an_error(tmp_path):
@@ -85,11 +105,25 @@ def test_read_picture_truncated_is_an_error(tmp_path):
 
 
 def test_build_pool_same_seed_gives_the_same_pool(tmp_path):
-    write_good(tmp_path)
+    write_good(tmp_path, products=("a",), count=16)
     good = load_good(tmp_path, size=64)
     first, again = (build_pool(good, copies=2, seed=1, workers=0) for _ in range(2))
-    assert (first.pictures == again.pictures).all() and first.source.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert (first.pictures == again.pictures).all() and first.source.tolist() == np.repeat(range(16), 2).tolist()
     assert first.masks.any(axis=(1, 2)).all()
+    assert held_out_copies(first).tolist() == [0, 1]
+
+
+def test_pool_undamaged_is_the_part_under_the_copys_light(tmp_path):
+    write_good(tmp_path, products=("a",), count=16)
+    good = load_good(tmp_path, size=64)
+    pool = build_pool(good, copies=2, seed=1, workers=0)
+    every = np.arange(len(pool.source))
+    clean = pool.undamaged(every, good).astype(int)
+    apart = np.abs(pool.pictures.astype(int) - clean).mean(axis=3)
+    assert apart[~pool.masks].max() <= 6 and apart[pool.masks].min() > 6
+    same_light = (pool.light == [1.0, 0.0]).all(axis=1)
+    assert 0 < same_light.sum() < len(every)
+    assert (clean[same_light] == good.pictures[pool.source[same_light]]).all()
 
 
 def test_auroc_counts_pairs_and_halves_ties():

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diad_train import loop
 from diad_train.config import (
     AutoencoderConfig,
     Config,
@@ -18,14 +19,13 @@ from diad_train.config import (
     StageConfig,
     TrainConfig,
 )
-from diad_train.data import load_good
+from diad_train.data import held_out, load_good
 from diad_train.export import ExportError, _agree, export, provenance, sha256
 from diad_train.fit import fit
 from diad_train.loop import run_stage
 from diad_train.model.denoiser import Denoiser
 from diad_train.model.diad import DiAD
 from diad_train.schedule import Sampler
-from diad_train.stages import held_out
 from PIL import Image
 from torch import nn
 
@@ -70,7 +70,8 @@ def data(root: Path) -> Path:
     return root
 
 
-def test_run_stage_killed_and_resumed_gives_the_same_losses(tmp_path):
+def test_run_stage_killed_and_resumed_gives_the_same_losses(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     stage = StageConfig(steps=6, batch=1, learning_rate=1e-2, warmup=1)
 
     def train(folder: Path, *, die_at: int | None) -> list[float]:
@@ -84,7 +85,7 @@ def test_run_stage_killed_and_resumed_gives_the_same_losses(tmp_path):
             losses.append((module(x) - x).square().mean())
             return {"all": losses[-1]}
 
-        run_stage(name="x", module=module, loss=loss, stage=stage, seed=1, folder=folder, checkpoint_seconds=0.0)
+        run_stage(name="x", module=module, loss=loss, stage=stage, seed=1, folder=folder)
         return [v.item() for v in losses]
 
     (tmp_path / "whole").mkdir()

@@ -23,8 +23,8 @@ class CheckpointError(ValueError):
         self.faults = tuple(faults)
 
 
-def read_state(path: Path) -> State:
-    """The tensors of a `.safetensors` file, or of a `.ckpt`, `.pt` or `.pth` (its `state_dict`, if it has one).
+def read_state(path: Path, *, inside: tuple[str, ...] = ("state_dict",)) -> State:
+    """The tensors of a `.safetensors` file, or of a `.ckpt`, `.pt` or `.pth`, there under one of `inside`, if any.
 
     Raises CheckpointError for a file that is missing, cut short, no checkpoint, or that would run code.
     """
@@ -42,8 +42,9 @@ def read_state(path: Path) -> State:
         raise CheckpointError(path, f"holds more than weights, or is no checkpoint: {first}") from error
     except Exception as error:  # the readers raise their own kinds for a file that is cut short or is something else
         raise CheckpointError(path, f"cannot be read; is it whole? {type(error).__name__}: {error}") from error
-    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
-        loaded = loaded["state_dict"]
+    for key in inside:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
     if not isinstance(loaded, Mapping):
         raise CheckpointError(path, f"holds a {type(loaded).__name__}, not a state dict")
     other = [str(key) for key, value in loaded.items() if not isinstance(value, Tensor)]

@@ -11,15 +11,15 @@ import torch
 
 from diad_train.checkpoint import CheckpointError
 from diad_train.config import Config, ConfigError, FeaturesConfig, load
-from diad_train.data import DataError, load_good
+from diad_train.data import DataError, held_out, load_good
 from diad_train.evaluate import evaluate, sheet
 from diad_train.export import PRECISIONS, ExportError, Options, export, provenance
 from diad_train.fit import STAGES, fit
 from diad_train.importer import Extras, import_checkpoint
+from diad_train.loop import SaveError
 from diad_train.model.diad import DiAD
 from diad_train.model.fold import dead_fusion
 from diad_train.model.resnet import load_resnet50
-from diad_train.stages import held_out
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -31,12 +31,19 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--teacher", help="ImageNet MobileNetV2 safetensors; overrides train.teacher")
     train.add_argument("--run", type=Path, required=True, help="folder of checkpoints and logs")
     train.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="which stages, in order")
-    train.add_argument("--start-from", type=Path, help="model.pt of an earlier run")
+    train.add_argument(
+        "--start-from", type=Path, help="model.pt of an earlier run, or a checkpoint of Stable Diffusion or kl-f8"
+    )
+    train.add_argument(
+        "--context", help=".npy or CLIP folder for networks with cross-attention; overrides train.context"
+    )
+    train.add_argument("--skip-bad", action="store_true", help="leave out pictures that cannot be read, naming them")
     train.add_argument("--workers", type=int, default=0, help="processes that draw synthetic defects")
     out = commands.add_parser("export", help="write a trained run as a bundle")
     out.add_argument("config", type=Path)
     out.add_argument("--data", help="the folder it was trained on; its held-out good parts calibrate the scores")
     out.add_argument("--run", type=Path, required=True)
+    out.add_argument("--skip-bad", action="store_true", help="as for fit")
     out.add_argument("--features", type=Path, help="ResNet-50 of torchvision or timm, in place of the student")
     _bundle_arguments(out)
     brought = commands.add_parser("import", help="write a checkpoint trained with the authors' code as a bundle")
@@ -78,12 +85,18 @@ def _trained(config: Config, run: Path) -> DiAD:
 
 def _fit(arguments: argparse.Namespace) -> None:
     config = _config(arguments)
-    fit(config, arguments.run, wanted=tuple(arguments.stages), start_from=arguments.start_from)
+    fit(
+        config,
+        arguments.run,
+        wanted=tuple(arguments.stages),
+        start_from=arguments.start_from,
+        skip_bad=arguments.skip_bad,
+    )
 
 
 def _export(arguments: argparse.Namespace) -> None:
     config = _config(arguments)
-    good = load_good(Path(config.train.data), size=config.model.image_size)
+    good = load_good(Path(config.train.data), size=config.model.image_size, skip_bad=arguments.skip_bad)
     model = _trained(config, arguments.run)
     if arguments.features is not None:
         features = FeaturesConfig(kind="resnet50")
@@ -131,13 +144,16 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 def _config(arguments: argparse.Namespace) -> Config:
     config = load(arguments.config)
-    given = {name: getattr(arguments, name, None) for name in ("data", "teacher", "workers")}
+    given = {name: getattr(arguments, name, None) for name in ("data", "teacher", "context", "workers")}
     changes = {name: value for name, value in given.items() if value is not None}
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **changes))
 
 
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+
+
 def main() -> int:
-    """Entry point; returns the exit code (0 done, 65 bad data, 70 bug, 78 settings)."""
+    """Entry point; returns the exit code (0 done, 65 bad data, 69 out of memory, 70 bug, 74 disk, 78 settings)."""
     arguments = _parser().parse_args()
     try:
         {"fit": _fit, "export": _export, "import": _import, "evaluate": _evaluate}[arguments.command](arguments)
@@ -150,6 +166,14 @@ def main() -> int:
     except ExportError as error:
         print(f"diad-train: {error}", file=sys.stderr)
         return 70
+    except SaveError as error:
+        print(f"diad-train: {error}", file=sys.stderr)
+        return 74
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not any(said in str(error) for said in OUT_OF_MEMORY):
+            raise
+        print(f"diad-train: out of memory ({error}); lower the stage's batch or train.crop", file=sys.stderr)
+        return 69
     return 0
 
 

@@ -104,11 +104,15 @@ class StageConfig:
     weight_decay: float = 0.01
     warmup: int = 100
     ema: float = 0.999
+    look_every: int = 500  # steps between two looks at the held-out parts
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Data and the four stages, in their order."""
+    """Data and the stages, in their order; a stage of no steps is left out.
+
+    `context` is for networks with cross-attention: a `.npy` array or a folder with a CLIP text encoder.
+    """
 
     data: str = "data"
     seed: int = 1
@@ -116,9 +120,11 @@ class TrainConfig:
     corruptions_per_image: int = 3
     autoencoder: StageConfig = field(default_factory=lambda: StageConfig(4000, 16, 1e-3))
     denoiser: StageConfig = field(default_factory=lambda: StageConfig(6000, 16, 1e-3))
+    sg: StageConfig = field(default_factory=lambda: StageConfig(0, 16, 5e-4))
     distil: StageConfig = field(default_factory=lambda: StageConfig(3000, 16, 2e-3))
     align: StageConfig = field(default_factory=lambda: StageConfig(1500, 8, 5e-4))
     teacher: str = ""
+    context: str = ""
     licence: str = "MIT OR Apache-2.0"
     workers: int = 0
 

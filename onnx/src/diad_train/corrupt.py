@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 Corruption = Callable[[Picture, np.random.Generator, Picture], Picture]
 
 SMALLEST_AREA = 0.0012
-LARGEST_AREA = 0.06
+LARGEST_AREA = 0.25
 CHANGED_LEVELS = 6.0
 
 
@@ -152,7 +152,7 @@ def warp(picture: Picture, rng: np.random.Generator, other: Picture) -> Picture:
 
 def erased(picture: Picture, rng: np.random.Generator, other: Picture) -> Picture:
     """A spot filled with what lies around it: something is missing."""
-    alpha = _blob(rng, picture.shape[:2], area=float(np.exp(rng.uniform(np.log(0.002), np.log(0.05)))))
+    alpha = _blob(rng, picture.shape[:2], area=float(np.exp(rng.uniform(np.log(0.002), np.log(0.2)))))
     kind = rng.random()
     if kind < 0.45:
         ring = ndimage.binary_dilation(alpha > 0.1, iterations=5) & (alpha < 0.05)

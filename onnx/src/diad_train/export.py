@@ -319,7 +319,7 @@ def _revision() -> str:
 def provenance(config: Config, *, data: str) -> dict[str, Any]:
     """Where a trained model comes from, without the paths of the machine that trained it."""
     train = dataclasses.asdict(config.train)
-    for place in ("data", "teacher", "workers"):
+    for place in ("data", "teacher", "context", "workers"):
         del train[place]
     settings = {"model": dataclasses.asdict(config.model), "train": train}
     return {"data": data, "licence": config.train.licence, "settings": settings}

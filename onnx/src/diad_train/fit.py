@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
+from tqdm import tqdm
 
 from diad_train import stages
-from diad_train.config import Config
+from diad_train.checkpoint import CheckpointError, mismatches
+from diad_train.config import Config, ConfigError
 from diad_train.data import CorruptionPool, GoodParts, build_pool, load_good
-from diad_train.loop import rank, save_atomically, start_processes
+from diad_train.importer import may_be_new, read_context, start_weights
+from diad_train.loop import SaveError, device, rank, save_atomically, start_processes
 from diad_train.model.diad import DiAD
 
 RUNNERS = {
     "autoencoder": stages.fit_autoencoder,
     "denoiser": stages.fit_denoiser,
+    "sg": stages.fit_guide,
     "distil": stages.fit_features,
     "align": stages.fit_alignment,
 }
@@ -26,40 +33,99 @@ STAGES = tuple(RUNNERS)
 
 def _pool(good: GoodParts, config: Config, folder: Path) -> CorruptionPool:
     """Builds the pool once and keeps it beside the checkpoints: it is a function of data and seed alone."""
-    path = folder / "pool.npz"
+    path, train = folder / "pool.npz", config.train
     if path.exists():
-        stored = np.load(path)
-        return CorruptionPool(stored["pictures"], stored["masks"], stored["source"])
-    train = config.train
+        try:
+            stored = np.load(path)
+            pool = CorruptionPool(*(stored[key] for key in ("pictures", "masks", "source", "light")))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise CheckpointError(path, f"cannot be read; remove it and it is made again: {error}") from error
+        if len(pool.source) != train.corruptions_per_image * len(good.pictures):
+            raise CheckpointError(path, "was made of other data; give another --run, or remove it")
+        return pool
     pool = build_pool(good, copies=train.corruptions_per_image, seed=train.seed, workers=train.workers)
     if rank() == 0:
         partial = folder / "pool.partial.npz"
-        np.savez(partial, pictures=pool.pictures, masks=pool.masks, source=pool.source)
-        partial.replace(path)
+        try:
+            np.savez(partial, pictures=pool.pictures, masks=pool.masks, source=pool.source, light=pool.light)
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise SaveError(f"{path}: cannot be written: {error}; make room, then run the same again") from error
     return pool
 
 
-def fit(config: Config, folder: Path, *, wanted: tuple[str, ...] = STAGES, start_from: Path | None = None) -> DiAD:
-    """Trains the `wanted` stages in their order; `start_from` is a `model.pt` whose weights are the start.
+def _start(model: DiAD, path: Path) -> None:
+    """Takes over every network of an earlier model that fits; the others start afresh, and that is said.
+
+    `path` is a `model.pt` of this program, or a checkpoint of Stable Diffusion or of its autoencoder.
+    """
+    given = start_weights(path)
+    own = model.state_dict()
+    taken = []
+    for name in ("autoencoder", "denoiser", "features"):
+        wanted = {key: value for key, value in own.items() if key.startswith(f"{name}.")}
+        found = {key: given[key] for key in wanted if key in given}
+        needed = {key: value for key, value in wanted.items() if key in found or not may_be_new(key)}
+        faults = mismatches(needed, found)
+        if not faults:
+            own.update(found)
+            taken.append(name)
+        elif rank() == 0:
+            why = f"{len(faults)} keys do not fit, first: {faults[0]}" if found else "it has none"
+            tqdm.write(f"{path}: its {name} is not taken over, this one starts afresh ({why})", file=sys.stderr)
+    if not taken:
+        raise CheckpointError(path, "has no network of the sizes in the settings")
+    own.update({key: given[key] for key in ("latent_scale", "start_noise") if _same(given.get(key), own[key])})
+    model.load_state_dict(own)
+
+
+def _same(given: Tensor | None, own: Tensor) -> bool:
+    return given is not None and given.shape == own.shape
+
+
+def _context(model: DiAD, config: Config) -> None:
+    if model.denoiser.context is None:
+        return
+    if not config.train.context:
+        raise ConfigError(
+            "train.context is empty, and the denoiser has cross-attention: name a .npy array or a folder with a CLIP "
+            "text encoder, or set model.denoiser.context_tokens to 0"
+        )
+    width = config.model.denoiser.context_width
+    model.denoiser.context = read_context(Path(config.train.context), width=width)
+
+
+def fit(
+    config: Config,
+    folder: Path,
+    *,
+    wanted: tuple[str, ...] = STAGES,
+    start_from: Path | None = None,
+    skip_bad: bool = False,
+) -> DiAD:
+    """Trains the `wanted` stages in their order; the weights of `start_from` are the start.
 
     Stages not wanted are loaded where their checkpoint exists, so that they can be trained apart: the student's
-    imitation needs no other stage.
+    imitation needs no other stage. Settings and seed lie beside the weights.
     """
     start_processes()
     torch.set_flush_denormal(True)
-    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.train.seed)
-    settings = json.dumps(dataclasses.asdict(config), indent=1)
-    written = folder / "settings.json"
-    if rank() == 0:
-        written.write_text(settings + "\n", encoding="utf-8")
     model = DiAD(config.model, noise_seed=config.train.seed)
+    good = load_good(Path(config.train.data), size=config.model.image_size, skip_bad=skip_bad)
+    _context(model, config)
     if start_from is not None:
-        model.load_state_dict(torch.load(start_from, map_location="cpu", weights_only=True)["model"])
-    good = load_good(Path(config.train.data), size=config.model.image_size)
+        _start(model, start_from)
+    folder.mkdir(parents=True, exist_ok=True)
+    if rank() == 0:
+        settings = json.dumps(dataclasses.asdict(config), indent=1)
+        (folder / "settings.json").write_text(settings + "\n", encoding="utf-8")
+    model.to(device())
     parts = stages.Parts(good, _pool(good, config, folder))
     for name in wanted:
-        RUNNERS[name](model, parts, config, folder)
+        if getattr(config.train, name).steps > 0:
+            RUNNERS[name](model, parts, config, folder)
     if rank() == 0 and wanted[-1] == STAGES[-1]:
         save_atomically({"model": model.state_dict(), "products": list(good.products)}, folder / "model.pt")
     return model

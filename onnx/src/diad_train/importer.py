@@ -150,6 +150,36 @@ def _ours(state: State) -> State:
     return renamed
 
 
+# What Stable Diffusion does not have and a start from it makes afresh.
+NEW_PARTS = ("input_hint_block.", "zero_convs.", "middle_block_out.", "fusion.")
+SHARED_PARTS = ("time_embed.", "input_blocks.", "middle_block.")
+BARE_AUTOENCODER = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
+
+
+def start_weights(path: Path) -> State:
+    """Weights to start training from, in this model's keys.
+
+    From a `model.pt` of this program, a checkpoint of the authors, one of Stable Diffusion (its U-Net's encoder half
+    becomes the SG network's too: Zhang et al. 2023) or one of a KL autoencoder alone.
+    """
+    state = read_state(path, inside=("state_dict", "model"))
+    if any(key.startswith("denoiser.") for key in state):
+        return state
+    if not any(key.startswith((UNET, AUTOENCODER)) for key in state):
+        return {f"autoencoder.{key}": value for key, value in state.items() if key.startswith(BARE_AUTOENCODER)}
+    state = {key: value.float() for key, value in _ours(state).items()}
+    unet, guide = "denoiser.diffusion_model.", "denoiser.control_model."
+    shared = tuple(unet + part for part in SHARED_PARTS)
+    copied = {guide + key.removeprefix(unet): value for key, value in state.items() if key.startswith(shared)}
+    return copied | state
+
+
+def may_be_new(key: str) -> bool:
+    """Whether a start from weights without this key is still one: the SG network's own parts, and the context."""
+    own = tuple("denoiser.control_model." + part for part in NEW_PARTS)
+    return key.startswith(own) or key == "denoiser.context"
+
+
 def theirs(key: str) -> str:
     """This model's key as the authors write it."""
     for ours, other in (

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from diad_train.checkpoint import CheckpointError, mismatches
 from diad_train.config import StageConfig
 
 M = TypeVar("M", bound=nn.Module)
+# A look at held-out parts: step -> numbers, and a picture sheet uint8 [H, W, 3].
+Look = Callable[[int], tuple[dict[str, float], NDArray[np.uint8]]]
 Loss = Callable[[np.random.Generator, int], dict[str, Tensor]]
 
 CHECKPOINT_SECONDS = 120.0
@@ -49,12 +56,42 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+class SaveError(OSError):
+    """A checkpoint could not be written; the one before it is untouched."""
+
+
 def save_atomically(state: Any, path: Path) -> None:
-    """Writes beside the target, then renames: a half-written checkpoint never carries the name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes beside the target, syncs, then renames: a half-written checkpoint never carries the name."""
     partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch's writer says RuntimeError when the disk is full
+        partial.unlink(missing_ok=True)
+        raise SaveError(
+            f"{path}: cannot be written: {error}; the checkpoint before it is whole: make room, then run the same again"
+        ) from error
+
+
+def read_checkpoint(path: Path, module: nn.Module) -> dict[str, Any]:
+    """A stage's checkpoint for this module; CheckpointError where it is cut short or of another network."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device(), weights_only=True)
+        weights = state["module"]
+        state["ema"], state["step"]
+    except Exception as error:  # the readers raise their own kinds for a file that is cut short or is something else
+        what = "cannot be read; remove it and the stage starts afresh"
+        raise CheckpointError(path, f"{what}: {type(error).__name__}: {error}") from error
+    faults = mismatches(module.state_dict(), weights)
+    if faults:
+        raise CheckpointError(
+            path, "is of another network; give another --run, or the settings it was made with", faults
+        )
+    return state
 
 
 def _average_gradients(parameters: list[nn.Parameter]) -> None:
@@ -72,6 +109,19 @@ def _learning_rate(stage: StageConfig, step: int) -> float:
         return stage.learning_rate * (step + 1) / stage.warmup
     progress = (step - stage.warmup) / max(1, stage.steps - stage.warmup)
     return stage.learning_rate * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * progress)))
+
+
+@contextlib.contextmanager
+def _worn(averaged: dict[str, Tensor], module: nn.Module) -> Iterator[None]:
+    """The module with its averaged weights, for the length of a look."""
+    own = {key: value.detach().clone() for key, value in module.state_dict().items()}
+    module.load_state_dict(averaged)
+    module.eval()
+    try:
+        yield
+    finally:
+        module.load_state_dict(own)
+        module.train()
 
 
 class Ema:
@@ -100,12 +150,13 @@ def run_stage(
     stage: StageConfig,
     seed: int,
     folder: Path,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    look: Look | None = None,
 ) -> None:
     """Trains `module` in place and leaves its averaged weights in it.
 
     Step k draws from a generator seeded by (seed, stage, k, process), so a run that was killed and resumed sees the
-    same batches. The checkpoint `<folder>/<name>.pt` holds weights, average, optimiser and step.
+    same batches. The checkpoint `<folder>/<name>.pt` holds weights, average, optimiser and step. Losses go to
+    `<folder>/<name>.jsonl` and, with what `look` sees, to TensorBoard under `<folder>/tensorboard`.
     """
     path = folder / f"{name}.pt"
     parameters = [p for p in module.parameters() if p.requires_grad]
@@ -113,13 +164,14 @@ def run_stage(
     ema = Ema(module, stage.ema)
     first = 0
     if path.exists():
-        state = torch.load(path, map_location=device(), weights_only=True)
+        state = read_checkpoint(path, module)
         module.load_state_dict(state["module"])
         ema.state = state["ema"]
         first = int(state["step"])
         if first < stage.steps:
             optimiser.load_state_dict(state["optimiser"])
     log = folder / f"{name}.jsonl"
+    board = SummaryWriter(str(folder / "tensorboard" / name), purge_step=first) if _leads(first, stage) else None
     stage_number = sum(name.encode())
     saved = time.monotonic()
     bar = tqdm(range(first, stage.steps), initial=first, total=stage.steps, desc=name, disable=None, mininterval=5.0)
@@ -143,12 +195,34 @@ def run_stage(
             with log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             bar.set_postfix({k: v for k, v in row.items() if k != "step"})
-        due = time.monotonic() - saved > checkpoint_seconds
-        if rank() == 0 and (due or step + 1 == stage.steps):
+            _note(board, {k: v for k, v in row.items() if k != "step"}, step)
+        last = step + 1 == stage.steps
+        if look is not None and board is not None and (last or (step + 1) % stage.look_every == 0):
+            with _worn(ema.state, module):
+                seen, sheet = look(step + 1)
+            _note(board, {f"held_out/{key}": value for key, value in seen.items()}, step + 1)
+            board.add_image("sheet", sheet, step + 1, dataformats="HWC")
+            tqdm.write(
+                f"{name} {step + 1}: " + ", ".join(f"{key} {value:.4f}" for key, value in seen.items()), file=sys.stderr
+            )
+        due = time.monotonic() - saved > CHECKPOINT_SECONDS
+        if rank() == 0 and (due or last):
             state = {"module": module.state_dict(), "ema": ema.state, "step": step + 1}
-            if step + 1 < stage.steps:
+            if not last:
                 state["optimiser"] = optimiser.state_dict()
             save_atomically(state, path)
             saved = time.monotonic()
+    if board is not None:
+        board.close()
     module.load_state_dict(ema.state)
     module.eval()
+
+
+def _leads(first: int, stage: StageConfig) -> bool:
+    return rank() == 0 and first < stage.steps
+
+
+def _note(board: SummaryWriter | None, numbers: dict[str, float], step: int) -> None:
+    if board is not None:
+        for key, value in numbers.items():
+            board.add_scalar(key, value, step)

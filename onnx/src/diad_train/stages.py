@@ -1,4 +1,5 @@
-"""The four training stages: autoencoder, denoiser with SG, distilled features, features aligned to reconstructions.
+"""The training stages: autoencoder, denoiser with SG, SG alone, distilled features, features aligned to
+reconstructions.
 
 Only good parts are used. Defects during training are synthetic damage (`corrupt`), never pictures of real ones.
 """
@@ -12,19 +13,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from diad_train.config import Config
-from diad_train.data import CorruptionPool, GoodParts, normalised
+from diad_train.config import Config, StageConfig
+from diad_train.data import HELD_OUT_EVERY, CorruptionPool, GoodParts, normalised
 from diad_train.loop import device, placed, rank, run_stage, save_atomically
 from diad_train.model.autoencoder import kl_divergence, sample_posterior
 from diad_train.model.denoiser import Denoiser
 from diad_train.model.diad import DiAD
 from diad_train.model.features import MobileNetTeacher, anomaly_map
 from diad_train.schedule import Sampler
+from diad_train.watch import Held, Watch
 
 KL_WEIGHT = 6.4e-5
-HELD_OUT_EVERY = 16
+CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Parts:
 
     good: GoodParts
     pool: CorruptionPool
+
+    def watch(self, model: DiAD, stage: str, folder: Path) -> Watch:
+        """Somebody to look at the held-out parts during a stage."""
+        return Watch(model, Held.of(self.good, self.pool), stage=stage, folder=folder)
 
     @property
     def good_index(self) -> NDArray[np.int64]:
@@ -43,11 +49,6 @@ class Parts:
     def pool_index(self) -> NDArray[np.int64]:
         """Corrupted copies of the parts to train on."""
         return np.flatnonzero(self.pool.source % HELD_OUT_EVERY != 0)
-
-
-def held_out(good: GoodParts) -> NDArray[np.int64]:
-    """Good parts that no stage trains on: for validation and for the calibration of scores."""
-    return np.flatnonzero(np.arange(len(good.pictures)) % HELD_OUT_EVERY == 0)
 
 
 def _edges(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,7 +87,10 @@ def fit_autoencoder(model: DiAD, parts: Parts, config: Config, folder: Path) -> 
             "kl": KL_WEIGHT * kl_divergence(moments),
         }
 
-    run_stage(name="autoencoder", module=autoencoder, loss=loss, stage=stage, seed=config.train.seed, folder=folder)
+    look = parts.watch(model, "autoencoder", folder).look
+    run_stage(
+        name="autoencoder", module=autoencoder, loss=loss, stage=stage, seed=config.train.seed, folder=folder, look=look
+    )
 
 
 @torch.no_grad()
@@ -101,12 +105,17 @@ def encode_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 32) -> 
 
 
 def _latents(model: DiAD, parts: Parts, folder: Path) -> tuple[Tensor, Tensor]:
-    """Latents of good parts and of corrupted copies, kept beside the checkpoints: the autoencoder is final by now."""
+    """Latents of the copies before and after the damage, kept beside the checkpoints: the autoencoder is final."""
     path = folder / "latents.pt"
     if path.exists():
         stored = torch.load(path, weights_only=True)
         return stored["clean"], stored["damaged"]
-    stored = {"clean": encode_all(model, parts.good.pictures), "damaged": encode_all(model, parts.pool.pictures)}
+    pool = parts.pool
+    clean = [
+        encode_all(model, pool.undamaged(np.arange(at, min(at + CHUNK, len(pool.source))), parts.good))
+        for at in range(0, len(pool.source), CHUNK)
+    ]
+    stored = {"clean": torch.cat(clean), "damaged": encode_all(model, pool.pictures)}
     if rank() == 0:
         save_atomically(stored, path)
     return stored["clean"], stored["damaged"]
@@ -122,7 +131,26 @@ def _walk(denoiser: Denoiser, latent: Tensor, hint: Tensor, sampler: Sampler, *,
 
 
 def fit_denoiser(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
-    """Stage 2: denoiser and SG network together; SG sees a corrupted picture, the target is the clean latent.
+    """Stage 2: denoiser and SG network together."""
+    _fit_denoising(model, parts, config, folder, name="denoiser", stage=config.train.denoiser)
+
+
+def fit_guide(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
+    """Stage 3: SG network, SFF and the U-Net's decoder half; its encoder half stays as it is (He et al., section 3).
+
+    For a start from a Stable-Diffusion checkpoint, whose encoder half knows more than the good parts can teach it.
+    """
+    unet = model.denoiser.diffusion_model
+    frozen = nn.ModuleList([unet.time_embed, unet.input_blocks, unet.middle_block])
+    frozen.requires_grad_(False)
+    try:
+        _fit_denoising(model, parts, config, folder, name="sg", stage=config.train.sg)
+    finally:
+        frozen.requires_grad_(True)
+
+
+def _fit_denoising(model: DiAD, parts: Parts, config: Config, folder: Path, *, name: str, stage: StageConfig) -> None:
+    """SG sees a corrupted picture, the target is the clean latent.
 
     Half of the batches walk the sampler: the corrupted picture's latent is noised at the start, the network's own
     updates lead to one of its steps, and there it is asked for the clean latent. So it learns to mend what it left
@@ -130,7 +158,6 @@ def fit_denoiser(model: DiAD, parts: Parts, config: Config, folder: Path) -> Non
     to the start, with a latent between the corrupted picture's and the clean one. The loss is on the clean latent
     (weight uniform over steps), which keeps late steps from drowning early ones.
     """
-    stage = config.train.denoiser
     clean, damaged = _latents(model, parts, folder)
     model.latent_scale.fill_(1.0 / float(clean.std()))
     clean, damaged = clean * model.latent_scale.cpu(), damaged * model.latent_scale.cpu()
@@ -141,12 +168,12 @@ def fit_denoiser(model: DiAD, parts: Parts, config: Config, folder: Path) -> Non
 
     def loss(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         chosen = rng.choice(parts.pool_index, stage.batch)
-        source = parts.pool.source[chosen]
         pictures = parts.pool.pictures[chosen]
         untouched = rng.random(stage.batch) < 0.2
-        pictures[untouched] = parts.good.pictures[source[untouched]]
+        if untouched.any():
+            pictures[untouched] = parts.pool.undamaged(chosen[untouched], parts.good)
         image = normalised(pictures).to(device(), memory_format=torch.channels_last)
-        target = clean[source]
+        target = clean[chosen]
         seen = torch.where(torch.from_numpy(untouched)[:, None, None, None], target, damaged[chosen])
         noise = torch.from_numpy(rng.standard_normal(tuple(target.shape), dtype=np.float32))
         walking = rng.random() < 0.5
@@ -176,11 +203,12 @@ def fit_denoiser(model: DiAD, parts: Parts, config: Config, folder: Path) -> Non
         place = (place > 0).float()
         return {"all": error.mean(), "damaged": (error * place).sum() / (place.sum() * error.shape[1] + 1.0)}
 
-    run_stage(name="denoiser", module=denoiser, loss=loss, stage=stage, seed=config.train.seed, folder=folder)
+    look = parts.watch(model, name, folder).look
+    run_stage(name=name, module=denoiser, loss=loss, stage=stage, seed=config.train.seed, folder=folder, look=look)
 
 
 def fit_features(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
-    """Stage 3: the student imitates the ImageNet teacher's layers, on good and corrupted pictures."""
+    """Stage 4: the student imitates the ImageNet teacher's layers, on good and corrupted pictures."""
     stage = config.train.distil
     teacher = MobileNetTeacher(Path(config.train.teacher)).to(device()).eval()
     student = placed(model.features)
@@ -200,7 +228,8 @@ def fit_features(model: DiAD, parts: Parts, config: Config, folder: Path) -> Non
         got = student(image)
         return {f"layer{k + 1}": _distance(a, b) for k, (a, b) in enumerate(zip(got, wanted, strict=True))}
 
-    run_stage(name="distil", module=student, loss=loss, stage=stage, seed=config.train.seed, folder=folder)
+    look = parts.watch(model, "distil", folder).look
+    run_stage(name="distil", module=student, loss=loss, stage=stage, seed=config.train.seed, folder=folder, look=look)
 
 
 def _distance(got: Tensor, wanted: Tensor) -> Tensor:
@@ -219,12 +248,12 @@ def reconstruct_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 16
 
 
 ALIGN_SIZE = 64
-ALIGN_PAIRS = 2800
+ALIGN_PAIRS = 3600
 SCORE_WINDOW = 5
 
 
 def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
-    """Stage 4: the student learns what a reconstruction may get wrong on a good part and what it may not.
+    """Stage 5: the student learns what a reconstruction may get wrong on a good part and what it may not.
 
     Cosine distances between picture and reconstruction go to zero where nothing was damaged and well above it where
     something was, by place and by the peak of the part; the imitation of the teacher stays in the loss, so that unseen
@@ -234,8 +263,8 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
     model.eval()
     rng = np.random.default_rng((config.train.seed, 77))
     damaged = rng.permutation(parts.pool_index)[:ALIGN_PAIRS]
-    untouched = rng.permutation(parts.good_index)[: ALIGN_PAIRS // 3]
-    pictures = np.concatenate([parts.pool.pictures[damaged], parts.good.pictures[untouched]])
+    untouched = rng.permutation(parts.pool_index)[: ALIGN_PAIRS // 3]
+    pictures = np.concatenate([parts.pool.pictures[damaged], parts.pool.undamaged(untouched, parts.good)])
     masks = np.concatenate([parts.pool.masks[damaged], np.zeros((len(untouched), *parts.pool.masks.shape[1:]), bool)])
     reconstructions = reconstruct_all(model, pictures)
     teacher = MobileNetTeacher(Path(config.train.teacher)).to(device()).eval()
@@ -273,4 +302,5 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
             "imitation": 0.3 * imitation,
         }
 
-    run_stage(name="align", module=student, loss=loss, stage=stage, seed=config.train.seed, folder=folder)
+    look = parts.watch(model, "align", folder).look
+    run_stage(name="align", module=student, loss=loss, stage=stage, seed=config.train.seed, folder=folder, look=look)

@@ -1,0 +1,191 @@
+"""`fit` as its user meets it: stages, looks at held-out parts, other starts, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diad_train import cli, loop
+from diad_train.checkpoint import CheckpointError
+from diad_train.config import ConfigError
+from diad_train.fit import fit
+from diad_train.importer import theirs
+from diad_train.model.diad import DiAD
+from PIL import Image
+from test_train import CONFIG, data
+
+STAGES = ("autoencoder", "denoiser", "sg")
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    return data(tmp_path_factory.mktemp("parts"))
+
+
+def config(parts: Path, **train):
+    stage = dataclasses.replace(CONFIG.train.denoiser, look_every=2)
+    stages = dict.fromkeys(STAGES, stage)
+    return dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, data=str(parts), **(stages | train)))
+
+
+def losses(folder: Path, name: str) -> dict[int, dict[str, float]]:
+    rows = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+    return {row["step"]: row for row in rows}
+
+
+def test_fit_looks_at_held_out_parts_and_leaves_a_sheet_and_a_log(parts, tmp_path):
+    fit(config(parts), tmp_path, wanted=STAGES)
+    for stage, columns in (("autoencoder", 2), ("denoiser", 3), ("sg", 3)):
+        with Image.open(tmp_path / "sheets" / f"{stage}-000002.png") as sheet:
+            assert sheet.size[0] == columns * CONFIG.model.image_size
+        assert list((tmp_path / "tensorboard" / stage).iterdir())
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert settings["train"]["seed"] == CONFIG.train.seed
+
+
+def test_fit_killed_within_a_stage_ends_with_the_same_weights(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    four = config(parts, denoiser=dataclasses.replace(CONFIG.train.denoiser, steps=4))
+    whole = fit(four, tmp_path / "whole", wanted=STAGES[:2])
+    calls = 0
+    real = loop.save_atomically
+
+    def dies(state, path):
+        nonlocal calls
+        real(state, path)
+        calls += path.name == "denoiser.pt"
+        if path.name == "denoiser.pt" and calls == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_atomically", dies)
+    with pytest.raises(KeyboardInterrupt):
+        fit(four, tmp_path / "cut", wanted=STAGES[:2])
+    again = fit(four, tmp_path / "cut", wanted=STAGES[:2])
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key]), key
+    assert losses(tmp_path / "whole", "denoiser") == losses(tmp_path / "cut", "denoiser")
+
+
+def test_fit_sg_leaves_the_encoder_half_as_it_is(parts, tmp_path):
+    before = fit(config(parts), tmp_path, wanted=STAGES[:2]).denoiser.state_dict()
+    after = fit(config(parts), tmp_path, wanted=STAGES[2:], start_from=saved(parts, tmp_path)).denoiser.state_dict()
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    frozen = tuple(f"diffusion_model.{part}." for part in ("time_embed", "input_blocks", "middle_block"))
+    assert not any(key.startswith(frozen) for key in moved)
+    assert any(key.startswith("control_model.fusion.") for key in moved)
+    assert any(key.startswith("diffusion_model.output_blocks.") for key in moved)
+
+
+def saved(parts: Path, folder: Path) -> Path:
+    """The run's networks as the `model.pt` that its last stage would leave."""
+    model = DiAD(CONFIG.model)
+    for name in ("autoencoder", "denoiser"):
+        state = torch.load(folder / f"{name}.pt", weights_only=True)["ema"]
+        getattr(model, name).load_state_dict(state)
+    torch.save({"model": model.state_dict(), "products": ["a", "b"]}, folder / "start.pt")
+    return folder / "start.pt"
+
+
+def test_fit_starts_from_a_stable_diffusion_checkpoint(parts, tmp_path):
+    torch.manual_seed(5)
+    donor = DiAD(CONFIG.model).state_dict()
+    donor = {key: torch.randn_like(value) for key, value in donor.items() if value.is_floating_point()}
+    given = {theirs(key): value for key, value in donor.items() if key.startswith(("autoencoder.", "denoiser.diff"))}
+    given = {key: value for key, value in given.items() if not key.startswith("denoiser.")}
+    torch.save({"state_dict": given | {"betas": torch.zeros(1000)}}, tmp_path / "sd.ckpt")
+    none = dataclasses.replace(CONFIG.train.denoiser, steps=0)
+    stages = dict.fromkeys((*STAGES, "distil", "align"), none)
+    model = fit(config(parts, **stages), tmp_path / "run", start_from=tmp_path / "sd.ckpt").state_dict()
+    unet, guide = "denoiser.diffusion_model.", "denoiser.control_model."
+    for key, value in donor.items():
+        if key.startswith(("autoencoder.", unet)):
+            assert torch.equal(model[key], value), key
+        if key.startswith(tuple(unet + part for part in ("input_blocks.", "middle_block.", "time_embed."))):
+            assert torch.equal(model[key.replace(unet, guide)], value), key
+    assert (tmp_path / "run" / "model.pt").exists()
+
+
+def test_fit_starts_from_an_autoencoder_alone_and_says_what_is_fresh(parts, tmp_path, capsys):
+    donor = {key: torch.ones_like(value) for key, value in DiAD(CONFIG.model).autoencoder.state_dict().items()}
+    torch.save({"state_dict": donor}, tmp_path / "kl.ckpt")
+    none = dict.fromkeys(STAGES, dataclasses.replace(CONFIG.train.denoiser, steps=0))
+    model = fit(config(parts, **none), tmp_path / "run", wanted=STAGES, start_from=tmp_path / "kl.ckpt")
+    assert all((value == 1).all() for value in model.autoencoder.state_dict().values())
+    assert "its denoiser is not taken over" in capsys.readouterr().err
+    torch.save({"state_dict": {"encoder.x": torch.ones(1)}}, tmp_path / "other.ckpt")
+    with pytest.raises(CheckpointError, match="no network of the sizes"):
+        fit(config(parts), tmp_path / "run2", start_from=tmp_path / "other.ckpt")
+
+
+def test_fit_checkpoint_cut_short_or_of_another_network_is_named(parts, tmp_path):
+    fit(config(parts), tmp_path, wanted=STAGES[:1])
+    path = tmp_path / "autoencoder.pt"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match=r"autoencoder\.pt cannot be read; remove it"):
+        fit(config(parts), tmp_path, wanted=STAGES[:1])
+    torch.save({"module": {"x": torch.ones(1)}, "ema": {}, "step": 1}, path)
+    with pytest.raises(CheckpointError, match=r"(?s)of another network.*missing:.*surplus: x"):
+        fit(config(parts), tmp_path, wanted=STAGES[:1])
+
+
+def test_fit_pool_cut_short_is_named(parts, tmp_path):
+    (tmp_path / "pool.npz").write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(CheckpointError, match=r"pool\.npz cannot be read; remove it"):
+        fit(config(parts), tmp_path)
+
+
+def test_save_atomically_on_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch):
+    path = tmp_path / "a.pt"
+    loop.save_atomically({"step": 1}, path)
+
+    def full(state, file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(loop.torch, "save", full)
+    with pytest.raises(loop.SaveError, match=r"a\.pt: cannot be written: .*No space left"):
+        loop.save_atomically({"step": 2}, path)
+    assert torch.load(path, weights_only=True) == {"step": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_fit_cross_attention_without_a_context_is_refused(parts, tmp_path):
+    denoiser = dataclasses.replace(CONFIG.model.denoiser, context_tokens=3, context_width=5)
+    wide = dataclasses.replace(config(parts), model=dataclasses.replace(CONFIG.model, denoiser=denoiser))
+    with pytest.raises(ConfigError, match=r"train\.context is empty"):
+        fit(wide, tmp_path)
+    np.save(tmp_path / "context.npy", np.ones((3, 5), np.float32))
+    train = dataclasses.replace(wide.train, context=str(tmp_path / "context.npy"))
+    model = fit(dataclasses.replace(wide, train=train), tmp_path / "run", wanted=STAGES[:1])
+    assert model.denoiser.context.shape == (1, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (
+            RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried"),
+            69,
+            "lower the stage's",
+        ),
+        (loop.SaveError("x.pt: cannot be written"), 74, "x.pt"),
+        (CheckpointError(Path("x.pt"), "is of another network"), 65, "another network"),
+        (ConfigError("train.context is empty"), 78, "train.context"),
+    ],
+)
+def test_fit_errors_end_with_their_code(error, code, said, tmp_path, monkeypatch, capsys):
+    def fails(*args, **kwargs):
+        raise error
+
+    (tmp_path / "c.yaml").write_text("{}")
+    monkeypatch.setattr(cli, "fit", fails)
+    monkeypatch.setattr(sys, "argv", ["diad-train", "fit", str(tmp_path / "c.yaml"), "--run", str(tmp_path)])
+    assert cli.main() == code
+    assert said in capsys.readouterr().err
