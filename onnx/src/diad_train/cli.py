@@ -1,4 +1,4 @@
-"""Command line: `diad-train fit | export | import | evaluate`."""
+"""Command line: `diad-train fit | export | import | evaluate | study`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 
 import torch
 
+from diad_train import study
 from diad_train.checkpoint import CheckpointError
 from diad_train.config import Config, ConfigError, FeaturesConfig, load
 from diad_train.data import DataError, held_out, load_good
 from diad_train.evaluate import evaluate, sheet
 from diad_train.export import PRECISIONS, ExportError, Options, export, provenance
-from diad_train.fit import STAGES, fit
+from diad_train.fit import STAGES, fit, stored_pool
 from diad_train.importer import Extras, import_checkpoint
 from diad_train.loop import SaveError
 from diad_train.model.diad import DiAD
@@ -66,6 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--run", type=Path, required=True)
     measure.add_argument("--data", required=True, help="folder in MVTec-AD layout")
     measure.add_argument("--sheet", type=Path, help="write a picture sheet of input, reconstruction and map")
+    compare = commands.add_parser("study", help="compare step counts and solvers on held-out parts of a finished run")
+    compare.add_argument("config", type=Path)
+    compare.add_argument("--data", help="the folder it was trained on")
+    compare.add_argument("--run", type=Path, required=True)
+    compare.add_argument("--plot", type=Path, help="write a PNG of AUROC against time")
     return parser
 
 
@@ -142,6 +148,17 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         sheet(model.inspect, Path(arguments.data), size=config.model.image_size).save(arguments.sheet)
 
 
+def _study(arguments: argparse.Namespace) -> None:
+    config = _config(arguments)
+    model = _trained(config, arguments.run)
+    good = load_good(Path(config.train.data), size=config.model.image_size)
+    pool = stored_pool(good, config, arguments.run)
+    points = study.measure(model, config.model, good, pool, study.candidates(config.model.sampler.start))
+    print(study.table(points))
+    if arguments.plot is not None:
+        study.plot(points, arguments.plot)
+
+
 def _config(arguments: argparse.Namespace) -> Config:
     config = load(arguments.config)
     given = {name: getattr(arguments, name, None) for name in ("data", "teacher", "context", "workers")}
@@ -156,7 +173,9 @@ def main() -> int:
     """Entry point; returns the exit code (0 done, 65 bad data, 69 out of memory, 70 bug, 74 disk, 78 settings)."""
     arguments = _parser().parse_args()
     try:
-        {"fit": _fit, "export": _export, "import": _import, "evaluate": _evaluate}[arguments.command](arguments)
+        {"fit": _fit, "export": _export, "import": _import, "evaluate": _evaluate, "study": _study}[arguments.command](
+            arguments
+        )
     except ConfigError as error:
         print(f"diad-train: {error}", file=sys.stderr)
         return 78

@@ -31,7 +31,7 @@ RUNNERS = {
 STAGES = tuple(RUNNERS)
 
 
-def _pool(good: GoodParts, config: Config, folder: Path) -> CorruptionPool:
+def stored_pool(good: GoodParts, config: Config, folder: Path) -> CorruptionPool:
     """Builds the pool once and keeps it beside the checkpoints: it is a function of data and seed alone."""
     path, train = folder / "pool.npz", config.train
     if path.exists():
@@ -122,7 +122,7 @@ def fit(
         settings = json.dumps(dataclasses.asdict(config), indent=1)
         (folder / "settings.json").write_text(settings + "\n", encoding="utf-8")
     model.to(device())
-    parts = stages.Parts(good, _pool(good, config, folder))
+    parts = stages.Parts(good, stored_pool(good, config, folder))
     for name in wanted:
         if getattr(config.train, name).steps > 0:
             RUNNERS[name](model, parts, config, folder)
