@@ -20,7 +20,7 @@ from diad_train.config import (
     TrainConfig,
 )
 from diad_train.data import held_out, load_good
-from diad_train.export import ExportError, _agree, export, provenance, sha256
+from diad_train.export import ExportError, Options, OrtModel, _agree, export, provenance, sha256
 from diad_train.fit import fit
 from diad_train.loop import run_stage
 from diad_train.model.denoiser import Denoiser
@@ -140,6 +140,32 @@ def test_fit_and_export_make_a_bundle_whose_hashes_hold(tmp_path):
         assert b".py" not in path.read_bytes()  # no stack traces, no paths of this machine
     assert manifest["graphs"]["denoiser"]["inputs"][2] == {"name": "t", "dtype": "int64", "shape": ["N"]}
     assert manifest["products"] == ["a", "b"] and manifest["calibration"]["a"]["parts"] == 2
+
+
+@pytest.mark.parametrize(("precision", "share"), [("fp16", 1e-2), ("bf16", 5e-2)])
+def test_export_in_half_precision_halves_the_weights_and_keeps_the_map(tmp_path, precision, share):
+    def exported(name, **options):
+        torch.manual_seed(3)
+        model = DiAD(CONFIG.model, noise_seed=1).eval()
+        for parameter in model.denoiser.diffusion_model.out.parameters():
+            nn.init.normal_(parameter, std=0.05)
+        origin = provenance(CONFIG, data="none")
+        manifest = export(model, out=tmp_path / name, origin=origin, options=Options(**options))
+        return manifest, OrtModel(tmp_path / name, model)
+
+    manifest, whole = exported("whole")
+    half_manifest, half = exported("half", precision=precision, external_bytes=0)
+    size = {}
+    for name, listed in (("whole", manifest), ("half", half_manifest)):
+        entry = listed["graphs"]["denoiser"]
+        files = [entry["file"], *(data["file"] for data in entry["data"])]
+        size[name] = sum((tmp_path / name / file).stat().st_size for file in files)
+        for data in entry["data"]:
+            assert sha256(tmp_path / name / data["file"]) == data["sha256"]
+    assert half_manifest["graphs"]["denoiser"]["data"] and size["half"] < 0.65 * size["whole"]
+    image = torch.randn(2, 3, 64, 64)
+    wanted, got = whole.inspect(image)[1], half.inspect(image)[1]
+    assert 0 < (got - wanted).abs().max() < share * wanted.abs().max()
 
 
 def test_export_refuses_graphs_that_differ():

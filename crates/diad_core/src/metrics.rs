@@ -1,13 +1,15 @@
-//! How well scores and maps tell bad from good: AUROC, average precision, best F1, AUPRO.
+//! How well scores and maps tell bad from good: AUROC, average precision, best F1, AUPRO; and how sure an AUROC is.
 //!
 //! The same code serves images (one score a picture) and pixels (one value a pixel, all pictures of a class
 //! pooled). Nothing is guessed: where a figure is undefined (only good parts, only bad ones, no defect region)
 //! the answer is a named error, and values that are not finite are refused. Golden `metrics.npz`.
 
 mod aupro;
+mod interval;
 mod ranking;
 
 pub use aupro::{AuproRule, MaskedMap, aupro};
+pub use interval::{Bootstrap, Interval};
 pub use ranking::{Cut, Ranking};
 
 /// A figure that cannot be given.

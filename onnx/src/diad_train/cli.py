@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _bundle_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the bundle; replaced as a whole")
-    parser.add_argument("--precision", choices=tuple(PRECISIONS), default="fp32", help="numbers inside the graphs")
+    parser.add_argument(
+        "--precision", choices=tuple(PRECISIONS), default="fp32", help="numbers the weights are stored as"
+    )
 
 
 def _trained(config: Config, run: Path) -> DiAD:

@@ -49,6 +49,8 @@ class DenoiserConfig:
     context_width: int = 768
     hint_widths: tuple[int, ...] = (16, 16, 32, 32, 96, 96, 256)
     prediction: str = "epsilon"
+    guided: bool = True  # False leaves the SG network out: for ablations
+    fused: bool = True  # False leaves the SFF out
 
     def __post_init__(self) -> None:
         if self.prediction not in ("epsilon", "v"):

@@ -8,6 +8,7 @@ mod figures;
 mod measure;
 mod plot;
 mod report;
+mod shortcut;
 mod truth;
 
 use std::borrow::Cow;

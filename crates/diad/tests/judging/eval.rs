@@ -61,6 +61,14 @@ fn eval_gives_every_figure_of_every_class() {
         assert!((0.0..=1.0).contains(&value), "{figure}: {value}");
         assert_eq!(document["mean"][figure], nut[figure], "the other class has none");
     }
+    for figure in ["image_auroc", "pixel_auroc"] {
+        let bounds = [0, 1].map(|end| nut[format!("{figure}_interval")][end].as_f64().unwrap());
+        let value = nut[figure].as_f64().unwrap();
+        // Pixels are binned for the interval, so it may miss a value at its very edge by a hair.
+        assert!(bounds[0] <= value + 0.005 && value <= bounds[1] + 0.005, "{figure}: {value} in {bounds:?}");
+    }
+    // The dents are masked, and the rest of those parts is the same as that of good ones.
+    assert!(nut["shortcut"]["auroc"].as_f64().unwrap() >= 0.5 && nut["shortcut"]["statistic"].is_string(), "{nut}");
     assert_eq!(nut.get("undefined"), None);
     for stage in ["total", "prepare", "encode", "hint", "denoise", "decode", "features", "map", "score"] {
         let time = |key: &str| document["latency_ms"][stage][key].as_f64().unwrap();
@@ -77,6 +85,7 @@ fn eval_of_a_class_without_defects_has_no_figures_and_says_why() {
         assert!(bolt["undefined"][figure].as_str().unwrap().contains("0 bad among"), "{bolt}");
     }
     let text = Run::of("eval", &[set.path()]).expect_code(0);
+    assert!(bolt["shortcut"].is_null() && bolt["image_auroc_interval"].is_null(), "{bolt}");
     let lines: Vec<&str> = text.stdout().lines().collect();
     assert!(lines[0].starts_with("class") && lines[0].ends_with("AUPRO"), "{}", text.stdout());
     assert!(lines.iter().any(|line| line.starts_with("bolt <b>: no image AUROC")), "{}", text.stdout());

@@ -161,3 +161,49 @@ proptest! {
         prop_assert!(Near::abs(1e-12).equal(got, want));
     }
 }
+
+#[test]
+fn bootstrap_of_scores_that_separate_is_always_one() {
+    let scores = (0..20).map(|n| (n as f32, n >= 12));
+    let draws = Bootstrap::of_scores(scores).unwrap().aurocs(200, 7);
+    assert_eq!(draws, vec![1.0; 200]);
+    assert_eq!(Interval::of(draws, 0.95), Some(Interval { low: 1.0, high: 1.0 }));
+}
+
+#[test]
+fn bootstrap_interval_has_the_width_that_theory_gives() {
+    // Scores without a message, in one line so that the AUROC is known: 0.5 but for the order of neighbours.
+    let parts = |count: usize| (0..count).map(move |n| ((n * 7919 % count) as f32, n % 2 == 0));
+    let width = |count: usize| {
+        let interval = Interval::of(Bootstrap::of_scores(parts(count)).unwrap().aurocs(2000, 1), 0.95).unwrap();
+        interval.high - interval.low
+    };
+    // Mann-Whitney: the variance at 0.5 is (m + n + 1) / (12 m n).
+    for count in [40, 400] {
+        let half = (count / 2) as f64;
+        let theory = 2.0 * 1.96 * ((count as f64 + 1.0) / (12.0 * half * half)).sqrt();
+        assert!((width(count) / theory - 1.0).abs() < 0.15, "{count}: {} against {theory}", width(count));
+    }
+}
+
+#[test]
+fn bootstrap_of_maps_is_centred_on_the_auroc_and_repeats_by_seed() {
+    let maps: Vec<Vec<f32>> =
+        (0..12).map(|n| (0..64).map(|i| ((i * 37 + n * 11) % 64) as f32 / 64.0).collect()).collect();
+    let masks: Vec<Vec<bool>> =
+        (0..12).map(|n| (0..64).map(|i| n % 2 == 1 && (i * 37 + n * 11) % 64 > 40 && i % 3 > 0).collect()).collect();
+    let whole = Ranking::try_new(maps.iter().flatten().copied().zip(masks.iter().flatten().copied())).unwrap();
+    let bootstrap = Bootstrap::of_maps(maps.iter().zip(&masks).map(|(map, mask)| (&map[..], &mask[..]))).unwrap();
+    let draws = bootstrap.aurocs(500, 3);
+    assert_eq!(draws, bootstrap.aurocs(500, 3));
+    let interval = Interval::of(draws, 0.95).unwrap();
+    assert!(interval.low < whole.auroc() && whole.auroc() < interval.high, "{interval:?} {}", whole.auroc());
+}
+
+#[test]
+fn bootstrap_without_defects_or_with_nan_is_refused() {
+    assert_eq!(Bootstrap::of_scores([(0.5, false)]).unwrap_err(), MetricError::OneClass { bad: 0, total: 1 });
+    let error = Bootstrap::of_maps([(&[f32::NAN][..], &[true][..])]).unwrap_err();
+    assert!(matches!(error, MetricError::NonFinite { index: 0, .. }), "{error}");
+    assert_eq!(Interval::of(Vec::new(), 0.95), None);
+}

@@ -148,6 +148,8 @@ class SemanticGuide(EncoderHalf):
             source_channels=self.output_channels[-2 * self.group : -self.group],
             target_channels=self.output_channels[-self.group :],
         )
+        if not config.fused:
+            self.drop_fusion()
 
     def hint(self, image: Tensor) -> Tensor:
         """Image [N, 3, H, W] -> hint [N, width, h, w]; independent of the step."""
@@ -242,7 +244,7 @@ class Denoiser(nn.Module):
     def predict(self, latent: Tensor, hint: Tensor, t: Tensor, *, guided: bool = True) -> Tensor:
         """Network output in the parametrisation of the settings, [N, C, h, w]."""
         context = None if self.context is None else self.context.expand(latent.shape[0], -1, -1)
-        joins = self.control_model(latent, hint, t, context) if guided else []
+        joins = self.control_model(latent, hint, t, context) if guided and self.config.guided else []
         out: Tensor = self.diffusion_model(latent, t, context, joins)
         return out
 

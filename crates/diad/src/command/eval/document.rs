@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::figures::{Figure, mean};
-use super::measure::{Evaluation, ProductResult};
+use super::measure::{CONFIDENCE, Evaluation, ProductResult, Sureness};
+use diad_core::metrics::Interval;
 
 /// The document that `--json` prints and `report.json` holds. A figure that is not defined is null, and the product's
 /// `undefined` says why.
@@ -14,8 +15,11 @@ use super::measure::{Evaluation, ProductResult};
 pub fn json(evaluation: &Evaluation, dataset: &Path, model: &str) -> Value {
     let classes: Map<String, Value> =
         evaluation.products.iter().map(|product| (product.name.clone(), product_json(product))).collect();
-    let means: Map<String, Value> =
+    let mut means: Map<String, Value> =
         Figure::ALL.map(|figure| (figure.key().to_owned(), json!(mean_of(evaluation, figure)))).into_iter().collect();
+    let (image, pixel) = Sureness::of_mean(&evaluation.products);
+    means.insert("image_auroc_interval".to_owned(), bounds(image));
+    means.insert("pixel_auroc_interval".to_owned(), bounds(pixel));
     let latency: Map<String, Value> = evaluation
         .latencies
         .rows()
@@ -26,6 +30,7 @@ pub fn json(evaluation: &Evaluation, dataset: &Path, model: &str) -> Value {
         "model": model,
         "classes": classes,
         "mean": means,
+        "confidence": CONFIDENCE,
         "latency_ms": latency,
         "images": evaluation.images(),
     })
@@ -42,10 +47,19 @@ fn product_json(product: &ProductResult) -> Value {
             undefined.insert(figure.key().to_owned(), json!(error.to_string()));
         }
     }
+    object.insert("image_auroc_interval".to_owned(), bounds(product.sureness.image()));
+    object.insert("pixel_auroc_interval".to_owned(), bounds(product.sureness.pixel()));
+    let shortcut =
+        product.shortcut.map(|(statistic, auroc)| json!({ "statistic": statistic.as_str(), "auroc": auroc }));
+    object.insert("shortcut".to_owned(), json!(shortcut));
     if !undefined.is_empty() {
         object.insert("undefined".to_owned(), undefined.into());
     }
     object.into()
+}
+
+fn bounds(interval: Option<Interval>) -> Value {
+    json!(interval.map(|interval| [interval.low, interval.high]))
 }
 
 fn mean_of(evaluation: &Evaluation, figure: Figure) -> Option<f64> {
@@ -67,6 +81,31 @@ pub fn table(evaluation: &Evaluation) -> Vec<Vec<String>> {
     let mut row = vec!["mean".to_owned(), String::new(), String::new()];
     row.extend(Figure::ALL.map(|figure| cell(mean_of(evaluation, figure))));
     rows.push(row);
+    rows
+}
+
+/// Cells of the second table: how sure the AUROCs are, and what plain picture statistics outside the defects score.
+#[must_use]
+pub fn sureness(evaluation: &Evaluation) -> Vec<Vec<String>> {
+    let range = |interval: Option<Interval>| {
+        interval.map_or_else(|| "-".to_owned(), |interval| format!("{:.3} to {:.3}", interval.low, interval.high))
+    };
+    let percent = CONFIDENCE * 100.0;
+    let heading = ["class".to_owned(), format!("image AUROC, {percent} %"), format!("pixel AUROC, {percent} %")];
+    let mut rows = vec![[&heading[..], &["shortcut".to_owned()]].concat()];
+    for product in &evaluation.products {
+        let shortcut = product
+            .shortcut
+            .map_or_else(|| "-".to_owned(), |(statistic, auroc)| format!("{auroc:.3} by {}", statistic.as_str()));
+        rows.push(vec![
+            product.name.clone(),
+            range(product.sureness.image()),
+            range(product.sureness.pixel()),
+            shortcut,
+        ]);
+    }
+    let (image, pixel) = Sureness::of_mean(&evaluation.products);
+    rows.push(vec!["mean".to_owned(), range(image), range(pixel), String::new()]);
     rows
 }
 
@@ -95,24 +134,32 @@ pub fn reasons(evaluation: &Evaluation) -> Vec<String> {
 /// Everything as text with aligned columns.
 #[must_use]
 pub fn text(evaluation: &Evaluation) -> String {
-    let rows = table(evaluation);
+    let mut text = aligned(&table(evaluation));
+    // Writing to a `String` cannot fail.
+    for line in reasons(evaluation) {
+        let _ = writeln!(text, "{line}");
+    }
+    let _ = write!(text, "\n{}", aligned(&sureness(evaluation)));
+    let _ = writeln!(text, "\n{:10}  {:>8}  {:>8}", "ms a part", "p50", "p99");
+    for (stage, times) in evaluation.latencies.rows() {
+        let _ = writeln!(text, "{stage:10}  {:8.2}  {:8.2}", times.p50, times.p99);
+    }
+    text
+}
+
+fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    // Writing to a `String` cannot fail.
-    for row in &rows {
+    for row in rows {
+        let mut line = String::new();
         for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let _ = if column == 0 { write!(text, "{cell:width$}") } else { write!(text, "  {cell:>width$}") };
+            // Writing to a `String` cannot fail.
+            let _ = if column == 0 { write!(line, "{cell:width$}") } else { write!(line, "  {cell:>width$}") };
         }
+        text.push_str(line.trim_end());
         text.push('\n');
-    }
-    for line in reasons(evaluation) {
-        let _ = writeln!(text, "{line}");
-    }
-    let _ = writeln!(text, "\n{:10}  {:>8}  {:>8}", "ms a part", "p50", "p99");
-    for (stage, times) in evaluation.latencies.rows() {
-        let _ = writeln!(text, "{stage:10}  {:8.2}  {:8.2}", times.p50, times.p99);
     }
     text
 }

@@ -95,9 +95,6 @@ fn pictured<'a>(candidates: Vec<Candidate<'a>>, model: &mut Model) -> Result<Vec
 mod tests {
     use std::path::PathBuf;
 
-    use diad_core::metrics::Ranking;
-
-    use super::super::figures::Figures;
     use super::super::measure::{Latencies, ProductResult};
     use super::*;
 
@@ -108,14 +105,7 @@ mod tests {
             defective,
             score,
         };
-        let ranking = Ranking::try_new(scores.iter().copied());
-        let figures = Figures::measure(&ranking, &[], (1, 1));
-        ProductResult {
-            name: name.to_owned(),
-            figures,
-            parts: scores.iter().map(part).collect(),
-            ranking: ranking.ok(),
-        }
+        ProductResult::new(name.to_owned(), scores.iter().map(part).collect(), &[], (1, 1), &[])
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use diad_capture::{Picture, read_image};
 use diad_core::inspector::{Inspection, Probe, Stage};
-use diad_core::metrics::Ranking;
+use diad_core::metrics::{Bootstrap, Interval, Ranking};
 
 use super::dataset::{Dataset, ProductSet, Sample};
 use super::error::EvalError;
 use super::figures::{Figures, Truth};
+use super::shortcut::{self, Statistic, Statistics};
 use super::truth::MaskReader;
 use crate::model::Model;
 use crate::percentile::Percentiles;
@@ -22,10 +23,62 @@ pub struct ProductResult {
     pub name: String,
     /// Its figures.
     pub figures: Figures,
+    /// How sure the AUROCs are.
+    pub sureness: Sureness,
+    /// What plain picture statistics outside the defects would score, where there are good and defective parts.
+    pub shortcut: Option<(Statistic, f64)>,
     /// Its parts, in the order of the data set.
     pub parts: Vec<Scored>,
     /// The scores in order, if there are good and defective ones.
     pub ranking: Option<Ranking>,
+}
+
+/// AUROCs of data sets drawn from a product's parts; empty where the figure is not defined.
+#[derive(Debug, Default)]
+pub struct Sureness {
+    image: Vec<f64>,
+    pixel: Vec<f64>,
+}
+
+/// Data sets drawn for an interval, and what they are seeded with.
+const DRAWS: usize = 1000;
+const SEED: u64 = 1;
+/// What the intervals hold.
+pub const CONFIDENCE: f64 = 0.95;
+
+impl Sureness {
+    fn measure(parts: &[Scored], maps: &[Truth]) -> Self {
+        let draws = |drawn: Result<Bootstrap, _>| drawn.map_or_else(|_| Vec::new(), |drawn| drawn.aurocs(DRAWS, SEED));
+        Self {
+            image: draws(Bootstrap::of_scores(parts.iter().map(|part| (part.score, part.defective)))),
+            pixel: draws(Bootstrap::of_maps(maps.iter().map(|truth| (&truth.map[..], &truth.mask[..])))),
+        }
+    }
+
+    /// The interval of the image AUROC.
+    #[must_use]
+    pub fn image(&self) -> Option<Interval> {
+        Interval::of(self.image.clone(), CONFIDENCE)
+    }
+
+    /// The interval of the pixel AUROC.
+    #[must_use]
+    pub fn pixel(&self) -> Option<Interval> {
+        Interval::of(self.pixel.clone(), CONFIDENCE)
+    }
+
+    /// The same for the mean over products: their k-th data sets belong together.
+    #[must_use]
+    pub fn of_mean(products: &[ProductResult]) -> (Option<Interval>, Option<Interval>) {
+        let mean = |values: fn(&Self) -> &[f64]| {
+            let drawn = products.iter().map(|product| values(&product.sureness));
+            let drawn: Vec<&[f64]> = drawn.filter(|drawn| !drawn.is_empty()).collect();
+            let draws = drawn.iter().map(|drawn| drawn.len()).min().unwrap_or(0);
+            let mean = |k: usize| drawn.iter().map(|drawn| drawn[k]).sum::<f64>() / drawn.len() as f64;
+            Interval::of((0..draws).map(mean).collect(), CONFIDENCE)
+        };
+        (mean(|sureness| &sureness.image), mean(|sureness| &sureness.pixel))
+    }
 }
 
 /// One part and its score.
@@ -59,6 +112,20 @@ pub struct Evaluation {
 }
 
 impl ProductResult {
+    /// Works out everything about the parts of a product; maps and statistics are in their order.
+    pub fn new(
+        name: String,
+        parts: Vec<Scored>,
+        maps: &[Truth],
+        size: (u32, u32),
+        statistics: &[(Statistics, bool)],
+    ) -> Self {
+        let ranking = Ranking::try_new(parts.iter().map(|part| (part.score, part.defective)));
+        let figures = Figures::measure(&ranking, maps, size);
+        let sureness = Sureness::measure(&parts, maps);
+        Self { name, figures, sureness, shortcut: shortcut::strongest(statistics), parts, ranking: ranking.ok() }
+    }
+
     /// Number of good and of defective parts.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
@@ -111,15 +178,15 @@ impl Evaluation {
         let mut products = Vec::with_capacity(dataset.products.len());
         for ProductSet { name, samples } in dataset.products {
             let (mut parts, mut maps) = (Vec::with_capacity(samples.len()), Vec::with_capacity(samples.len()));
+            let mut statistics = Vec::with_capacity(samples.len());
             for sample in samples {
-                let (part, truth) = measure_part(model, &mut masks, sample, &mut latencies)?;
+                let (part, truth, outside) = measure_part(model, &mut masks, size, sample, &mut latencies)?;
+                statistics.push((outside, part.defective));
                 parts.push(part);
                 maps.push(truth);
                 done();
             }
-            let ranking = Ranking::try_new(parts.iter().map(|part| (part.score, part.defective)));
-            let figures = Figures::measure(&ranking, &maps, size);
-            products.push(ProductResult { name, figures, parts, ranking: ranking.ok() });
+            products.push(ProductResult::new(name, parts, &maps, size, &statistics));
         }
         Ok(Self { products, latencies })
     }
@@ -134,9 +201,10 @@ impl Evaluation {
 fn measure_part(
     model: &mut Model,
     masks: &mut MaskReader,
+    size: (u32, u32),
     sample: Sample,
     latencies: &mut Latencies,
-) -> Result<(Scored, Truth), EvalError> {
+) -> Result<(Scored, Truth, Statistics), EvalError> {
     let picture = read_image(&sample.path)?;
     let mut clock = StageClock::default();
     let begin = Instant::now();
@@ -148,7 +216,9 @@ fn measure_part(
         None => vec![false; map.len()],
     };
     let defective = sample.is_defective();
-    Ok((Scored { path: sample.path, kind: sample.kind, defective, score }, Truth { map, mask }))
+    let pixels = picture.view().map_err(|source| EvalError::Pixels { path: sample.path.clone(), source })?;
+    let outside = Statistics::outside(&pixels, &mask, size);
+    Ok((Scored { path: sample.path, kind: sample.kind, defective, score }, Truth { map, mask }, outside))
 }
 
 /// Inspects one picture whole.
@@ -173,10 +243,10 @@ mod tests {
     fn best_cut_catches_what_stands_out() {
         let part = |score, defective| Scored { path: PathBuf::new(), kind: String::new(), defective, score };
         let parts = vec![part(0.1, false), part(0.2, false), part(0.3, true), part(0.15, false), part(0.9, true)];
-        let ranking = Ranking::try_new(parts.iter().map(|part| (part.score, part.defective)));
-        let figures = Figures::measure(&ranking, &[], (1, 1));
-        let result = ProductResult { name: "a".to_owned(), figures, parts, ranking: ranking.ok() };
+        let result = ProductResult::new("a".to_owned(), parts, &[], (1, 1), &[]);
         assert_eq!(result.best_cut(), Some(0.3));
         assert_eq!(result.counts(), (3, 2));
+        assert_eq!(result.sureness.image(), Some(Interval { low: 1.0, high: 1.0 }));
+        assert_eq!(result.sureness.pixel(), None);
     }
 }

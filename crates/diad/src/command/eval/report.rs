@@ -42,6 +42,7 @@ pub fn render(evaluation: &Evaluation, dataset: &str, model: &mut Model) -> Resu
                 }
                 (tiles(evaluation))
                 (figures(evaluation))
+                (sureness(evaluation))
                 h2 { "Scores" }
                 p class="key" {
                     span class="good" { "good" } " " span class="defective" { "defective" }
@@ -72,18 +73,36 @@ fn tiles(evaluation: &Evaluation) -> Markup {
 }
 
 fn figures(evaluation: &Evaluation) -> Markup {
-    let rows = document::table(evaluation);
-    let (heading, rows) = rows.split_first().map_or((&[][..], &[][..]), |(first, rest)| (first.as_slice(), rest));
     html! {
         h2 { "Figures" }
-        table {
-            thead { tr { @for cell in heading { th { (cell) } } } }
-            tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
-        }
+        (cells(&document::table(evaluation)))
         @for reason in document::reasons(evaluation) { p class="note" { (reason) } }
         p class="note" {
             "The mean is over the classes that have the figure. Pixels are compared at the model's size; masks are \
              resized as the pictures are, and a pixel is defect where at least half of it is."
+        }
+    }
+}
+
+fn sureness(evaluation: &Evaluation) -> Markup {
+    let rows = document::sureness(evaluation);
+    html! {
+        h2 { "How sure that is" }
+        (cells(&rows))
+        p class="note" {
+            "Intervals are by the bootstrap over parts. The shortcut is the best AUROC of brightness, contrast, colour or \
+             sharpness outside the marked defects: where it is high, the pictures of good and defective parts differ in \
+             more than the defects, and the image AUROC says less than the pixel AUROC."
+        }
+    }
+}
+
+fn cells(rows: &[Vec<String>]) -> Markup {
+    let (heading, rows) = rows.split_first().map_or((&[][..], &[][..]), |(first, rest)| (first.as_slice(), rest));
+    html! {
+        table {
+            thead { tr { @for cell in heading { th { (cell) } } } }
+            tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
         }
     }
 }
