@@ -209,7 +209,10 @@ def _array(path: Path, shape: tuple[int, ...], what: str) -> Tensor:
 def read_context(path: Path, *, width: int) -> Tensor:
     """The context [1, tokens, width]: an array, or what the CLIP text encoder of a folder says to the empty text."""
     if path.is_dir():
-        return _clip_context(path)
+        context = _clip_context(path)
+        if context.shape[-1] != width:
+            raise DataError(f"{path}: its context is {list(context.shape[1:])}; the network takes {width} wide ones")
+        return context
     try:
         shape = np.load(path, allow_pickle=False, mmap_mode="r").shape
     except (OSError, ValueError) as error:
