@@ -131,9 +131,14 @@ def test_fit_and_export_make_a_bundle_whose_hashes_hold(tmp_path):
     model = fit(config, tmp_path / "run", wanted=("autoencoder", "denoiser"))
     good = load_good(root, size=64)
     origin = provenance(config, data="twelve parts")
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "README.md").write_text("model card")
+    (tmp_path / "bundle" / "old.onnx").write_text("gone")
     manifest = export(model, out=tmp_path / "bundle", origin=origin, good=good, held_out=held_out(good))
     stored = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert stored == json.loads(json.dumps(manifest))
+    assert (tmp_path / "bundle" / "README.md").read_text() == "model card"
+    assert not (tmp_path / "bundle" / "old.onnx").exists()
     for graph in manifest["graphs"].values():
         path = tmp_path / "bundle" / graph["file"]
         assert sha256(path) == graph["sha256"]

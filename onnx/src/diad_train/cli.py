@@ -76,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _bundle_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="folder of the bundle; replaced as a whole")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the bundle; replaced as a whole but for its README.md"
+    )
     parser.add_argument(
         "--precision", choices=tuple(PRECISIONS), default="fp32", help="numbers the weights are stored as"
     )

@@ -35,6 +35,8 @@ from diad_train.model.fold import fold
 from diad_train.schedule import alpha_bar
 
 FORMAT = 1
+# Written by people; stays when a bundle is replaced.
+MODEL_CARD = "README.md"
 OPSET = 18
 # Weights of a graph above this many bytes lie in a file of their own: ONNX files end at 2 GiB.
 EXTERNAL_BYTES = 1 << 30
@@ -352,7 +354,7 @@ def export(
     held_out: NDArray[np.int64] | None = None,
     options: Options | None = None,
 ) -> dict[str, Any]:
-    """Writes the bundle into `out` (replaced as a whole once everything agrees) and returns the manifest.
+    """Writes the bundle into `out` (replaced as a whole but for its model card) and returns the manifest.
 
     Folds `model` in place. `origin` says data, licence and settings; scores of `good[held_out]` become the manifest's
     calibration. Raises ExportError if ONNX Runtime computes anything else than PyTorch.
@@ -426,6 +428,9 @@ def export(
         }
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         if out.exists():
+            card = out / MODEL_CARD
+            if card.exists():
+                shutil.copy2(card, folder / MODEL_CARD)
             shutil.rmtree(out)
         shutil.move(str(folder), out)
     return manifest
