@@ -1,0 +1,113 @@
+use super::*;
+use crate::testing::{self, Place};
+
+fn text(conn: &Connection, sql: &str) -> String {
+    conn.query_row(sql, [], |row| row.get_ref(0).map(|value| value.as_str().map(str::to_owned))).unwrap().unwrap()
+}
+
+fn version(conn: &Connection) -> i64 {
+    conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn migrate_runs_the_steps_that_are_missing_and_only_those() {
+    let steps = ["CREATE TABLE a (x INTEGER) STRICT", "ALTER TABLE a ADD COLUMN y TEXT", "CREATE INDEX i ON a (y)"];
+    let mut conn = Connection::open_in_memory().unwrap();
+    for (known, from) in [(1, 0), (1, 1), (3, 1), (3, 3)] {
+        migrate(&mut conn, &steps[..known], from).unwrap();
+        assert_eq!(version(&conn), i64::try_from(known).unwrap());
+    }
+    conn.execute("INSERT INTO a (x, y) VALUES (1, 'b')", []).unwrap();
+    // A database of a newer program is left as it is.
+    migrate(&mut conn, &steps[..2], 3).unwrap();
+    assert_eq!(version(&conn), 3);
+}
+
+#[test]
+fn migrate_that_fails_half_way_leaves_the_old_version() {
+    let mut conn = Connection::open_in_memory().unwrap();
+    migrate(&mut conn, &["CREATE TABLE a (x INTEGER) STRICT"], 0).unwrap();
+    let broken =
+        ["", "ALTER TABLE a ADD COLUMN y TEXT; CREATE TABLE b (x INTEGER) STRICT", "ALTER TABLE c ADD COLUMN y"];
+    migrate(&mut conn, &broken, 1).unwrap_err();
+    assert_eq!(version(&conn), 1);
+    assert_eq!(text(&conn, "SELECT group_concat(name) FROM sqlite_schema"), "a");
+    conn.prepare("SELECT y FROM a").unwrap_err();
+}
+
+#[test]
+fn open_sets_up_a_log_that_is_synced_at_every_commit() {
+    let place = Place::new();
+    let conn = open_writer(&place.path()).unwrap();
+    assert_eq!(text(&conn, "PRAGMA journal_mode"), "wal");
+    assert_eq!(conn.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+    assert_eq!(version(&conn), i64::from(VERSION));
+    drop(conn);
+    open_writer(&place.path()).unwrap();
+}
+
+#[test]
+fn open_refuses_a_newer_schema_and_a_reader_an_older_one() {
+    let place = Place::new();
+    drop(place.open());
+    let set = |version: u32| {
+        Connection::open(place.path()).unwrap().pragma_update(None, "user_version", version).unwrap();
+    };
+    set(VERSION + 1);
+    for error in [open_writer(&place.path()).unwrap_err(), open_reader(&place.path()).unwrap_err()] {
+        let LedgerError::NewerSchema { found, known, path } = error else { panic!("{error:?}") };
+        assert_eq!((found, known, path), (VERSION + 1, VERSION, place.path()));
+    }
+    set(VERSION - 1);
+    let error = open_reader(&place.path()).unwrap_err();
+    assert!(matches!(error, LedgerError::OlderSchema { .. }), "{error:?}");
+}
+
+#[test]
+fn open_refuses_a_database_of_another_program() {
+    for sql in ["CREATE TABLE theirs (x)", "PRAGMA application_id = 42", "PRAGMA user_version = 7"] {
+        let place = Place::new();
+        Connection::open(place.path()).unwrap().execute_batch(sql).unwrap();
+        let before = std::fs::read(place.path()).unwrap();
+        for error in [open_writer(&place.path()).unwrap_err(), open_reader(&place.path()).unwrap_err()] {
+            assert!(matches!(error, LedgerError::Foreign { .. }), "{sql}: {error:?}");
+        }
+        assert_eq!(std::fs::read(place.path()).unwrap(), before, "{sql}");
+    }
+}
+
+#[test]
+fn open_refuses_a_file_that_is_no_database() {
+    let place = Place::new();
+    std::fs::write(place.path(), "verdicts, in plain text. ".repeat(1000)).unwrap();
+    for error in [open_writer(&place.path()).unwrap_err(), open_reader(&place.path()).unwrap_err()] {
+        assert!(matches!(error, LedgerError::Damaged { .. }), "{error:?}");
+        let message = error.to_string();
+        assert!(message.contains(&*place.path().to_string_lossy()) && message.contains("move it aside"), "{message}");
+    }
+}
+
+#[test]
+fn open_reader_makes_no_ledger() {
+    let place = Place::new();
+    let error = open_reader(&place.path()).unwrap_err();
+    assert!(matches!(error, LedgerError::Missing { .. }), "{error:?}");
+    assert!(!place.path().exists());
+}
+
+/// One list of columns serves both tables.
+#[test]
+fn late_results_have_every_column_of_verdicts() {
+    let ledger = testing::in_memory();
+    let columns = |table| {
+        let sql = format!("SELECT name, type, \"notnull\" FROM pragma_table_info('{table}')");
+        let read =
+            |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, bool>(2)?));
+        ledger.all(&sql, [], read).unwrap()
+    };
+    let own = |name: &str| !["acknowledged_us", "first_id"].contains(&name);
+    let parts: Vec<_> = columns("parts").into_iter().filter(|(name, ..)| own(name)).collect();
+    let late: Vec<_> = columns("late").into_iter().filter(|(name, ..)| own(name)).collect();
+    assert_eq!(parts, late);
+    assert!(crate::cells::OWN.iter().all(|name| parts.iter().any(|(known, ..)| known == name)));
+}

@@ -1,0 +1,118 @@
+use diad_core::event::Reason;
+
+use super::*;
+use crate::testing::{self, Place};
+use crate::{Missed, Moment};
+
+fn missing(report: &Report) -> Vec<(u64, u64, u64)> {
+    report.missing.listed.iter().map(|missing| (missing.from, missing.to, missing.parts)).collect()
+}
+
+#[test]
+fn verify_finds_a_whole_ledger_sound() {
+    let place = Place::new();
+    let mut ledger = place.open();
+    let ids = testing::firsts(&ledger.record(&testing::rows((1..=2500).rev())).unwrap());
+    ledger.record(&[testing::unjudged(3, Reason::Deadline)]).unwrap();
+    ledger.mark_sent(&[testing::sent(ids[0])]).unwrap();
+    let report = ledger.read().verify().unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((report.rows, report.late, report.unsent), (2500, 1, 2499));
+}
+
+#[test]
+fn verify_names_the_parts_that_are_missing() {
+    let place = Place::new();
+    let mut ledger = place.open();
+    let other = testing::row_of("cam1", 1, testing::judged(0.1, 0.3, 0.4));
+    ledger.record(&testing::rows([3, 4, 8, 2000])).unwrap();
+    ledger.record(&[other]).unwrap();
+    let report = ledger.read().verify().unwrap();
+    assert!(!report.is_sound());
+    assert_eq!(missing(&report), [(1, 2, 2), (5, 7, 3), (9, 1999, 1991)]);
+    assert!(report.missing.listed.iter().all(|missing| missing.series == testing::key("cam0", 1).series));
+}
+
+#[test]
+fn verify_lists_the_first_findings_and_counts_all() {
+    let place = Place::new();
+    let mut ledger = place.open();
+    ledger.record(&testing::rows((1..=3000).map(|half| half * 2))).unwrap();
+    let report = ledger.read().verify().unwrap();
+    assert_eq!((report.missing.total, report.missing.listed.len()), (3000, LISTED));
+}
+
+#[test]
+fn verify_takes_parts_of_a_gap_on_record_as_explained_each_once() {
+    let place = Place::new();
+    let mut ledger = place.open();
+    ledger.record(&testing::rows([1, 2, 6, 9, 12])).unwrap();
+    let at = Moment::from_micros(testing::START_MICROS);
+    let mut missed = Missed::new();
+    // 3 to 5 and 7 to 8 are missing in the range, but only four are on record.
+    [3, 4, 5, 8].into_iter().for_each(|seq| missed.note(&testing::key("cam0", seq), at, "no space"));
+    ledger.record_gaps(&missed.gaps()).unwrap();
+    let report = ledger.read().verify().unwrap();
+    assert_eq!(missing(&report), [(7, 8, 1), (10, 11, 2)]);
+    assert_eq!(report.gaps, missed.gaps());
+    ledger.record(&testing::rows([7, 10, 11])).unwrap();
+    assert!(ledger.read().verify().unwrap().is_sound());
+}
+
+#[test]
+fn verify_names_damaged_rows_of_both_tables() {
+    let place = Place::new();
+    let mut ledger = place.open();
+    ledger.record(&testing::rows(1..=9)).unwrap();
+    ledger.record(&[testing::unjudged(3, Reason::Deadline), testing::unjudged(4, Reason::Deadline)]).unwrap();
+    let shell = testing::shell(&ledger);
+    for (sql, faults) in [
+        ("UPDATE parts SET score = 0.9 WHERE seq = 5", 1),
+        ("UPDATE parts SET crc32 = crc32 + 1 WHERE seq = 6", 2),
+        ("UPDATE late SET reason = 'camera' WHERE seq = 4", 3),
+        // Acknowledgement is no part of what was said.
+        ("UPDATE parts SET acknowledged_us = 1 WHERE seq = 7", 3),
+        ("UPDATE series SET station = 'S2'", 11),
+    ] {
+        shell.execute(sql, []).unwrap();
+        let report = ledger.read().verify().unwrap();
+        assert_eq!(report.damaged.total, faults, "{sql}");
+        assert!(!report.is_sound());
+    }
+}
+
+#[test]
+fn verify_says_what_the_database_says_of_itself() {
+    let place = Place::new();
+    let mut ledger = place.open();
+    ledger.record(&testing::rows(1..=9)).unwrap();
+    let shell = testing::shell(&ledger);
+    shell
+        .execute_batch("PRAGMA ignore_check_constraints = ON; UPDATE parts SET verdict = 'FINE' WHERE seq = 5")
+        .unwrap();
+    let report = ledger.read().verify().unwrap();
+    assert!(report.structure.listed[0].contains("CHECK"), "{:?}", report.structure);
+    assert_eq!(report.damaged.total, 1);
+}
+
+/// The key is unique in every ledger of ours; in one that lost that rule, doubles are found.
+#[test]
+fn verify_names_a_part_with_two_verdicts() {
+    let place = Place::new();
+    let mut ledger = place.open();
+    ledger.record(&testing::rows(1..=3)).unwrap();
+    let shell = testing::shell(&ledger);
+    let columns = "series, seq, verdict, score, review_at, reject_at, min_area_px, x_px, y_px, width_px, height_px, \
+                   captured_us, judged_us, latency_ns, deadline_ms, origin, crc32";
+    shell
+        .execute_batch(&format!(
+            "PRAGMA foreign_keys = OFF; DROP VIEW verdicts; CREATE TABLE copy AS SELECT * FROM parts; DROP TABLE parts; \
+             ALTER TABLE copy RENAME TO parts; \
+             CREATE INDEX parts_owed ON parts (id) WHERE acknowledged_us IS NULL; \
+             INSERT INTO parts (id, {columns}) SELECT 9, {columns} FROM parts WHERE seq = 2;"
+        ))
+        .unwrap();
+    drop((shell, ledger));
+    let report = Reader::open(&place.path()).unwrap().verify().unwrap();
+    assert_eq!((report.doubles.total, &report.doubles.listed[..]), (1, &[testing::key("cam0", 2)][..]));
+}
