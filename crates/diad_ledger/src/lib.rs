@@ -13,6 +13,7 @@
 //! | `reader` | [`Reader`]: pages of rows, what is unsent, single parts |
 //! | `stats`, `verify` | counts, and the proof that nothing is missing, double or damaged |
 //! | `gap` | parts that could not be recorded |
+//! | [`export`] | rows as CSV and Parquet |
 //!
 //! # What is promised
 //! - When [`Ledger::commit`] returns, its rows are on the disk: write-ahead log, synced at every commit. A batch is
@@ -37,6 +38,7 @@
 mod catalogue;
 mod cells;
 mod error;
+pub mod export;
 mod gap;
 mod ledger;
 mod lock;
