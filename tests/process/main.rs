@@ -15,5 +15,6 @@
 #[path = "../../crates/diad_publish/tests/broker/mod.rs"]
 mod broker;
 mod faults;
+mod ledger;
 mod line;
 mod station;

@@ -1,10 +1,13 @@
 //! The command line: what a person may type, and nothing of what it does.
 
+mod moment;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use diad_engine::Provider;
+use diad_ledger::Moment;
 
 use crate::model::default_folder;
 
@@ -36,6 +39,9 @@ pub enum Command {
     Eval(EvalArgs),
     /// Time the stages of the model on this machine
     Bench(BenchArgs),
+    /// Read the record of verdicts: counts, export, and the proof that nothing is missing or double
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// List the cameras that `run` could open, with their formats
     Cameras(CamerasArgs),
     /// Examine this machine: runtime library, providers, cameras, broker, disk, clock, permissions
@@ -144,6 +150,85 @@ pub struct BenchArgs {
     pub json: bool,
 }
 
+/// `diad ledger`. None of it changes the ledger, and a daemon may write beside all of it.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Count what the ledger holds
+    Stats(LedgerStatsArgs),
+    /// Write verdicts as CSV or Parquet
+    Export(LedgerExportArgs),
+    /// Read every row and prove that none is missing, double or damaged
+    Verify(LedgerVerifyArgs),
+}
+
+/// Which ledger.
+#[derive(Debug, Args)]
+pub struct LedgerFile {
+    /// Database file of the ledger; where the built-in settings have it unless given
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+    /// Settings of the station whose ledger it is
+    #[arg(long, value_name = "FILE", conflicts_with = "ledger")]
+    pub config: Option<PathBuf>,
+}
+
+/// `diad ledger stats`.
+#[derive(Debug, Args)]
+pub struct LedgerStatsArgs {
+    /// Which ledger
+    #[command(flatten)]
+    pub file: LedgerFile,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `diad ledger export`.
+#[derive(Debug, Args)]
+pub struct LedgerExportArgs {
+    /// Which ledger
+    #[command(flatten)]
+    pub file: LedgerFile,
+    /// File to write; standard output if not given or `-`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// What to write; what the file's name ends in unless given
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<ExportFormat>,
+    /// First time of capture, such as 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z
+    #[arg(long, value_name = "T", value_parser = moment::parse)]
+    pub since: Option<Moment>,
+    /// First time of capture that is no longer written
+    #[arg(long, value_name = "T", value_parser = moment::parse)]
+    pub until: Option<Moment>,
+    /// Replace the file if it is there
+    #[arg(long)]
+    pub force: bool,
+    /// Print one JSON document about the export
+    #[arg(long, requires = "out")]
+    pub json: bool,
+}
+
+/// What an export is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// For people and spreadsheets
+    Csv,
+    /// For notebooks and warehouses
+    Parquet,
+}
+
+/// `diad ledger verify`.
+#[derive(Debug, Args)]
+pub struct LedgerVerifyArgs {
+    /// Which ledger
+    #[command(flatten)]
+    pub file: LedgerFile,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `diad cameras`.
 #[derive(Debug, Args)]
 pub struct CamerasArgs {
@@ -183,6 +268,11 @@ mod tests {
             "diad inspect a.png b.png --model m --thresholds t --out o --dump d --json",
             "diad eval set --model m --out o --json",
             "diad bench --model m --provider cuda --steps 3 --seconds 5 --json",
+            "diad ledger stats --ledger l --json",
+            "diad ledger export --config c",
+            "diad ledger export --out o.csv --format parquet --since 2026-01-31 --until 2026-01-31T08:00:00+01:00 --force",
+            "diad ledger export --ledger l --out o.csv --json",
+            "diad ledger verify --config c --json",
             "diad cameras --json",
             "diad doctor --json",
         ] {
@@ -202,6 +292,11 @@ mod tests {
             ("diad bench --steps 0", ErrorKind::ValueValidation),
             ("diad demo --parts -1", ErrorKind::UnknownArgument),
             ("diad demo --mqtt nowhere", ErrorKind::ValueValidation),
+            ("diad ledger", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+            ("diad ledger stats --ledger l --config c", ErrorKind::ArgumentConflict),
+            ("diad ledger export --since yesterday", ErrorKind::ValueValidation),
+            ("diad ledger export --format xlsx", ErrorKind::InvalidValue),
+            ("diad ledger export --json", ErrorKind::MissingRequiredArgument),
             ("diad calibrate set", ErrorKind::InvalidSubcommand),
         ] {
             assert_eq!(parse(line).unwrap_err(), want, "{line}");

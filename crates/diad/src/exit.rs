@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use diad_ledger::LedgerError;
+
 /// Why the process ended. A clean stop on a signal is [`Done`](Self::Done).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -24,5 +26,27 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+impl From<&LedgerError> for Exit {
+    fn from(error: &LedgerError) -> Self {
+        match error {
+            LedgerError::Missing { .. }
+            | LedgerError::Foreign { .. }
+            | LedgerError::OlderSchema { .. }
+            | LedgerError::NewerSchema { .. }
+            | LedgerError::Damaged { .. }
+            | LedgerError::DamagedRow { .. }
+            | LedgerError::Run { .. } => Self::BadData,
+            LedgerError::Locked { .. } | LedgerError::Busy { .. } => Self::Unavailable,
+            LedgerError::Folder { .. }
+            | LedgerError::ReadOnly { .. }
+            | LedgerError::Full { .. }
+            | LedgerError::NoLog { .. }
+            | LedgerError::Removed { .. }
+            | LedgerError::Disk { .. } => Self::Disk,
+            LedgerError::Step { .. } => Self::Bug,
+        }
     }
 }

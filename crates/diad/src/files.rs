@@ -1,5 +1,6 @@
 //! Files that a command leaves behind.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -64,6 +65,58 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     fs::write(path, bytes).map_err(|source| FileError::Write { path: path.to_owned(), source })
 }
 
+/// A file in the making, beside its place: it takes its place as a whole with [`Draft::keep`], or leaves nothing.
+#[derive(Debug)]
+pub struct Draft {
+    /// Where it belongs.
+    path: PathBuf,
+    /// Where it is written.
+    beside: PathBuf,
+    file: File,
+}
+
+impl Draft {
+    /// Begins a file that will be at `path`. It is written in the same folder, so that it can be put in place at once.
+    ///
+    /// # Errors
+    /// [`FileError::Write`].
+    pub fn create(path: &Path) -> Result<Self, FileError> {
+        let failed = |source| FileError::Write { path: path.to_owned(), source };
+        let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        // Two processes that write the same file must not write into each other.
+        hidden.push(format!(".{}.part", std::process::id()));
+        let beside = path.with_file_name(hidden);
+        // One that a process of the same number left when it was killed.
+        let _ = fs::remove_file(&beside);
+        let file = File::create_new(&beside).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), beside, file })
+    }
+
+    /// What to write to.
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Puts the file in its place, instead of one that is there. It is on the disk before it has its name.
+    ///
+    /// # Errors
+    /// [`FileError::Write`]; nothing is left behind then.
+    pub fn keep(self) -> Result<(), FileError> {
+        let kept = self.file.sync_all().and_then(|()| fs::rename(&self.beside, &self.path));
+        kept.map_err(|source| FileError::Write { path: self.path.clone(), source })
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Not there any more once it was kept.
+        let _ = fs::remove_file(&self.beside);
+    }
+}
+
 /// Writes a picture as PNG.
 ///
 /// # Errors
@@ -124,6 +177,24 @@ mod tests {
         assert_eq!((10 + length) % 64, 0);
         assert_eq!(data.len(), 24);
         assert_eq!(data[20..], 5.5_f32.to_le_bytes());
+    }
+
+    #[test]
+    fn draft_takes_its_place_as_a_whole_or_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        let names = || fs::read_dir(folder.path()).unwrap().count();
+        fs::write(&path, "old").unwrap();
+        let draft = Draft::create(&path).unwrap();
+        draft.file().write_all(b"new").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), names()), (b"old".to_vec(), 2));
+        drop(draft);
+        assert_eq!((fs::read(&path).unwrap(), names()), (b"old".to_vec(), 1));
+        let draft = Draft::create(&path).unwrap();
+        draft.file().write_all(b"new").unwrap();
+        draft.keep().unwrap();
+        assert_eq!((fs::read(&path).unwrap(), names()), (b"new".to_vec(), 1));
+        assert!(Draft::create(Path::new("..")).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params, params_from
 
 use crate::catalogue;
 use crate::cells::{self, Cells, JOINS};
+use crate::entered::{self, Entered};
 use crate::error::LedgerError;
 use crate::gap::Gap;
 use crate::lock::WriterLock;
@@ -100,7 +101,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`]; no row of the batch is recorded then.
     pub fn record(&mut self, rows: &[Row]) -> Result<Vec<Recorded>, LedgerError> {
-        self.commit(rows, &[])
+        self.commit(&[], rows, &[])
     }
 
     /// Marks verdicts as acknowledged: [`Ledger::commit`] without results.
@@ -108,23 +109,25 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`]; no verdict of the batch is marked then.
     pub fn mark_sent(&mut self, sent: &[Sent]) -> Result<(), LedgerError> {
-        self.commit(&[], sent).map(drop)
+        self.commit(&[], &[], sent).map(drop)
     }
 
-    /// Records results and marks verdicts as acknowledged, in one transaction and with one sync of the disk. Says of
-    /// each row, in order, what became of it. Of two rows for one part the first stands, also within one batch.
+    /// Notes parts that entered, records results and marks verdicts as acknowledged, in one transaction and with one
+    /// sync of the disk. Says of each row, in order, what became of it. Of two rows for one part the first stands, also
+    /// within one batch. A part that entered and got its verdict leaves no note.
     ///
     /// Marking one twice keeps the first time; marking one that is not there does nothing.
     ///
     /// # Errors
     /// [`LedgerError`]; nothing of the batch is kept then.
-    pub fn commit(&mut self, rows: &[Row], sent: &[Sent]) -> Result<Vec<Recorded>, LedgerError> {
-        if rows.is_empty() && sent.is_empty() {
+    pub fn commit(&mut self, entered: &[Entered], rows: &[Row], sent: &[Sent]) -> Result<Vec<Recorded>, LedgerError> {
+        if entered.is_empty() && rows.is_empty() && sent.is_empty() {
             return Ok(Vec::new());
         }
         let path = self.path().to_path_buf();
         let change = self.change()?;
         let write = || -> rusqlite::Result<Vec<Recorded>> {
+            entered::note(&change, entered)?;
             let recorded = record(&change, rows)?;
             mark(&change, sent)?;
             change.commit()?;
@@ -193,7 +196,7 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-fn record(change: &Connection, rows: &[Row]) -> rusqlite::Result<Vec<Recorded>> {
+pub(crate) fn record(change: &Connection, rows: &[Row]) -> rusqlite::Result<Vec<Recorded>> {
     let sql = cells::insert("parts", &["series", "origin", "crc32"]) + " ON CONFLICT (series, seq) DO NOTHING";
     let mut first = change.prepare_cached(&sql)?;
     rows.iter()
@@ -203,7 +206,11 @@ fn record(change: &Connection, rows: &[Row]) -> rusqlite::Result<Vec<Recorded>> 
             let ids = [series, catalogue::origin_id(change, &row.origin)?, i64::from(cells.checksum())];
             match first.execute(params_from_iter(cells.own().chain(ids.map(ToSqlOutput::from))))? {
                 0 => record_beside(change, &cells, ids),
-                _ => Ok(Recorded::First(RowId(change.last_insert_rowid()))),
+                _ => {
+                    let id = RowId(change.last_insert_rowid());
+                    entered::close(change, series, row.key.seq)?;
+                    Ok(Recorded::First(id))
+                }
             }
         })
         .collect()

@@ -7,6 +7,7 @@
 //! | `cells`, `catalogue` | rows as database values and their checksum; what rows share |
 //! | `schema` | tables and migrations; the tables themselves are in `schema/` |
 //! | `lock`, `watch` | nobody else writes this ledger; its files are still where they were |
+//! | `entered` | parts without a verdict yet, and what becomes of those that a killed process left |
 //! | `ledger` | [`Ledger`], the one writer: verdicts, acknowledgements, gaps |
 //! | `run` | run ids that never repeat |
 //! | `purge` | retention |
@@ -21,6 +22,8 @@
 //! - `(line, station, camera, run, seq)` names a part once and for ever. The first verdict for a part stands; what
 //!   comes later goes into a table of its own and never becomes a second verdict.
 //! - A verdict is unsent until [`Ledger::mark_sent`] says otherwise, also over a crash. Only sent ones are ever deleted.
+//! - A part that was noted with [`Ledger::commit`] gets a verdict also where the process is killed before it has one:
+//!   [`Ledger::close_entered`].
 //! - A row reads back as it was written, bit for bit, or not at all: its checksum covers everything but the time of
 //!   acknowledgement. A row that fails it is reported as a [`DamagedRow`] and never handed out.
 //! - One process writes. Any number of [`Reader`]s, also in other processes, read beside it and never hold it up.
@@ -37,6 +40,7 @@
 
 mod catalogue;
 mod cells;
+mod entered;
 mod error;
 pub mod export;
 mod gap;
@@ -56,6 +60,7 @@ mod watch;
 mod testing;
 
 pub use cells::{DamagedRow, RowFault};
+pub use entered::Entered;
 pub use error::LedgerError;
 pub use gap::{Gap, Missed};
 pub use ledger::{Ledger, Recorded, Sent};

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod doctor;
 pub mod eval;
 pub mod inspect;
+pub mod ledger;
 pub mod run;
 
 use std::io;
@@ -34,6 +35,7 @@ pub fn run(command: &Command, variables: &[Variable]) -> Result<(), CommandError
         Command::Doctor(args) => doctor::run(args, variables),
         Command::Inspect(args) => Ok(inspect::run(args, variables)?),
         Command::Eval(args) => Ok(eval::run(args, variables)?),
+        Command::Ledger(command) => Ok(ledger::run(command, variables)?),
     }
 }
 
@@ -54,6 +56,9 @@ pub enum CommandError {
     /// A model could not be measured on a data set.
     #[error(transparent)]
     Eval(#[from] eval::EvalError),
+    /// A ledger could not be read, or is not sound.
+    #[error(transparent)]
+    Ledger(#[from] ledger::LedgerCommandError),
     /// A model could not be measured.
     #[error(transparent)]
     Bench(#[from] bench::BenchError),
@@ -77,12 +82,13 @@ pub enum CommandError {
 impl CommandError {
     /// The exit code that the contract gives this error.
     #[must_use]
-    pub const fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
             Self::Faults { exit, .. } => *exit,
             Self::Inspect(error) => error.exit(),
             Self::Eval(error) => error.exit(),
             Self::Bench(error) => error.exit(),
+            Self::Ledger(error) => error.exit(),
             Self::Model(error) => error.exit(),
             Self::Station(StationError::Line(LineError::Camera(_)) | StationError::Publish(_)) => Exit::Unavailable,
             Self::Demo(DemoError::Dataset(_)) => Exit::Disk,

@@ -73,6 +73,19 @@ pub fn load(path: &Path, variables: &[Variable]) -> Result<Settings, Vec<Fault>>
     examine(&text, &path.to_string_lossy(), variables).settings
 }
 
+/// Where a ledger is when nobody says otherwise: the built-in default, or the variable over it.
+///
+/// # Errors
+/// Every [`Fault`] of the variables, if that setting cannot be read; at least one.
+pub fn default_ledger(variables: &[Variable]) -> Result<PathBuf, Vec<Fault>> {
+    let place = Place::File { file: Arc::from("settings"), mark: None };
+    let merged = layers::merge("", &place, variables)?;
+    let report = Report::new(&merged.places, merged.faults);
+    let root = report.root(&merged.value).mapping();
+    let path = root.and_then(|keys| keys.get("ledger").mapping()?.get("path").file_path());
+    path.ok_or_else(|| report.into_faults())
+}
+
 /// Reads a text and the variables over it; `file` is the name that faults give.
 #[must_use]
 pub fn examine(text: &str, file: &str, variables: &[Variable]) -> Examined {

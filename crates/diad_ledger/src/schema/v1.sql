@@ -107,6 +107,18 @@ CREATE TABLE late (
     crc32 INTEGER NOT NULL
 ) STRICT;
 
+-- Parts that have entered and have no verdict yet. What is left here by a run that has ended never gets another chance.
+CREATE TABLE entered (
+    series INTEGER NOT NULL REFERENCES series (id),
+    seq INTEGER NOT NULL,
+    part TEXT,
+    product TEXT,
+    captured_us INTEGER NOT NULL,
+    deadline_ms INTEGER NOT NULL,
+    origin INTEGER NOT NULL REFERENCES origins (id),
+    PRIMARY KEY (series, seq)
+) STRICT, WITHOUT ROWID;
+
 -- Parts that got a verdict while the ledger could not be written.
 CREATE TABLE gaps (
     id INTEGER PRIMARY KEY,
