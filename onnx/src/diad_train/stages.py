@@ -250,21 +250,25 @@ def reconstruct_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 16
 ALIGN_SIZE = 64
 ALIGN_PAIRS = 3600
 SCORE_WINDOW = 5
+IMITATION = 0.4
 
 
 def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
     """Stage 5: the student learns what a reconstruction may get wrong on a good part and what it may not.
 
     Cosine distances between picture and reconstruction go to zero where nothing was damaged and well above it where
-    something was, by place and by the peak of the part; the imitation of the teacher stays in the loss, so that unseen
-    defects still look unlike good parts.
+    something was, by place and by the peak of the part. The teacher stays in the loss twice: of the picture the student
+    says what the teacher says of it, and of the reconstruction what the teacher would say of the part undamaged. So a
+    distance is one in the teacher's eyes, for defects too that no synthetic damage resembles, and what a reconstruction
+    blurs is no distance.
     """
     stage = config.train.align
     model.eval()
     rng = np.random.default_rng((config.train.seed, 77))
     damaged = rng.permutation(parts.pool_index)[:ALIGN_PAIRS]
     untouched = rng.permutation(parts.pool_index)[: ALIGN_PAIRS // 3]
-    pictures = np.concatenate([parts.pool.pictures[damaged], parts.pool.undamaged(untouched, parts.good)])
+    clean = np.concatenate([parts.pool.undamaged(chosen, parts.good) for chosen in (damaged, untouched)])
+    pictures = np.concatenate([parts.pool.pictures[damaged], clean[len(damaged) :]])
     masks = np.concatenate([parts.pool.masks[damaged], np.zeros((len(untouched), *parts.pool.masks.shape[1:]), bool)])
     reconstructions = reconstruct_all(model, pictures)
     teacher = MobileNetTeacher(Path(config.train.teacher)).to(device()).eval()
@@ -293,13 +297,16 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
         bad_peak = (smooth * bad).flatten(1).amax(1)
         damaged = (bad.flatten(1).sum(1) > 0).float()
         margin = F.relu(sum(weights) * 0.3 - bad_peak + quiet_peak) * damaged
-        wanted = teacher(pair[:half])
-        imitation = torch.stack([_distance(a[:half], b) for a, b in zip(layers, wanted, strict=True)]).mean()
+        seen = teacher(pair[:half])
+        meant = teacher(normalised(clean[chosen]).to(device(), memory_format=torch.channels_last))
+        imitation = torch.stack([_distance(a[:half], b) for a, b in zip(layers, seen, strict=True)]).mean()
+        restoration = torch.stack([_distance(a[half:], b) for a, b in zip(layers, meant, strict=True)]).mean()
         return {
             "missed": (hinge * bad).sum() / (bad.sum() + 1.0),
             "false": quiet.sum() / good.sum() + worst.mean(),
             "margin": margin.sum() / (damaged.sum() + 1e-6) + quiet_peak.mean(),
-            "imitation": 0.3 * imitation,
+            "imitation": IMITATION * imitation,
+            "restoration": IMITATION * restoration,
         }
 
     look = parts.watch(model, "align", folder).look
