@@ -108,6 +108,33 @@ fn trigger_message_takes_one_part_with_its_mark_and_the_product_in_force() {
     assert_eq!(said.len(), 3, "a payload that is no trigger triggers nothing");
 }
 
+/// More triggers than the line can judge, and a stop in the middle of them: none is forgotten.
+#[test]
+fn triggers_that_a_stop_overtakes_get_their_verdict() {
+    const PARTS: u64 = 200;
+    let broker = Broker::start();
+    let plant = Subscriber::start(broker.port(), "factory/L1/S1/#");
+    let cameras = "  - { id: cam0, source: { kind: rendered, seed: 3 }, trigger: { kind: mqtt } }";
+    let mut station = Station::start(&broker, cameras);
+    plant.until(|m| m.topic.ends_with("/state") && m.payload["state"] == "ready");
+
+    for part in 1..=PARTS {
+        plant.publish("factory/L1/S1/trigger", false, format!(r#"{{"part":"P-{part}"}}"#));
+    }
+    // The plant hears its own triggers: when it hears the last, the broker has handed it to the station too.
+    let mut heard = plant.until(|m| m.topic.ends_with("/trigger") && m.payload["part"] == format!("P-{PARTS}"));
+    station.signal("TERM");
+    heard.extend(plant.until(is_offline));
+
+    assert_eq!(station.exit_code(), Some(0));
+    let mut parts: Vec<String> = of(&heard, "verdict").iter().map(|v| v["part"].as_str().unwrap().to_owned()).collect();
+    parts.sort_unstable();
+    let mut wanted: Vec<String> = (1..=PARTS).map(|part| format!("P-{part}")).collect();
+    wanted.sort_unstable();
+    assert_eq!(parts, wanted, "each part once; {}", station.log());
+    assert!(of(&heard, "verdict").iter().any(|v| v["reason"] == "shutdown" || v["reason"] == "camera"));
+}
+
 #[test]
 fn thresholds_saved_while_running_take_effect_and_a_bad_save_changes_nothing() {
     let broker = Broker::start();

@@ -136,7 +136,7 @@ pub fn run<W: Witness + 'static>(
     let line = supervise(line, &publisher, stop);
     tell_systemd(&[NotifyState::Stopping]);
     stop.ask(DRAIN_LINE);
-    let ended = line.join();
+    let ended = line.join(|| publisher.close_inbound());
     let link = publisher.status();
     let drained = publisher.drain(Instant::now() + DRAIN_LINK);
     if drained.remaining > 0 {

@@ -77,6 +77,8 @@ pub(crate) struct Desk {
     pub(crate) outbox: Outbox<Parcel>,
     pub(crate) order: Order,
     pub(crate) status: LinkStatus,
+    /// Nobody takes messages from the plant any more.
+    pub(crate) deaf: bool,
     state: StateMessage,
     state_is_news: bool,
     heartbeat: Option<Heartbeat>,
@@ -102,7 +104,7 @@ impl Desk {
             last_error: None,
         };
         let (order, ended) = (Order::Run, None);
-        Self { outbox, order, status, state, state_is_news: false, heartbeat: None, beats: 0, ended }
+        Self { outbox, order, status, deaf: false, state, state_is_news: false, heartbeat: None, beats: 0, ended }
     }
 
     /// Takes a part's messages; returns one that had to leave without acknowledgement.

@@ -270,14 +270,21 @@ impl Link {
             tracing::warn!(topic, "message on a topic that was not asked for");
             return;
         };
+        // Under one lock with the count: once the desk is deaf, nothing more reaches the channel.
+        let mut desk = self.shared.desk();
         let heard = heard.unwrap_or_else(|error| {
-            self.shared.desk().status.inbound_refused += 1;
+            desk.status.inbound_refused += 1;
             Inbound::Fault(error)
         });
+        if desk.deaf {
+            desk.status.inbound_lost += 1;
+            tracing::error!(message = ?heard, "message from the plant lost: the station has stopped");
+            return;
+        }
         match self.inbound.try_send(heard) {
             Ok(()) => {}
             Err(TrySendError::Full(lost) | TrySendError::Disconnected(lost)) => {
-                self.shared.desk().status.inbound_lost += 1;
+                desk.status.inbound_lost += 1;
                 tracing::error!(message = ?lost, "message from the plant lost: nobody took the ones before it");
             }
         }

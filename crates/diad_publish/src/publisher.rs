@@ -123,6 +123,14 @@ impl Publisher {
         &self.inbound
     }
 
+    /// Takes no more messages from the plant, and gives those that wait. What comes later is counted in
+    /// [`LinkStatus::inbound_lost`], with an error in the log.
+    #[must_use]
+    pub fn close_inbound(&self) -> Vec<Inbound> {
+        self.shared.desk().deaf = true;
+        self.inbound.try_iter().collect()
+    }
+
     /// How the link is.
     #[must_use]
     pub fn status(&self) -> LinkStatus {

@@ -52,7 +52,7 @@ pub(super) struct Capturing {
 /// What fires.
 enum Clock {
     FreeRun { every: Duration, next: Instant },
-    Messages(Receiver<Trigger>),
+    Messages { triggers: Triggers, waiting: Receiver<Trigger> },
     Camera,
 }
 
@@ -73,7 +73,9 @@ impl Capturing {
         let Joins { register, frames, desk, stop, beat, deadline, health } = joins;
         let clock = match trigger {
             settings::Trigger::FreeRun { every } => Clock::FreeRun { every, next: Instant::now() + every },
-            settings::Trigger::Mqtt => Clock::Messages(triggers.subscribe(id.clone())),
+            settings::Trigger::Mqtt => {
+                Clock::Messages { triggers: triggers.clone(), waiting: triggers.subscribe(id.clone()) }
+            }
             settings::Trigger::Camera => Clock::Camera,
         };
         let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
@@ -113,9 +115,11 @@ impl Capturing {
 
     /// A part that was triggered is a part, also when its camera ends before it gets to it.
     fn book_waiting_triggers(&self) {
-        let Clock::Messages(messages) = &self.clock else { return };
+        let Clock::Messages { triggers, waiting } = &self.clock else { return };
+        // From here on the line books what comes: nothing can slip in behind the last look.
+        triggers.leave(&self.id);
         let reason = if self.stop.asked() { Reason::Shutdown } else { Reason::Camera };
-        for Trigger { part, product, at } in messages.try_iter() {
+        for Trigger { part, product, at } in waiting.try_iter() {
             self.unjudged(Arrival { part, product, source: None, captured: at }, reason);
         }
     }
@@ -124,7 +128,7 @@ impl Capturing {
     fn fire(&mut self) -> Fired {
         match &mut self.clock {
             Clock::Camera => Fired::AnyPicture,
-            Clock::Messages(messages) => match messages.recv_timeout(PATIENCE) {
+            Clock::Messages { waiting, .. } => match waiting.recv_timeout(PATIENCE) {
                 Ok(trigger) => Fired::Trigger(trigger),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Fired::Nothing,
             },
@@ -159,7 +163,7 @@ impl Capturing {
                 }
                 Ok(Take::Ended) => {
                     // A tick of the clock without a picture is no part; a message always announces one.
-                    if matches!(self.clock, Clock::Messages(_)) {
+                    if matches!(self.clock, Clock::Messages { .. }) {
                         self.unjudged(arrival, Reason::Camera);
                     }
                     return false;

@@ -173,7 +173,8 @@ impl<W> Line<W> {
         for (camera, trigger) in self.triggers.route(message) {
             let arrival = Arrival { part: trigger.part, product: trigger.product, source: None, captured: trigger.at };
             let meta = self.register.enter(&camera, arrival);
-            self.desk.say(InspectionEvent::unjudged(meta, Reason::Camera, now()));
+            let reason = if self.stop.asked() { Reason::Shutdown } else { Reason::Camera };
+            self.desk.say(InspectionEvent::unjudged(meta, reason, now()));
         }
     }
 
@@ -197,14 +198,19 @@ impl<W> Line<W> {
         self.captures.iter().all(JoinHandle::is_finished) || self.infer.is_finished() || self.record.is_finished()
     }
 
-    /// Waits until every stage has drained into the next: cameras, networks, record.
-    pub fn join(self) -> Ended<W> {
-        let Self { captures, infer, record, desk, stop, .. } = self;
+    /// Waits until every stage has drained into the next: cameras, networks, record. `last_messages` is asked once,
+    /// when no camera can take a part any more: what the plant has triggered until then is booked too.
+    pub fn join(mut self, last_messages: impl FnOnce() -> Vec<diad_publish::wire::Inbound>) -> Ended<W> {
         // A stage that is gone too early takes the others with it.
-        if infer.is_finished() || record.is_finished() {
-            stop.ask(Duration::ZERO);
+        if self.infer.is_finished() || self.record.is_finished() {
+            self.stop.ask(Duration::ZERO);
         }
-        let captures: Vec<_> = captures.into_iter().map(JoinHandle::join).collect();
+        let captures: Vec<_> = std::mem::take(&mut self.captures).into_iter().map(JoinHandle::join).collect();
+        // Without a record stage there is nobody to book them.
+        if !self.record.is_finished() {
+            last_messages().into_iter().for_each(|message| self.route(message));
+        }
+        let Self { infer, record, desk, stop, .. } = self;
         drop(desk);
         let infer = infer.join();
         let record = record.join();

@@ -28,7 +28,8 @@ pub struct Triggers(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     product: Option<ProductName>,
-    cameras: Vec<(CameraId, Sender<Trigger>)>,
+    /// None once the camera has ended: its parts are refused, which is not the same as having no such camera.
+    cameras: Vec<(CameraId, Option<Sender<Trigger>>)>,
 }
 
 impl Triggers {
@@ -41,8 +42,15 @@ impl Triggers {
     /// A camera that takes parts on messages.
     pub(super) fn subscribe(&self, camera: CameraId) -> Receiver<Trigger> {
         let (sender, receiver) = bounded(WAITING_TRIGGERS);
-        self.lock().cameras.push((camera, sender));
+        self.lock().cameras.push((camera, Some(sender)));
         receiver
+    }
+
+    /// A camera takes no more: what it has been handed until now is all it will ever be handed.
+    pub(super) fn leave(&self, camera: &CameraId) {
+        for (_, sender) in self.lock().cameras.iter_mut().filter(|(id, _)| id == camera) {
+            *sender = None;
+        }
     }
 
     /// The product in force.
@@ -71,6 +79,11 @@ impl Triggers {
                 let mut meant_any = false;
                 for (camera, sender) in state.cameras.iter().filter(|(id, _)| meant(id)) {
                     meant_any = true;
+                    let Some(sender) = sender else {
+                        error!(%camera, "trigger not taken: the camera has ended");
+                        refused.push((camera.clone(), one()));
+                        continue;
+                    };
                     if let Err(TrySendError::Full(one) | TrySendError::Disconnected(one)) = sender.try_send(one()) {
                         error!(%camera, waiting = WAITING_TRIGGERS, "trigger not taken: too many wait already");
                         refused.push((camera.clone(), one));
@@ -93,5 +106,54 @@ impl Triggers {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use super::*;
+
+    fn camera(id: &str) -> CameraId {
+        CameraId::try_new(id).unwrap()
+    }
+
+    fn trigger(json: &str) -> Inbound {
+        let trigger = diad_publish::wire::TriggerMessage::parse("factory/L1/S1/trigger", json.as_bytes()).unwrap();
+        Inbound::Trigger { trigger, at: Stamp { wall: SystemTime::now(), mono: Instant::now() } }
+    }
+
+    #[test]
+    fn route_to_a_camera_that_has_ended_gives_the_part_back() {
+        let triggers = Triggers::new();
+        let waiting = triggers.subscribe(camera("cam0"));
+        assert!(triggers.route(trigger(r#"{"part":"P-1"}"#)).is_empty());
+        triggers.leave(&camera("cam0"));
+        for json in [r#"{"part":"P-2"}"#, r#"{"part":"P-2","camera":"cam0"}"#] {
+            let refused = triggers.route(trigger(json));
+            assert_eq!(refused.len(), 1);
+            assert_eq!(refused[0].0, camera("cam0"));
+        }
+        assert_eq!(waiting.try_iter().count(), 1, "what came before is still there");
+    }
+
+    #[test]
+    fn route_to_one_of_two_cameras_leaves_the_other_alone() {
+        let triggers = Triggers::new();
+        let (first, second) = (triggers.subscribe(camera("cam0")), triggers.subscribe(camera("cam1")));
+        assert!(triggers.route(trigger(r#"{"part":"P-1","camera":"cam1"}"#)).is_empty());
+        assert_eq!((first.len(), second.len()), (0, 1));
+        assert!(triggers.route(trigger(r#"{"part":"P-2"}"#)).is_empty());
+        assert_eq!((first.len(), second.len()), (1, 2));
+    }
+
+    #[test]
+    fn route_beyond_what_may_wait_gives_the_newest_back() {
+        let triggers = Triggers::new();
+        let waiting = triggers.subscribe(camera("cam0"));
+        let refused: usize =
+            (0..WAITING_TRIGGERS + 3).map(|i| triggers.route(trigger(&format!(r#"{{"part":"P-{i}"}}"#))).len()).sum();
+        assert_eq!((waiting.len(), refused), (WAITING_TRIGGERS, 3));
     }
 }

@@ -57,6 +57,16 @@ fn take_counts_a_message_that_nobody_made_room_for() {
 }
 
 #[test]
+fn take_after_the_station_has_stopped_hands_nothing_on() {
+    let (link, mut session, heard, _events) = link(4);
+    link.shared.desk().deaf = true;
+    let message = Publish::new("factory/L1/S1/trigger", QoS::AtLeastOnce, r#"{"part":"P-1"}"#);
+    link.take(&mut session, Event::Incoming(Packet::Publish(message)));
+    assert_eq!(link.shared.desk().snapshot().inbound_lost, 1);
+    assert!(heard.try_recv().is_err());
+}
+
+#[test]
 fn chance_lies_between_zero_and_one() {
     for _ in 0..1000 {
         assert!((0.0..1.0).contains(&chance()));
