@@ -45,21 +45,47 @@ impl Station {
     }
 
     fn launch(model: &Path, broker: &Broker, cameras: &str, more: &str) -> Self {
+        Self::launch_at(broker.port(), model, cameras, more)
+    }
+
+    /// The same with a broker that may not be there.
+    pub fn launch_at(port: u16, model: &Path, cameras: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         fs::write(path("thresholds.yaml"), "default: { review: 0.2, reject: 0.4 }\n").unwrap();
+        fs::create_dir(path("state")).unwrap();
         let settings = format!(
-            "line: L1\nstation: S1\ncameras:\n{cameras}\n{more}\nthresholds: {}\n\
-             engine: {{ model: {}, provider: cpu, threads: 1 }}\nmqtt: {{ url: \"mqtt://127.0.0.1:{}\" }}\n",
+            "line: L1\nstation: S1\ncameras:\n{cameras}\n{more}\nthresholds: {}\nledger: {{ path: {} }}\n\
+             engine: {{ model: {}, provider: cpu, threads: 1 }}\nmqtt: {{ url: \"mqtt://127.0.0.1:{port}\" }}\n",
             path("thresholds.yaml"),
+            path("state/ledger.sqlite3"),
             model.display(),
-            broker.port(),
         );
         fs::write(path("diad.yaml"), settings).unwrap();
-        let log = fs::File::create(path("log")).unwrap();
-        let child =
-            diad().args(["run", "--config", &path("diad.yaml")]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let child = Self::spawn(folder.path());
         Self { child, folder }
+    }
+
+    fn spawn(folder: &Path) -> Child {
+        let log = fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
+        let settings = folder.join("diad.yaml");
+        diad().args(["run", "--config"]).arg(settings).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    }
+
+    /// Starts the daemon again in the same folder, after it has ended.
+    pub fn restart(&mut self) {
+        self.child = Self::spawn(self.folder.path());
+    }
+
+    /// Ends it as a power cut would, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// The ledger's database file.
+    pub fn ledger(&self) -> PathBuf {
+        self.folder.path().join("state/ledger.sqlite3")
     }
 
     /// Waits for the process to end and gives its exit code.

@@ -9,6 +9,7 @@ use diad_engine::{Bundle, BundleError, Engine, EngineError, EngineOptions, Provi
 use diad_publish::wire::{Digest, DigestError};
 use tracing::info;
 
+use crate::chain::chain;
 use crate::exit::Exit;
 use crate::settings::{self, Variable};
 
@@ -125,6 +126,21 @@ impl Model {
     pub fn load(spec: &ModelSpec, variables: &[Variable]) -> Result<Self, ModelError> {
         let Parts { bundle, digest, engine, method, .. } = Parts::load(spec, variables)?;
         Ok(Self { digest, inspector: Inspector::try_new(engine, method)?, bundle })
+    }
+
+    /// How to load this model anew. Another one in its folder is refused: verdicts name the model they were made with.
+    #[must_use]
+    pub fn rebuild(
+        &self,
+        spec: ModelSpec,
+        variables: Vec<Variable>,
+    ) -> Box<dyn FnMut() -> Result<Inspector<Engine>, String> + Send> {
+        let digest = self.digest;
+        Box::new(move || match Self::load(&spec, &variables) {
+            Ok(model) if model.digest == digest => Ok(model.inspector),
+            Ok(model) => Err(format!("{} holds another model by now: {}", spec.folder.display(), model.digest)),
+            Err(error) => Err(chain(&error)),
+        })
     }
 }
 

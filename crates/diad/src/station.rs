@@ -1,27 +1,33 @@
 //! A station at work: the line, its broker link, and the supervisor that feeds the watchdog and ends it all in order.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
-use diad_core::name::{LineName, NameError, RunId, StationName};
+use diad_core::name::{LineName, StationName};
+use diad_engine::Engine;
+use diad_ledger::LedgerError;
 use diad_publish::settings::LinkSettings;
 use diad_publish::topic::TopicRoot;
 use diad_publish::wire::{self, Digest, Heartbeat, OnUnjudged};
 use diad_publish::{DrainReport, LinkStatus, PublishError, Publisher, PublisherSettings};
 use sd_notify::NotifyState;
-use tracing::{error, info, warn};
-use ulid::Ulid;
+use tracing::{info, warn};
 
 use crate::health::Health;
-use crate::line::{self, CameraSpec, Ended, LineError, LineSpec, Listener, Stop, Totals, Witness};
+use crate::line::{
+    self, Balance, CameraSpec, Ended, Journal, LineError, LineSpec, Listener, Rebuild, Stop, Totals, Witness,
+};
 use crate::model::Model;
 use crate::thresholds::LiveThresholds;
 
 /// How long parts on the line may still be judged after a wish to stop.
 const DRAIN_LINE: Duration = Duration::from_secs(3);
-/// How long the broker may take to acknowledge what is left.
+/// How long the broker may take to acknowledge what is owed. The rest stays in the ledger for the next start.
 const DRAIN_LINK: Duration = Duration::from_secs(3);
+/// How long it may then take to say goodbye.
+const GOODBYE: Duration = Duration::from_millis(250);
 /// How long the first part waits for the broker at most.
 const FIRST_CONNECTION: Duration = Duration::from_secs(2);
 /// How often the supervisor looks around.
@@ -39,6 +45,8 @@ pub struct StationSpec<W> {
     pub cameras: Vec<CameraSpec>,
     /// Its model, warmed up.
     pub model: Model,
+    /// How its networks are loaded anew.
+    pub rebuild: Rebuild<Engine>,
     /// The thresholds in force.
     pub thresholds: LiveThresholds,
     /// From trigger to verdict.
@@ -49,28 +57,32 @@ pub struct StationSpec<W> {
     pub link: LinkSettings,
     /// First level of every topic.
     pub root: TopicRoot,
+    /// The database file of its ledger.
+    pub ledger: PathBuf,
+    /// How long acknowledged verdicts stay in it.
+    pub keep: Duration,
     /// Under which settings it runs.
     pub settings: Digest,
     /// Sees every judged part.
     pub witness: W,
-    /// Hears every event.
+    /// Hears every verdict.
     pub listener: Listener,
 }
 
 /// A station that could not work, or worked until a bug stopped it.
 #[derive(Debug, thiserror::Error)]
 pub enum StationError {
-    /// The run has no name.
-    #[error("name this run")]
-    Run(#[source] NameError),
+    /// The ledger cannot be used.
+    #[error("open the ledger")]
+    Ledger(#[source] LedgerError),
     /// The broker link could not be made.
     #[error("start the broker link")]
     Publish(#[from] PublishError),
     /// The line could not be started.
     #[error("start the line")]
     Line(#[from] LineError),
-    /// A stage panicked.
-    #[error("stage {stage} stopped by a bug in this program; its parts are booked as UNJUDGED")]
+    /// A stage panicked, or the networks failed again and again.
+    #[error("stage {stage} gave up; its parts are on record as UNJUDGED")]
     Bug {
         /// The stage.
         stage: &'static str,
@@ -88,6 +100,8 @@ pub struct Report<W> {
     pub link: LinkStatus,
     /// What the last wait for the broker brought.
     pub drained: DrainReport,
+    /// Verdicts that wait in the ledger for the next start.
+    pub owed: u64,
 }
 
 /// Runs a station until its cameras have ended, `stop` is asked, or a stage breaks.
@@ -101,14 +115,17 @@ pub fn run<W: Witness + 'static>(
     stop: &Stop,
     prepare: impl FnOnce(&Health),
 ) -> Result<Report<W>, StationError> {
-    let run = RunId::try_new(&Ulid::from_datetime(SystemTime::now()).to_string()).map_err(StationError::Run)?;
-    info!(line = %spec.line, station = %spec.station, %run, deadline_ms = spec.deadline.as_millis() as u64, "station starts");
+    let deadline_ms = u32::try_from(spec.deadline.as_millis()).unwrap_or(u32::MAX);
+    let opened = line::open_journal(&spec.ledger, &spec.line, &spec.station, deadline_ms);
+    let (ledger, context) = opened.map_err(StationError::Ledger)?;
+    let run = context.run.clone();
+    info!(line = %spec.line, station = %spec.station, %run, deadline_ms, "station starts");
     let publisher = Arc::new(Publisher::start(PublisherSettings {
         link: spec.link,
         root: spec.root,
         station: wire::Station { line: spec.line, station: spec.station, run },
         on_unjudged: spec.on_unjudged,
-        deadline_ms: u32::try_from(spec.deadline.as_millis()).unwrap_or(u32::MAX),
+        deadline_ms,
         outbox_capacity: PublisherSettings::OUTBOX_CAPACITY,
     })?);
     let health = Health::new(Arc::clone(&publisher));
@@ -118,9 +135,12 @@ pub fn run<W: Witness + 'static>(
         LineSpec {
             cameras: spec.cameras,
             inspector: spec.model.inspector,
+            rebuild: spec.rebuild,
             thresholds: spec.thresholds,
             deadline: spec.deadline,
             publisher: Arc::clone(&publisher),
+            journal: Journal::new(ledger, context, spec.keep, health.clone()),
+            drain: DRAIN_LINK,
             model: spec.model.digest,
             settings: spec.settings,
             witness: spec.witness,
@@ -133,26 +153,32 @@ pub fn run<W: Witness + 'static>(
     tell_systemd(&[NotifyState::Ready, NotifyState::Status("judging parts")]);
 
     let account = line.account().clone();
-    let line = supervise(line, &publisher, stop);
+    let line = supervise(line, &publisher, &health, stop);
     tell_systemd(&[NotifyState::Stopping]);
     stop.ask(DRAIN_LINE);
     let ended = line.join(|| publisher.close_inbound());
     let link = publisher.status();
-    let drained = publisher.drain(Instant::now() + DRAIN_LINK);
+    let drained = publisher.drain(Instant::now() + GOODBYE);
+    let (ended, mut journal) = match ended {
+        Ended::Clean(witness, journal) => (Ok(witness), Some(journal)),
+        Ended::Broken(stage, journal) => (Err(StationError::Bug { stage }), journal),
+    };
+    let owed = journal.as_mut().map_or(0, |journal| journal.settle(&publisher));
+    if owed > 0 {
+        warn!(owed, "verdicts not acknowledged by the broker wait in the ledger for the next start");
+    }
     if drained.remaining > 0 {
-        error!(remaining = drained.remaining, "verdicts not acknowledged by the broker when the process ended");
+        warn!(remaining = drained.remaining, "verdicts were in memory without acknowledgement when the process ended");
     }
     let totals = account.totals();
     info!(
         triggered = totals.triggered,
         verdicts = totals.verdicts(),
         acknowledged = drained.acknowledged,
+        owed,
         "station stopped"
     );
-    match ended {
-        Ended::Clean(witness) => Ok(Report { witness, totals, link, drained }),
-        Ended::Panicked(stage) => Err(StationError::Bug { stage }),
-    }
+    ended.map(|witness| Report { witness, totals, link, drained, owed })
 }
 
 /// Gives the broker a moment before the first part: a part decided while nobody listens gets no reject bit. A broker
@@ -170,8 +196,9 @@ fn wait_for_link(publisher: &Publisher, stop: &Stop) {
 }
 
 /// Hands messages on, sends the heartbeat and feeds the watchdog, until the line is over or should stop.
-fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, stop: &Stop) -> line::Line<W> {
+fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, health: &Health, stop: &Stop) -> line::Line<W> {
     let mut next_heartbeat = Instant::now();
+    let mut balance = Balance::default();
     let mut link_seen = publisher.progress();
     // systemd asks for a sign of life within this time; half of it leaves room for a slow look.
     let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
@@ -186,10 +213,16 @@ fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, stop: &Stop) -> 
         if now >= next_heartbeat {
             next_heartbeat = now + HEARTBEAT;
             let totals = line.account().totals();
+            let unaccounted = balance.look(&totals);
+            if unaccounted > 0 {
+                health.problem("account", &format!("{unaccounted} parts cannot be accounted for; this is a bug"));
+            }
             publisher.heartbeat(Heartbeat {
                 parts_in: totals.triggered,
                 verdicts_out: totals.verdicts(),
                 queue_depth: totals.waiting(),
+                owed: totals.owed,
+                unaccounted,
                 margin_ms: line.account().take_least_margin_ms(),
             });
         }

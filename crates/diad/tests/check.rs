@@ -92,12 +92,12 @@ fn check_with_json_prints_one_document_with_every_fault() {
 }
 
 #[test]
-fn check_says_that_ledger_and_http_are_without_effect() {
+fn check_says_what_is_without_effect() {
     let folder = station(STATION, THRESHOLDS);
     let output = diad(folder.path(), &["check", "--config", "diad.yaml", "--json"]);
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let notices = document["notices"].as_array().unwrap();
-    assert!(notices[0].as_str().unwrap().contains("does not write a ledger yet"));
+    assert!(notices[0].as_str().unwrap().contains("does not keep pictures yet"));
     assert!(notices[1].as_str().unwrap().contains("does not serve HTTP yet"));
 }
 

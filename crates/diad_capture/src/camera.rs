@@ -24,6 +24,12 @@ pub trait Camera: Send {
     /// [`CaptureError::Frame`]: this picture is bad, the camera goes on. [`CaptureError::Lost`]: the camera is gone;
     /// drop it, then open another.
     fn next_frame(&mut self, not_before: Instant, timeout: Duration) -> Result<Take, CaptureError>;
+
+    /// Whether [`next_frame`](Self::next_frame) has nothing more to give, ever: a folder has an end, a live camera has
+    /// none.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// What came of waiting for a picture.

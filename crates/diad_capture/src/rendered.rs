@@ -45,7 +45,7 @@ impl Camera for RenderedCamera {
     }
 
     fn next_frame(&mut self, _not_before: Instant, _timeout: Duration) -> Result<Take, CaptureError> {
-        if self.settings.parts.is_some_and(|parts| self.next >= parts) {
+        if self.is_over() {
             return Ok(Take::Ended);
         }
         let part = self.line.part(self.next);
@@ -56,6 +56,10 @@ impl Camera for RenderedCamera {
         let mut picture = Picture::blank(image.width(), image.height(), PixelFormat::Rgb8, &self.pool);
         picture.bytes_mut().copy_from_slice(&image);
         Ok(Take::Frame(Capture { picture, stamp, source: None, truth: Some(Truth { part, mask }), superseded: 0 }))
+    }
+
+    fn is_over(&self) -> bool {
+        self.settings.parts.is_some_and(|parts| self.next >= parts)
     }
 }
 

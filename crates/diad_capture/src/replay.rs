@@ -83,11 +83,11 @@ impl Camera for ReplayCamera {
     }
 
     fn next_frame(&mut self, _not_before: Instant, _timeout: Duration) -> Result<Take, CaptureError> {
+        if self.is_over() {
+            return Ok(Take::Ended);
+        }
         if self.next == self.files.len() {
-            match self.replay {
-                Replay::Once => return Ok(Take::Ended),
-                Replay::Looped => self.next = 0,
-            }
+            self.next = 0;
         }
         let path = &self.files[self.next];
         // Counted before reading: a bad file is one part's failure and must not come again for ever.
@@ -96,6 +96,10 @@ impl Camera for ReplayCamera {
         let picture = read_into(path, &mut self.file, &self.pool)?;
         let source = Some(Arc::from(path.to_string_lossy()));
         Ok(Take::Frame(Capture { picture, stamp, source, truth: None, superseded: 0 }))
+    }
+
+    fn is_over(&self) -> bool {
+        self.replay == Replay::Once && self.next == self.files.len()
     }
 }
 

@@ -10,6 +10,7 @@
 //! Source of the method: He et al., *A Diffusion-Based Framework for Multi-Class Anomaly Detection*,
 //! AAAI 2024.
 
+pub mod book;
 pub mod distance;
 pub mod event;
 pub mod frame;

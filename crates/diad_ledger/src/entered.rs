@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diad_core::event::{Outcome, Reason};
-use diad_core::name::{PartId, ProductName};
+use diad_core::name::{PartId, ProductName, RunId};
 use rusqlite::types::Type;
 use rusqlite::{Connection, params};
 
@@ -61,6 +61,14 @@ pub(crate) fn close(change: &Connection, series: i64, seq: u64) -> rusqlite::Res
     change
         .prepare_cached("DELETE FROM entered WHERE series = ?1 AND seq = ?2")?
         .execute([series, seq.cast_signed()])
+        .map(drop)
+}
+
+/// Forgets the parts of a run.
+pub(crate) fn forget(change: &Connection, run: &RunId) -> rusqlite::Result<()> {
+    change
+        .prepare_cached("DELETE FROM entered WHERE series IN (SELECT id FROM series WHERE run = ?1)")?
+        .execute([run.as_str()])
         .map(drop)
 }
 

@@ -15,7 +15,8 @@ use crate::gap::Gap;
 use crate::lock::WriterLock;
 use crate::moment::Moment;
 use crate::reader::Reader;
-use crate::row::{Row, RowId};
+use crate::row::{Row, RowId, RunContext};
+use crate::run;
 use crate::schema;
 use crate::watch::{Watch, beside};
 
@@ -148,24 +149,29 @@ impl Ledger {
         let path = self.path().to_path_buf();
         let change = self.change()?;
         let write = || -> rusqlite::Result<()> {
-            for gap in gaps {
-                change.execute(
-                    "INSERT INTO gaps (series, from_seq, to_seq, parts, since_us, until_us, cause) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                    params![
-                        catalogue::series_id(&change, &gap.series)?,
-                        gap.from.cast_signed(),
-                        gap.to.cast_signed(),
-                        gap.parts.cast_signed(),
-                        gap.since.micros(),
-                        gap.until.micros(),
-                        gap.cause,
-                    ],
-                )?;
-            }
+            keep_gaps(&change, gaps)?;
             change.commit()
         };
         write().map_err(LedgerError::of(&path, "write gaps"))
+    }
+
+    /// Takes up writing again in the middle of a run, after verdicts could not be written or the file had to be made
+    /// anew: knows the run, keeps the gaps, and forgets every part of the run that entered except those in `open`. The
+    /// others got a verdict that is not here; without this they would get a second one from [`Ledger::close_entered`].
+    ///
+    /// # Errors
+    /// [`LedgerError`]; nothing is changed then.
+    pub fn resume(&mut self, context: &RunContext, open: &[Entered], gaps: &[Gap]) -> Result<(), LedgerError> {
+        let path = self.path().to_path_buf();
+        let change = self.change()?;
+        let write = || -> rusqlite::Result<()> {
+            run::know(&change, context)?;
+            entered::forget(&change, &context.run)?;
+            entered::note(&change, open)?;
+            keep_gaps(&change, gaps)?;
+            change.commit()
+        };
+        write().map_err(LedgerError::of(&path, "take up writing again"))
     }
 
     /// Begins a change, unless the files are not where they were. What is not committed leaves no trace.
@@ -214,6 +220,25 @@ pub(crate) fn record(change: &Connection, rows: &[Row]) -> rusqlite::Result<Vec<
             }
         })
         .collect()
+}
+
+fn keep_gaps(change: &Connection, gaps: &[Gap]) -> rusqlite::Result<()> {
+    let mut insert = change.prepare_cached(
+        "INSERT INTO gaps (series, from_seq, to_seq, parts, since_us, until_us, cause) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for gap in gaps {
+        insert.execute(params![
+            catalogue::series_id(change, &gap.series)?,
+            gap.from.cast_signed(),
+            gap.to.cast_signed(),
+            gap.parts.cast_signed(),
+            gap.since.micros(),
+            gap.until.micros(),
+            gap.cause,
+        ])?;
+    }
+    Ok(())
 }
 
 /// Records a result whose part has a verdict. `ids` are series, origin and checksum.

@@ -178,6 +178,18 @@ pub struct RowId(pub(crate) i64);
 impl RowId {
     /// Before every row: where reading starts.
     pub const START: Self = Self(0);
+
+    /// As a number, for whoever keeps it outside this crate.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+
+    /// From a number that [`RowId::number`] gave.
+    #[must_use]
+    pub const fn from_number(number: i64) -> Self {
+        Self(number)
+    }
 }
 
 impl fmt::Display for RowId {

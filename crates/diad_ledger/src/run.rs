@@ -3,12 +3,13 @@
 use std::time::SystemTime;
 
 use diad_core::name::{LineName, RunId, StationName};
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use ulid::Ulid;
 
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
 use crate::moment::Moment;
+use crate::row::RunContext;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,16 @@ impl Ledger {
         change.commit().map_err(failed())?;
         Ok(name)
     }
+}
+
+/// Keeps the name of a run that began in another file.
+pub(crate) fn know(change: &Connection, context: &RunContext) -> rusqlite::Result<()> {
+    let RunContext { line, station, run, .. } = context;
+    let started = Ulid::from_string(run.as_str()).map_or(0, |id| id.timestamp_ms().cast_signed() * 1000);
+    change
+        .prepare_cached("INSERT OR IGNORE INTO runs (run, line, station, started_us) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![run.as_str(), line.as_str(), station.as_str(), started])
+        .map(drop)
 }
 
 /// A name greater than the last one: the fresh one if the clock went on, else the one right after the last. None if

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
 
-use crate::outbox::{Lane, MessageId, Outbox};
+use crate::outbox::{Lane, MessageId, Outbox, Ticket};
 use crate::wire::{Heartbeat, HeartbeatMessage, RejectBit, RejectMessage, StateMessage, VerdictMessage};
 
 /// How the link is, at one moment.
@@ -20,13 +20,13 @@ pub struct LinkStatus {
     pub connections: u64,
     /// False after a broker refused the trigger or product subscription of this connection.
     pub subscribed: bool,
-    /// Verdicts that wait to be sent.
+    /// Verdicts in memory that wait to be sent.
     pub queued: usize,
     /// Verdicts sent and not acknowledged.
     pub in_flight: usize,
     /// Verdicts acknowledged since the start.
     pub acknowledged: u64,
-    /// Verdicts that left unacknowledged because the outbox was full or the link had ended.
+    /// Verdicts in no record that left unacknowledged because the outbox was full or the link had ended.
     pub dropped: u64,
     /// Reject bits acknowledged since the start; behind `acknowledged` by those that an outage made useless.
     pub rejects_acknowledged: u64,
@@ -43,7 +43,7 @@ pub struct LinkStatus {
 pub struct DrainReport {
     /// Verdicts acknowledged since the start.
     pub acknowledged: u64,
-    /// Verdicts that nobody acknowledged.
+    /// Verdicts in memory that nobody acknowledged.
     pub remaining: usize,
     /// True if the broker acknowledged the state `offline`. If not, its last will says so in our place.
     pub said_goodbye: bool,
@@ -53,7 +53,8 @@ pub struct DrainReport {
 #[derive(Debug, Clone)]
 pub(crate) struct Parcel {
     pub(crate) verdict: VerdictMessage,
-    pub(crate) bit: RejectBit,
+    /// None for a part whose moment at the gate has passed.
+    pub(crate) bit: Option<RejectBit>,
 }
 
 /// What the link's thread shall do.
@@ -107,9 +108,13 @@ impl Desk {
         Self { outbox, order, status, deaf: false, state, state_is_news: false, heartbeat: None, beats: 0, ended }
     }
 
-    /// Takes a part's messages; returns one that had to leave without acknowledgement.
-    pub(crate) fn offer(&mut self, parcel: Parcel) -> Option<Parcel> {
-        let left = if self.ended.is_some() { Some(parcel) } else { self.outbox.offer(parcel) };
+    /// Takes a part's messages; returns one that had to leave without acknowledgement and is in no record.
+    pub(crate) fn offer(&mut self, ticket: Option<Ticket>, parcel: Parcel) -> Option<Parcel> {
+        let left = match (self.ended, ticket) {
+            (None, ticket) => self.outbox.offer(ticket, parcel),
+            (Some(_), Some(_)) => None,
+            (Some(_), None) => Some(parcel),
+        };
         self.status.dropped += u64::from(left.is_some());
         left
     }
@@ -153,14 +158,14 @@ impl Desk {
             return Some(Outgoing::State(self.state.to_json()));
         }
         if let Some(beat) = self.heartbeat.take() {
-            let depth = self.outbox.len() as u64;
-            return Some(Outgoing::Heartbeat(HeartbeatMessage::new(self.beats, &beat, depth).to_json()));
+            let unrecorded = self.outbox.unrecorded() as u64;
+            return Some(Outgoing::Heartbeat(HeartbeatMessage::new(self.beats, &beat, unrecorded).to_json()));
         }
         let dispatch = self.outbox.dispatch()?;
         let Parcel { verdict, bit } = dispatch.item;
-        let reject = match dispatch.lane {
-            Lane::Live => Some(RejectMessage::new(verdict, *bit).to_json()),
-            Lane::Stored => None,
+        let reject = match (dispatch.lane, bit) {
+            (Lane::Live, Some(bit)) => Some(RejectMessage::new(verdict, *bit).to_json()),
+            _ => None,
         };
         Some(Outgoing::Part { id: dispatch.id, verdict: verdict.to_json(dispatch.lane), reject })
     }

@@ -9,8 +9,11 @@
 //! | [`Publisher`] | the handle; its one thread, `mqtt`, is the only place with async code |
 //!
 //! # What is promised
-//! - A verdict that [`Publisher::publish_verdict`] has taken is sent until the broker acknowledges it. Only the
-//!   bound of the outbox can drop one: the oldest that waits, with an error in the log and a count.
+//! - A verdict that [`Publisher::publish_verdict`] has taken with a ticket is the caller's to bring again over every new
+//!   connection until it hears of the acknowledgement: an outage of any length costs no memory here.
+//! - One without a ticket, because the caller's record could not be written, is kept here until the broker
+//!   acknowledges it. Only the bound of the outbox can drop one: the oldest that waits, with an error in the log and
+//!   a count.
 //! - No call waits for the broker.
 //! - After an outage live verdicts go first; those that waited follow in their order with `historical: true`.
 //! - A verdict may arrive twice, always with the same content apart from `historical`; receivers drop repeats by
@@ -35,4 +38,4 @@ pub mod wire;
 
 pub use broker::PublishError;
 pub use desk::{DrainReport, LinkStatus};
-pub use publisher::{Publisher, PublisherSettings};
+pub use publisher::{Delivery, Publisher, PublisherSettings};

@@ -1,22 +1,33 @@
 //! Verdicts between the line and the broker's acknowledgement: a pure state machine.
 //!
-//! Two queues: `live` for what was offered while connected, `stored` for what had to wait over an outage. Live goes
-//! first, so that an hour of backlog does not delay the part at the gate. When a connection ends, everything that
-//! nobody acknowledged becomes stored, whether it was written or not: the broker may or may not have it, and a
-//! repeat is harmless where a gap is not.
+//! Three queues. `live` is what was offered while connected; it goes first, so that an hour of backlog does not delay
+//! the part at the gate. `stored` is what the caller brings again out of its own record. `kept` is what no record
+//! holds and no broker has acknowledged; it waits behind `stored` while the caller says that older messages are still
+//! to come.
 //!
-//! Identifiers grow in the order of offering. Two facts keep each queue sorted by them without sorting: `stored`
-//! grows only while not connected, and `live` only while connected.
+//! A message with a [`Ticket`] is in the caller's record. It costs memory only while there is a connection: when one
+//! ends, every such message is forgotten here, whether it was written or not, and the caller brings it again over the
+//! next. The broker may or may not have it; a repeat is harmless where a gap is not. A message without a ticket stays
+//! until it is acknowledged or the bound pushes it out.
+//!
+//! Identifiers grow in the order of offering, and each queue is sorted by them without sorting.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
 
 #[cfg(test)]
 mod tests;
 
+/// Messages that the caller may have brought and that still wait: enough to keep a connection busy between two looks.
+pub const ROOM: usize = 256;
+
 /// Names one offered message within one outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(u64);
+
+/// The caller's own number for a message that it can bring again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub i64);
 
 /// Whether a message goes out as it happens or after an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,86 +49,177 @@ pub struct Dispatch<'a, T> {
     pub item: &'a T,
 }
 
-/// A bounded store of messages, each kept until it is acknowledged.
+#[derive(Debug)]
+struct Entry<T> {
+    id: MessageId,
+    ticket: Option<Ticket>,
+    item: T,
+}
+
+/// A bounded store of messages, each kept until it is acknowledged or the caller's record takes it back.
 #[derive(Debug)]
 pub struct Outbox<T> {
     capacity: usize,
     offered: u64,
     connected: bool,
-    live: VecDeque<(MessageId, T)>,
-    stored: VecDeque<(MessageId, T)>,
-    in_flight: BTreeMap<MessageId, (Lane, T)>,
+    /// Older messages are still to be brought.
+    backlog: bool,
+    /// A message with a ticket was forgotten while connected.
+    spilled: bool,
+    live: VecDeque<Entry<T>>,
+    stored: VecDeque<Entry<T>>,
+    kept: VecDeque<Entry<T>>,
+    in_flight: BTreeMap<MessageId, (Lane, Entry<T>)>,
+    acknowledged: Vec<Ticket>,
+    /// Tickets of everything above: what is here already need not be brought.
+    held: HashSet<Ticket>,
 }
 
 impl<T> Outbox<T> {
     /// An empty outbox without a connection. `capacity` bounds all messages together, those in flight included.
     #[must_use]
-    pub const fn new(capacity: NonZeroUsize) -> Self {
+    pub fn new(capacity: NonZeroUsize) -> Self {
         Self {
             capacity: capacity.get(),
             offered: 0,
             connected: false,
+            backlog: false,
+            spilled: false,
             live: VecDeque::new(),
             stored: VecDeque::new(),
+            kept: VecDeque::new(),
             in_flight: BTreeMap::new(),
+            acknowledged: Vec::new(),
+            held: HashSet::new(),
         }
     }
 
-    /// Takes a message. When the outbox is full, the oldest that waits leaves and is returned; the caller must say
-    /// so aloud. One in flight leaves only if none waits: the broker may already have it.
-    pub fn offer(&mut self, item: T) -> Option<T> {
+    /// Takes a new message. One with a ticket is left to the caller's record if there is no connection. When the
+    /// outbox is full, an old message makes room: rather one with a ticket, which the caller brings again, else the
+    /// oldest that waits, which is returned; the caller must say so aloud. One in flight leaves only if none waits:
+    /// the broker may already have it.
+    pub fn offer(&mut self, ticket: Option<Ticket>, item: T) -> Option<T> {
+        if ticket.is_some() && !self.connected {
+            return None;
+        }
         let evicted = if self.len() < self.capacity { None } else { self.evict() };
-        let id = MessageId(self.offered);
-        self.offered += 1;
-        let queue = if self.connected { &mut self.live } else { &mut self.stored };
-        queue.push_back((id, item));
+        let entry = self.entry(ticket, item);
+        let queue = if self.connected { &mut self.live } else { &mut self.kept };
+        queue.push_back(entry);
         evicted
     }
 
+    /// Takes an old message out of the caller's record. False, and nothing happens, if there is no connection or no
+    /// [`room`](Self::room), or if the message is still here.
+    pub fn bring(&mut self, ticket: Ticket, item: T) -> bool {
+        if self.room() == 0 || self.held.contains(&ticket) {
+            return false;
+        }
+        let entry = self.entry(Some(ticket), item);
+        self.stored.push_back(entry);
+        true
+    }
+
+    /// How many messages may be brought now.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        if self.connected { ROOM.saturating_sub(self.stored.len()).min(self.capacity - self.len()) } else { 0 }
+    }
+
+    /// Whether the caller's record holds older messages that are still to be brought.
+    pub const fn set_backlog(&mut self, backlog: bool) {
+        self.backlog = backlog;
+    }
+
+    /// Whether messages with a ticket were forgotten, although connected, since the last call.
+    pub const fn take_spilled(&mut self) -> bool {
+        std::mem::replace(&mut self.spilled, false)
+    }
+
+    /// Tickets of messages that were acknowledged since the last call, in that order.
+    #[must_use]
+    pub fn take_acknowledged(&mut self) -> Vec<Ticket> {
+        for ticket in &self.acknowledged {
+            self.held.remove(ticket);
+        }
+        std::mem::take(&mut self.acknowledged)
+    }
+
+    fn entry(&mut self, ticket: Option<Ticket>, item: T) -> Entry<T> {
+        let id = MessageId(self.offered);
+        self.offered += 1;
+        self.held.extend(ticket);
+        Entry { id, ticket, item }
+    }
+
     fn evict(&mut self) -> Option<T> {
-        let waiting = self.stored.pop_front().or_else(|| self.live.pop_front());
-        waiting.map(|(_, item)| item).or_else(|| self.in_flight.pop_first().map(|(_, (_, item))| item))
+        let forgettable = self.live.front().is_some_and(|entry| entry.ticket.is_some());
+        let first = match self.stored.pop_front() {
+            Some(entry) => Some(entry),
+            None if forgettable => self.live.pop_front(),
+            None => self.kept.pop_front().or_else(|| self.live.pop_front()),
+        };
+        let entry = first.or_else(|| self.in_flight.pop_first().map(|(_, (_, entry))| entry))?;
+        match entry.ticket {
+            Some(ticket) => {
+                self.held.remove(&ticket);
+                self.spilled = true;
+                None
+            }
+            None => Some(entry.item),
+        }
     }
 
     /// A connection began: what is offered from now on is live.
-    pub fn connect(&mut self) {
+    pub const fn connect(&mut self) {
         self.connected = true;
     }
 
-    /// The connection ended: everything unacknowledged is stored and will be sent again, in the order of offering.
+    /// The connection ended: what has a ticket is forgotten, and the rest is kept in the order of offering.
     pub fn disconnect(&mut self) {
         self.connected = false;
-        let (stored, live): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.in_flight).into_iter().partition(|(_, (lane, _))| *lane == Lane::Stored);
-        for (id, (_, item)) in stored.into_iter().rev() {
-            self.stored.push_front((id, item));
-        }
-        self.stored.extend(live.into_iter().map(|(id, (_, item))| (id, item)));
-        self.stored.append(&mut self.live);
+        self.spilled = false;
+        // What is in flight was dispatched from the front of its queue: it is older than all that waits there.
+        let (older, newer): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.in_flight).into_values().partition(|(lane, _)| *lane == Lane::Stored);
+        let waited = std::mem::take(&mut self.kept);
+        let in_order = older.into_iter().map(|(_, entry)| entry).chain(waited);
+        let in_order = in_order.chain(newer.into_iter().map(|(_, entry)| entry)).chain(self.live.drain(..));
+        self.kept = in_order.filter(|entry| entry.ticket.is_none()).collect();
+        self.stored.clear();
+        self.held = self.acknowledged.iter().copied().collect();
     }
 
-    /// The next message to send, live ones first; `None` if none waits or there is no connection.
+    /// The next message to send, live ones first; `None` if none may go now or there is no connection.
     pub fn dispatch(&mut self) -> Option<Dispatch<'_, T>> {
         if !self.connected {
             return None;
         }
-        let (lane, (id, item)) = match self.live.pop_front() {
-            Some(entry) => (Lane::Live, entry),
-            None => (Lane::Stored, self.stored.pop_front()?),
+        let (lane, entry) = if let Some(entry) = self.live.pop_front() {
+            (Lane::Live, entry)
+        } else if let Some(entry) = self.stored.pop_front() {
+            (Lane::Stored, entry)
+        } else if self.backlog {
+            return None;
+        } else {
+            (Lane::Stored, self.kept.pop_front()?)
         };
-        let (_, item) = self.in_flight.entry(id).or_insert((lane, item));
-        Some(Dispatch { id, lane, item })
+        let id = entry.id;
+        let (_, entry) = self.in_flight.entry(id).or_insert((lane, entry));
+        Some(Dispatch { id, lane, item: &entry.item })
     }
 
     /// The broker has the message: it leaves. `None` for one that is not in flight.
     pub fn acknowledge(&mut self, id: MessageId) -> Option<T> {
-        self.in_flight.remove(&id).map(|(_, item)| item)
+        let (_, entry) = self.in_flight.remove(&id)?;
+        self.acknowledged.extend(entry.ticket);
+        Some(entry.item)
     }
 
     /// Messages that wait to be sent.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.live.len() + self.stored.len()
+        self.live.len() + self.stored.len() + self.kept.len()
     }
 
     /// Messages sent and not acknowledged.
@@ -132,7 +234,13 @@ impl<T> Outbox<T> {
         self.queued() + self.in_flight()
     }
 
-    /// True if nothing is owed to the broker.
+    /// Messages that no record of the caller holds.
+    #[must_use]
+    pub fn unrecorded(&self) -> usize {
+        self.len() - (self.held.len() - self.acknowledged.len())
+    }
+
+    /// True if nothing is owed to the broker, as far as this outbox knows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

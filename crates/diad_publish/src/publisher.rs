@@ -11,7 +11,7 @@ use diad_core::event::InspectionEvent;
 use crate::broker::{Broker, PublishError};
 use crate::desk::{Desk, DrainReport, LinkStatus, Order, Parcel, Shared};
 use crate::link::{FAREWELL, Link};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Ticket};
 use crate::settings::LinkSettings;
 use crate::topic::{TopicRoot, Topics};
 use crate::wire::{Digests, Heartbeat, Inbound, OnUnjudged, RejectBit, State, StateMessage, Station, VerdictMessage};
@@ -42,6 +42,18 @@ pub struct PublisherSettings {
 impl PublisherSettings {
     /// A day of parts at one a second, in some 50 MB.
     pub const OUTBOX_CAPACITY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(99_999);
+}
+
+/// How delivery stands, for a caller that keeps a record of its verdicts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Which connection there is, counted from 1. Over each new one, everything unacknowledged is to be brought again.
+    pub connection: Option<u64>,
+    /// Verdicts acknowledged since the last call. They count as unacknowledged to nobody but the record until it has
+    /// marked them.
+    pub acknowledged: Vec<Ticket>,
+    /// Verdicts were forgotten although there was a connection: bring what is unacknowledged again.
+    pub spilled: bool,
 }
 
 /// The station's voice and ear. Its one thread, `mqtt`, lives until [`Publisher::drain`] or until this is dropped;
@@ -92,15 +104,58 @@ impl Publisher {
         Ok(Self { shared, inbound, station, on_unjudged, deadline_ms, done, thread })
     }
 
-    /// Takes a verdict and its reject bit, to be sent until acknowledged. If the outbox is full, the oldest that
-    /// waits leaves, with an error in the log and a count in [`LinkStatus::dropped`].
-    pub fn publish_verdict(&self, event: &InspectionEvent, digests: &Digests) {
+    /// Takes a verdict and its reject bit. `ticket` says that the caller has the verdict in a record and will bring it
+    /// again when a connection ends or was not there; without one it is kept here until acknowledged. If the outbox is
+    /// full, the oldest that waits and is in no record leaves, with an error in the log and a count in
+    /// [`LinkStatus::dropped`].
+    pub fn publish_verdict(&self, ticket: Option<Ticket>, event: &InspectionEvent, digests: &Digests) {
         let verdict = VerdictMessage::from_event(&self.station, event, digests, self.deadline_ms);
-        let parcel = Parcel { verdict, bit: RejectBit::of(event, self.on_unjudged) };
-        let left = self.shared.desk().offer(parcel);
+        let parcel = Parcel { verdict, bit: Some(RejectBit::of(event, self.on_unjudged)) };
+        let left = self.shared.desk().offer(ticket, parcel);
         self.shared.bell.notify_one();
         if let Some(left) = left {
             tracing::error!(part = %left.verdict.key(), "verdict dropped unacknowledged: outbox full or link ended");
+        }
+    }
+
+    /// Takes verdicts out of the caller's record, to be sent as `historical` and without a reject bit: at most
+    /// [`Publisher::room`] of them. What the link still has is not taken twice.
+    pub fn bring(&self, verdicts: impl IntoIterator<Item = (Ticket, VerdictMessage)>) {
+        let mut desk = self.shared.desk();
+        for (ticket, verdict) in verdicts {
+            desk.outbox.bring(ticket, Parcel { verdict, bit: None });
+        }
+        drop(desk);
+        self.shared.bell.notify_one();
+    }
+
+    /// How many verdicts may be brought now; 0 without a connection.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.shared.desk().outbox.room()
+    }
+
+    /// Whether nothing in memory waits to be sent or acknowledged.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.shared.desk().outbox.is_empty()
+    }
+
+    /// Says whether the caller's record holds verdicts that are still to be brought. While it does, newer ones that
+    /// are in no record wait behind them.
+    pub fn set_backlog(&self, backlog: bool) {
+        self.shared.desk().outbox.set_backlog(backlog);
+        self.shared.bell.notify_one();
+    }
+
+    /// What the keeper of a record needs to know at one moment.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        let mut desk = self.shared.desk();
+        Delivery {
+            connection: desk.status.connected.then_some(desk.status.connections),
+            acknowledged: desk.outbox.take_acknowledged(),
+            spilled: desk.outbox.take_spilled(),
         }
     }
 

@@ -8,13 +8,14 @@ mod summary;
 
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use diad_capture::RenderedSettings;
 use diad_core::event::{InspectionEvent, Outcome};
 use diad_core::name::{CameraId, LineName, NameError, StationName};
+use diad_engine::Engine;
 use diad_publish::settings::{BrokerUrl, LinkSettings, SettingsError};
 use diad_publish::topic::{TopicError, TopicRoot};
 use diad_publish::wire::OnUnjudged;
@@ -24,7 +25,7 @@ use tracing::{info, warn};
 use super::CommandError;
 use super::run::stop_on_signals;
 use crate::cli::DemoArgs;
-use crate::line::CameraSpec;
+use crate::line::{CameraSpec, Listener, Rebuild};
 use crate::model::{Model, ModelSpec, default_folder};
 use crate::output;
 use crate::settings::Variable;
@@ -39,6 +40,8 @@ use summary::{Observer, Summary};
 const THRESHOLDS: &str = include_str!("../../../../config/thresholds.yaml");
 /// Share of rendered parts with a defect: enough of both kinds for the summary to mean something.
 const DEFECT_RATE: f32 = 0.4;
+/// How long verdicts are kept: longer than any demonstration.
+const KEEP: Duration = Duration::from_secs(86_400);
 /// From picture to verdict; generous, because a demonstration may run on a laptop that does other things.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Latencies kept for the summary.
@@ -58,6 +61,9 @@ pub enum DemoError {
     /// The topic root is none.
     #[error("name the topics")]
     Topic(#[from] TopicError),
+    /// There is no room for the record.
+    #[error("make a temporary folder for the ledger")]
+    Folder(#[source] std::io::Error),
     /// The embedded broker does not come up.
     #[error("start the embedded broker")]
     Broker(#[from] BrokerError),
@@ -87,7 +93,11 @@ pub fn run(args: &DemoArgs, variables: &[Variable]) -> Result<(), CommandError> 
         warn!(%address, "this version does not serve HTTP yet");
     }
     let set = ThresholdSet::read(THRESHOLDS, "config/thresholds.yaml").map_err(DemoError::Thresholds)?;
-    let model = Model::load(&ModelSpec::of_folder(&default_folder()), variables)?;
+    let model_spec = ModelSpec::of_folder(&default_folder());
+    let model = Model::load(&model_spec, variables)?;
+    let rebuild = model.rebuild(model_spec, variables.to_vec());
+    // The record is the same as on a line, only that it goes with the demonstration.
+    let folder = tempfile::tempdir().map_err(DemoError::Folder)?;
     let address = args.mqtt.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let broker = Broker::start(address).map_err(DemoError::Broker)?;
     info!(address = %broker.address(), "embedded broker listens; try: mosquitto_sub -t 'factory/#' -v");
@@ -100,7 +110,9 @@ pub fn run(args: &DemoArgs, variables: &[Variable]) -> Result<(), CommandError> 
         parts: (args.parts > 0).then_some(args.parts),
     };
     let (latency_ms, heard) = sync_channel(KEPT_LATENCIES);
-    let spec = spec(model, set, &broker, camera, latency_ms, args.json).map_err(CommandError::Demo)?;
+    let ledger = folder.path().join("ledger.sqlite3");
+    let listener = listener(args.json, latency_ms);
+    let spec = spec(model, rebuild, ledger, set, &broker, camera, listener).map_err(CommandError::Demo)?;
     let report = station::run(spec, &stop, |_| {})?;
     let summary = Summary::of(&report, heard.try_iter().collect());
     output::print(&if args.json { summary.json() } else { summary.text() })?;
@@ -112,19 +124,22 @@ pub fn run(args: &DemoArgs, variables: &[Variable]) -> Result<(), CommandError> 
 
 fn spec(
     model: Model,
+    rebuild: Rebuild<Engine>,
+    ledger: PathBuf,
     set: ThresholdSet,
     broker: &Broker,
     camera: RenderedSettings,
-    latency_ms: SyncSender<f64>,
-    quiet: bool,
+    listener: Listener,
 ) -> Result<StationSpec<Observer>, DemoError> {
     let url = BrokerUrl::parse(&format!("mqtt://{}", broker.address()))?;
-    let colour = std::io::stdout().is_terminal();
     Ok(StationSpec {
         line: LineName::try_new("demo")?,
         station: StationName::try_new("S1")?,
         cameras: vec![CameraSpec::rendered(CameraId::try_new("cam0")?, camera)],
         model,
+        rebuild,
+        ledger,
+        keep: KEEP,
         settings: set.digest(),
         thresholds: LiveThresholds::new(set),
         deadline: DEADLINE,
@@ -132,14 +147,20 @@ fn spec(
         link: LinkSettings::try_new(url, None, None, None)?,
         root: TopicRoot::try_new("factory")?,
         witness: Observer::default(),
-        listener: Box::new(move |event| {
-            if !quiet {
-                // A reader that has hung up ends the pictures, not the line.
-                let _ = output::print(&line_of(event, colour));
-            }
-            // Full: enough is known of the latency of a demonstration that does not end.
-            let _ = latency_ms.try_send(event.latency().as_secs_f64() * 1000.0);
-        }),
+        listener,
+    })
+}
+
+/// Prints each verdict, and keeps its latency.
+fn listener(quiet: bool, latency_ms: SyncSender<f64>) -> Listener {
+    let colour = std::io::stdout().is_terminal();
+    Box::new(move |event| {
+        if !quiet {
+            // A reader that has hung up ends the pictures, not the line.
+            let _ = output::print(&line_of(event, colour));
+        }
+        // Full: enough is known of the latency of a demonstration that does not end.
+        let _ = latency_ms.try_send(event.latency().as_secs_f64() * 1000.0);
     })
 }
 

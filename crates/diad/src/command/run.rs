@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracing::{info, warn};
@@ -31,18 +32,23 @@ pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
     }
     let watcher = Watcher::open(settings.thresholds()).map_err(|faults| print_faults(&faults))?;
     let stop = stop_on_signals()?;
-    let model = Model::load(&ModelSpec::from_settings(settings.engine()), variables)?;
+    let model_spec = ModelSpec::from_settings(settings.engine());
+    let model = Model::load(&model_spec, variables)?;
+    let rebuild = model.rebuild(model_spec, variables.to_vec());
     let thresholds = watcher.live();
     let spec = StationSpec {
         line: settings.line().clone(),
         station: settings.station().clone(),
         cameras: settings.cameras().iter().map(CameraSpec::from_settings).collect(),
         model,
+        rebuild,
         thresholds: thresholds.clone(),
         deadline: settings.deadline(),
         on_unjudged: settings.on_unjudged(),
         link: settings.mqtt().link.clone(),
         root: settings.mqtt().root.clone(),
+        ledger: settings.ledger().path.clone(),
+        keep: Duration::from_secs(u64::from(settings.ledger().keep_days) * 86_400),
         settings: settings.digest(),
         witness: (),
         listener: Box::new(|_| {}),

@@ -18,7 +18,23 @@ struct Counters {
     review: AtomicU64,
     reject: AtomicU64,
     unjudged: AtomicU64,
+    open: AtomicU64,
+    missing: AtomicU64,
+    owed: AtomicU64,
     least_margin_micros: AtomicU64,
+}
+
+/// Watches that every part that was triggered is somewhere: with a verdict, or open with one to come.
+#[derive(Debug, Default)]
+pub struct Balance {
+    before: u64,
+}
+
+impl Balance {
+    /// Parts that are nowhere, now and at the last look: one that is just being handed over is not among them.
+    pub fn look(&mut self, totals: &Totals) -> u64 {
+        std::mem::replace(&mut self.before, totals.missing).min(totals.missing)
+    }
 }
 
 /// The counters at one moment.
@@ -34,6 +50,13 @@ pub struct Totals {
     pub reject: u64,
     /// Parts that could not be judged.
     pub unjudged: u64,
+    /// Parts that the record stage has open: they are owed a verdict.
+    pub open: u64,
+    /// Parts that were given a number and never reached the record stage. Above zero for longer than a moment is an
+    /// alarm.
+    pub missing: u64,
+    /// Verdicts on record that the broker has not acknowledged.
+    pub owed: u64,
 }
 
 impl Totals {
@@ -80,13 +103,25 @@ impl Account {
         }
     }
 
+    /// How many parts the record stage has open, and how many it misses.
+    pub fn set_open(&self, open: u64, missing: u64) {
+        self.0.open.store(open, Ordering::Release);
+        self.0.missing.store(missing, Ordering::Release);
+    }
+
+    /// How many verdicts on record the broker has not acknowledged.
+    pub fn set_owed(&self, owed: u64) {
+        self.0.owed.store(owed, Ordering::Release);
+    }
+
     /// The counters. `triggered` is read last, so that it is never behind the verdicts.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let read = |counter: &AtomicU64| counter.load(Ordering::Acquire);
         let c = &self.0;
         let (pass, review, reject, unjudged) = (read(&c.pass), read(&c.review), read(&c.reject), read(&c.unjudged));
-        Totals { triggered: read(&c.triggered), pass, review, reject, unjudged }
+        let (open, missing, owed) = (read(&c.open), read(&c.missing), read(&c.owed));
+        Totals { triggered: read(&c.triggered), pass, review, reject, unjudged, open, missing, owed }
     }
 
     /// Smallest time left to the deadline since the last call, in milliseconds; `None` if no part came.

@@ -5,20 +5,19 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use diad_capture::{Backoff, Camera, Capture, CaptureError, Take};
-use diad_core::event::{InspectionEvent, Reason};
+use diad_core::event::Reason;
 use diad_core::frame::{PartMeta, Roi, Stamp};
 use diad_core::name::{CameraId, ProductName};
 use tracing::{error, info, warn};
 
 use super::beat::Beat;
 use super::clock::now;
+use super::desk::{Arrival, Desk};
 use super::infer::Frame;
 use super::lane::Entrance;
-use super::record::Desk;
-use super::register::{Arrival, Register};
 use super::sources::{CameraSpec, Open, Overload};
 use super::stop::Stop;
-use super::triggers::{Trigger, Triggers};
+use super::triggers::Triggers;
 use crate::chain::chain;
 use crate::health::Health;
 use crate::settings;
@@ -30,6 +29,8 @@ const ROOM: Duration = Duration::from_millis(1);
 /// Waits between attempts to open a lost camera again.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// Share of the deadline after which a camera that gave no picture is the reason for it, before the deadline is.
+const GIVE_UP: f64 = 0.9;
 /// A free-running clock that is later than this goes on from now, instead of firing a burst of parts that were never there.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -41,7 +42,6 @@ pub(super) struct Capturing {
     deadline: Duration,
     source: Reopened,
     clock: Clock,
-    register: Register,
     frames: Entrance<Frame>,
     desk: Desk,
     stop: Stop,
@@ -52,13 +52,12 @@ pub(super) struct Capturing {
 /// What fires.
 enum Clock {
     FreeRun { every: Duration, next: Instant },
-    Messages { triggers: Triggers, waiting: Receiver<Trigger> },
+    Messages { triggers: Triggers, waiting: Receiver<PartMeta> },
     Camera,
 }
 
 /// How the line's ends meet in a capture thread.
 pub(super) struct Joins {
-    pub(super) register: Register,
     pub(super) frames: Entrance<Frame>,
     pub(super) desk: Desk,
     pub(super) stop: Stop,
@@ -70,7 +69,7 @@ pub(super) struct Joins {
 impl Capturing {
     pub(super) fn new(spec: CameraSpec, triggers: &Triggers, joins: Joins) -> Self {
         let CameraSpec { id, trigger, roi, overload, open } = spec;
-        let Joins { register, frames, desk, stop, beat, deadline, health } = joins;
+        let Joins { frames, desk, stop, beat, deadline, health } = joins;
         let clock = match trigger {
             settings::Trigger::FreeRun { every } => Clock::FreeRun { every, next: Instant::now() + every },
             settings::Trigger::Mqtt => {
@@ -84,7 +83,7 @@ impl Capturing {
             let triggers = triggers.clone();
             Box::new(move || triggers.product())
         };
-        Self { id, roi, overload, deadline, source, clock, register, frames, desk, stop, beat, product }
+        Self { id, roi, overload, deadline, source, clock, frames, desk, stop, beat, product }
     }
 
     /// Opens the camera before the line says it is ready.
@@ -102,7 +101,13 @@ impl Capturing {
             self.source.mend();
             let goes_on = match self.fire() {
                 Fired::Nothing => true,
-                Fired::Trigger(trigger) => self.take_triggered(trigger),
+                // A tick of the clock without a picture is no part.
+                Fired::Tick(_) if self.source.is_over() => false,
+                Fired::Tick(at) => {
+                    let meta = self.desk.enter(&self.id, self.arrival(at));
+                    self.take_triggered(meta)
+                }
+                Fired::Part(meta) => self.take_triggered(meta),
                 Fired::AnyPicture => self.take_next(),
             };
             if !goes_on {
@@ -119,8 +124,8 @@ impl Capturing {
         // From here on the line books what comes: nothing can slip in behind the last look.
         triggers.leave(&self.id);
         let reason = if self.stop.asked() { Reason::Shutdown } else { Reason::Camera };
-        for Trigger { part, product, at } in waiting.try_iter() {
-            self.unjudged(Arrival { part, product, source: None, captured: at }, reason);
+        for meta in waiting.try_iter() {
+            self.desk.unjudged(meta, reason);
         }
     }
 
@@ -129,7 +134,7 @@ impl Capturing {
         match &mut self.clock {
             Clock::Camera => Fired::AnyPicture,
             Clock::Messages { waiting, .. } => match waiting.recv_timeout(PATIENCE) {
-                Ok(trigger) => Fired::Trigger(trigger),
+                Ok(meta) => Fired::Part(meta),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Fired::Nothing,
             },
             Clock::FreeRun { every, next } => {
@@ -140,44 +145,40 @@ impl Capturing {
                     return Fired::Nothing;
                 }
                 *next = if at.mono > *next + LATE { at.mono + *every } else { *next + *every };
-                Fired::Trigger(Trigger { part: None, product: (self.product)(), at })
+                Fired::Tick(at)
             }
         }
     }
 
-    /// The picture of a part that a trigger announced; there is a part whatever the camera does. False: the end.
-    fn take_triggered(&mut self, trigger: Trigger) -> bool {
-        let Trigger { part, product, at } = trigger;
-        let arrival = Arrival { part, product, source: None, captured: at };
-        let give_up = at.mono + self.deadline;
+    /// The picture of a part that has entered; it is a part whatever the camera does. False: the end.
+    fn take_triggered(&mut self, meta: PartMeta) -> bool {
+        let triggered = meta.captured.mono;
+        let give_up = triggered + self.deadline.mul_f64(GIVE_UP);
         loop {
             let Some(camera) = &mut self.source.camera else {
-                self.unjudged(arrival, Reason::Camera);
+                self.desk.unjudged(meta, Reason::Camera);
                 return true;
             };
             let patience = give_up.saturating_duration_since(Instant::now()).min(PATIENCE);
-            match camera.next_frame(at.mono, patience) {
+            match camera.next_frame(triggered, patience) {
                 Ok(Take::Frame(capture)) => {
-                    self.send(Arrival { source: capture.source.clone(), ..arrival }, capture);
+                    self.send(PartMeta { source: capture.source.clone(), ..meta }, capture);
                     return true;
                 }
                 Ok(Take::Ended) => {
-                    // A tick of the clock without a picture is no part; a message always announces one.
-                    if matches!(self.clock, Clock::Messages { .. }) {
-                        self.unjudged(arrival, Reason::Camera);
-                    }
+                    self.desk.unjudged(meta, Reason::Camera);
                     return false;
                 }
                 Ok(Take::Idle) if Instant::now() < give_up && !self.stop.asked() => self.beat.tick(),
                 Ok(Take::Idle) => {
                     let reason = if self.stop.asked() { Reason::Shutdown } else { Reason::Camera };
-                    error!(camera = %self.id, "no picture for a triggered part");
-                    self.unjudged(arrival, reason);
+                    error!(camera = %self.id, part = %meta.key, "no picture for a triggered part");
+                    self.desk.unjudged(meta, reason);
                     return true;
                 }
                 Err(error) => {
                     self.source.failed(&error);
-                    self.unjudged(with_origin(arrival, &error), error.reason());
+                    self.desk.unjudged(PartMeta { source: origin(&error), ..meta }, error.reason());
                     return true;
                 }
             }
@@ -198,13 +199,14 @@ impl Capturing {
         match camera.next_frame(Instant::now(), PATIENCE) {
             Ok(Take::Frame(capture)) => {
                 for _ in 0..capture.superseded {
-                    let missed = self.arrival(capture.stamp);
-                    self.unjudged(missed, Reason::Overrun);
+                    let missed = self.desk.enter(&self.id, self.arrival(capture.stamp));
+                    self.desk.unjudged(missed, Reason::Overrun);
                 }
                 let truth = capture.truth.as_ref().and_then(|t| ProductName::try_new(t.part.product.name()).ok());
                 let arrival = self.arrival(capture.stamp);
                 let product = truth.or(arrival.product);
-                self.send(Arrival { source: capture.source.clone(), product, ..arrival }, capture);
+                let arrival = Arrival { source: capture.source.clone(), product, ..arrival };
+                self.send(self.desk.enter(&self.id, arrival), capture);
                 true
             }
             Ok(Take::Idle) => true,
@@ -213,8 +215,8 @@ impl Capturing {
                 let fatal = error.is_fatal();
                 self.source.failed(&error);
                 if !fatal {
-                    let arrival = self.arrival(now());
-                    self.unjudged(with_origin(arrival, &error), error.reason());
+                    let arrival = Arrival { source: origin(&error), ..self.arrival(now()) };
+                    self.desk.unjudged(self.desk.enter(&self.id, arrival), error.reason());
                 }
                 true
             }
@@ -226,21 +228,20 @@ impl Capturing {
     }
 
     /// Puts a part on the line, the way that its camera's [`Overload`] says.
-    fn send(&mut self, arrival: Arrival, capture: Capture) {
+    fn send(&mut self, meta: PartMeta, capture: Capture) {
         self.source.backoff.succeeded();
-        let meta = self.register.enter(&self.id, arrival);
         let mut frame = Frame { meta, roi: self.roi, capture };
         match self.overload {
             Overload::EvictOldest => self.frames.offer(frame, |old: Frame| {
                 warn!(part = %old.meta.key, "oldest waiting part evicted: the line is slower than the camera");
-                self.desk.say(InspectionEvent::unjudged(old.meta, Reason::Overrun, now()));
+                self.desk.unjudged(old.meta, Reason::Overrun);
             }),
             Overload::Wait => loop {
                 self.beat.tick();
                 match self.frames.send(frame, PATIENCE) {
                     Ok(()) => return,
                     Err(back) if self.stop.overdue() => {
-                        self.desk.say(InspectionEvent::unjudged(back.meta, Reason::Shutdown, now()));
+                        self.desk.unjudged(back.meta, Reason::Shutdown);
                         return;
                     }
                     Err(back) => frame = back,
@@ -248,24 +249,22 @@ impl Capturing {
             },
         }
     }
-
-    fn unjudged(&self, arrival: Arrival, reason: Reason) {
-        let meta: PartMeta = self.register.enter(&self.id, arrival);
-        self.desk.say(InspectionEvent::unjudged(meta, reason, now()));
-    }
 }
 
 enum Fired {
     Nothing,
-    Trigger(Trigger),
+    /// The clock: a part, if there is a picture to come.
+    Tick(Stamp),
+    /// A part that has entered with its trigger.
+    Part(PartMeta),
     AnyPicture,
 }
 
 /// A bad picture of a replay still has a name.
-fn with_origin(arrival: Arrival, error: &CaptureError) -> Arrival {
+fn origin(error: &CaptureError) -> Option<Arc<str>> {
     match error {
-        CaptureError::Frame { origin, .. } => Arrival { source: Some(Arc::from(&**origin)), ..arrival },
-        _ => arrival,
+        CaptureError::Frame { origin, .. } => Some(Arc::from(&**origin)),
+        _ => None,
     }
 }
 
@@ -289,6 +288,11 @@ impl Reopened {
         } else {
             warn!(camera = self.name, error = %chain(error), "bad picture");
         }
+    }
+
+    /// Whether the camera is there and has nothing more to give.
+    fn is_over(&self) -> bool {
+        self.camera.as_ref().is_some_and(|camera| camera.is_over())
     }
 
     /// Opens the camera again when its time has come.

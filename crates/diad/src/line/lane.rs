@@ -68,6 +68,11 @@ impl<T> Entrance<T> {
 }
 
 impl<T> Exit<T> {
+    /// Items that are there already, oldest first.
+    pub fn waiting(&self) -> impl Iterator<Item = T> {
+        self.0.try_iter()
+    }
+
     /// Takes the oldest item, waiting for one at most `patience`.
     pub fn take(&self, patience: Duration) -> Take<T> {
         match self.0.recv_timeout(patience) {

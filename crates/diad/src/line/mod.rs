@@ -1,25 +1,28 @@
 //! The line: capture → infer → record, one named thread each, bounded lanes between them.
 //!
 //! [`stages::start`] is the only place where the order of the stages is written. A part is counted when it is
-//! triggered ([`Account::triggered`]) and again when its one event is recorded; what happens to it in between
-//! (a frame, an error, an eviction, the end of the process) always ends in one event on the events lane.
+//! triggered and noted by the record stage, which gives it exactly one verdict by its deadline, whatever happens to it in
+//! between: a result in time, an error, an eviction, or nothing at all. The verdict is on the disk before it is on the
+//! wire.
 
 mod account;
 mod beat;
 mod capture;
 mod clock;
+mod desk;
 mod infer;
+mod journal;
 mod lane;
 mod record;
-mod register;
 mod sources;
 mod stages;
 mod stop;
 mod triggers;
 
-pub use account::{Account, Totals};
+pub use account::{Account, Balance, Totals};
 pub use beat::{Beat, Beats};
-pub use infer::{Frame, Witness};
+pub use infer::{Frame, Rebuild, Witness};
+pub use journal::{Journal, open as open_journal};
 pub use record::Listener;
 pub use sources::{CameraSpec, Overload};
 pub use stages::{Ended, Line, LineError, LineSpec, start};

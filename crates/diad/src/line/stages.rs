@@ -5,7 +5,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use diad_capture::CaptureError;
-use diad_core::event::{InspectionEvent, Reason};
+use diad_core::event::Reason;
 use diad_core::graphs::Graphs;
 use diad_core::inspector::Inspector;
 use diad_publish::Publisher;
@@ -15,19 +15,20 @@ use super::WAITING_FRAMES;
 use super::account::Account;
 use super::beat::Beats;
 use super::capture::{Capturing, Joins};
-use super::clock::now;
-use super::infer::{Inferring, Witness};
+use super::desk::Desk;
+use super::infer::{Inferring, Rebuild, Witness};
+use super::journal::Journal;
 use super::lane::lane;
-use super::record::{Desk, Listener, Recording};
-use super::register::{Arrival, Register};
+use super::record::{Listener, Recording};
 use super::sources::CameraSpec;
 use super::stop::Stop;
 use super::triggers::Triggers;
 use crate::health::Health;
 use crate::thresholds::LiveThresholds;
+use crate::timing::StageClock;
 
-/// Events that may wait for the record stage, which never waits for the broker.
-const WAITING_EVENTS: usize = 256;
+/// Words that may wait for the record stage, which never waits for the broker.
+const WAITING_WORDS: usize = 1024;
 
 /// What a line is made of.
 pub struct LineSpec<G, W> {
@@ -35,19 +36,25 @@ pub struct LineSpec<G, W> {
     pub cameras: Vec<CameraSpec>,
     /// The method with its networks, warmed up.
     pub inspector: Inspector<G>,
+    /// How the networks are loaded anew.
+    pub rebuild: Rebuild<G>,
     /// The thresholds in force.
     pub thresholds: LiveThresholds,
     /// From trigger to verdict.
     pub deadline: Duration,
     /// The broker link.
     pub publisher: Arc<Publisher>,
+    /// The record.
+    pub journal: Journal,
+    /// How long what is owed to the broker may take at the end.
+    pub drain: Duration,
     /// Which model judges.
     pub model: Digest,
     /// Under which settings.
     pub settings: Digest,
     /// Sees every judged part.
     pub witness: W,
-    /// Hears every event.
+    /// Hears every verdict.
     pub listener: Listener,
     /// Where a lost camera is reported.
     pub health: Health,
@@ -74,8 +81,7 @@ pub enum LineError {
 pub struct Line<W> {
     captures: Vec<JoinHandle<()>>,
     infer: JoinHandle<W>,
-    record: JoinHandle<()>,
-    register: Register,
+    record: JoinHandle<Journal>,
     desk: Desk,
     triggers: Triggers,
     account: Account,
@@ -84,12 +90,11 @@ pub struct Line<W> {
 }
 
 /// What came of a line.
-#[derive(Debug)]
 pub enum Ended<W> {
-    /// Every stage drained into the next and ended.
-    Clean(W),
-    /// A stage panicked: a bug. Its name.
-    Panicked(&'static str),
+    /// Every stage drained into the next and ended. The journal is given back.
+    Clean(W, Journal),
+    /// A stage panicked or gave up: a bug. Its name, and the journal if the record stage still had it.
+    Broken(&'static str, Option<Journal>),
 }
 
 /// Starts every stage. Cameras are opened first, so that a station with a wrong device says so at once.
@@ -101,24 +106,21 @@ where
     G: Graphs + Send + 'static,
     W: Witness + 'static,
 {
-    let LineSpec { cameras, inspector, thresholds, deadline, publisher, model, settings, witness, listener, health } =
-        spec;
+    let LineSpec { cameras, inspector, rebuild, thresholds, deadline, witness, health, .. } = spec;
     let account = Account::default();
-    let register = Register::new(account.clone());
     let triggers = Triggers::new();
     let mut beats = Beats::default();
     let (frames_in, frames_out) = lane(WAITING_FRAMES);
-    let (events_in, events_out) = lane(WAITING_EVENTS);
-    let desk = |beat| Desk::new(events_in.clone(), thresholds.clone(), beat);
+    let (said_in, said_out) = lane(WAITING_WORDS);
+    let supervisor = Desk::new(account.clone(), said_in, thresholds.clone(), beats.add("supervisor"));
 
     let mut capturing = Vec::new();
     for camera in cameras {
         let name = format!("capture-{}", camera.id());
         let beat = beats.add(&name);
         let joins = Joins {
-            register: register.clone(),
             frames: frames_in.clone(),
-            desk: desk(beat.clone()),
+            desk: supervisor.of_stage(beat.clone()),
             stop: stop.clone(),
             beat,
             deadline,
@@ -132,23 +134,29 @@ where
 
     let beat = beats.add("record");
     let recording = Recording {
-        events: events_out,
-        publisher,
+        said: said_out,
+        publisher: spec.publisher,
+        journal: spec.journal,
         account: account.clone(),
+        thresholds: thresholds.clone(),
         deadline,
-        model,
-        settings,
-        listener,
+        model: spec.model,
+        settings: spec.settings,
+        listener: spec.listener,
         beat,
+        drain: spec.drain,
     };
     let record = spawn("record", move || recording.run())?;
     let beat = beats.add("infer");
     let inferring = Inferring {
         frames: frames_out,
         inspector: Some(inspector),
+        rebuild,
+        failures: 0,
+        clock: StageClock::default(),
         thresholds: thresholds.clone(),
         deadline,
-        desk: desk(beat.clone()),
+        desk: supervisor.of_stage(beat.clone()),
         witness,
         stop: stop.clone(),
         beat,
@@ -156,8 +164,7 @@ where
     let infer = spawn("infer", move || inferring.run())?;
     let captures =
         capturing.into_iter().map(|(name, stage)| spawn(&name, move || stage.run())).collect::<Result<_, _>>()?;
-    let desk = desk(beats.add("supervisor"));
-    Ok(Line { captures, infer, record, register, desk, triggers, account, stop, beats })
+    Ok(Line { captures, infer, record, desk: supervisor, triggers, account, stop, beats })
 }
 
 fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, LineError> {
@@ -170,11 +177,9 @@ fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static
 impl<W> Line<W> {
     /// Hands a message from the plant to the cameras it is meant for. A part that no camera can take is booked.
     pub fn route(&self, message: diad_publish::wire::Inbound) {
-        for (camera, trigger) in self.triggers.route(message) {
-            let arrival = Arrival { part: trigger.part, product: trigger.product, source: None, captured: trigger.at };
-            let meta = self.register.enter(&camera, arrival);
+        for meta in self.triggers.route(message, |camera, arrival| self.desk.enter(camera, arrival)) {
             let reason = if self.stop.asked() { Reason::Shutdown } else { Reason::Camera };
-            self.desk.say(InspectionEvent::unjudged(meta, reason, now()));
+            self.desk.unjudged(meta, reason);
         }
     }
 
@@ -220,9 +225,9 @@ impl<W> Line<W> {
         if record.is_err() {
             stop.bug("record");
         }
-        match (stop.has_bug(), infer) {
-            (None, Ok(witness)) => Ended::Clean(witness),
-            (bug, _) => Ended::Panicked(bug.unwrap_or("infer")),
+        match (stop.has_bug(), infer, record) {
+            (None, Ok(witness), Ok(journal)) => Ended::Clean(witness, journal),
+            (bug, _, record) => Ended::Broken(bug.unwrap_or("infer"), record.ok()),
         }
     }
 }

@@ -1,25 +1,22 @@
 //! What makes a picture a part: the trigger of each camera, and the product in force when it fires.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use diad_core::frame::Stamp;
+use diad_core::frame::PartMeta;
 use diad_core::name::{CameraId, PartId, ProductName};
 use diad_publish::wire::Inbound;
 use tracing::{error, info, warn};
 
+use super::desk::Arrival;
 use crate::chain::chain;
 
 /// Trigger messages that may wait for one camera. A plant that sends more than this ahead of its parts is out of step.
 const WAITING_TRIGGERS: usize = 64;
 
-/// One part to be taken.
-#[derive(Debug, Clone)]
-pub(super) struct Trigger {
-    pub(super) part: Option<PartId>,
-    pub(super) product: Option<ProductName>,
-    pub(super) at: Stamp,
-}
+/// Marks of the last parts that are remembered, to tell a plant that it repeats one.
+const REMEMBERED: usize = 256;
 
 /// Hands trigger messages to the cameras they are meant for, in the order in which they came, and keeps the product.
 #[derive(Debug, Clone, Default)]
@@ -28,8 +25,9 @@ pub struct Triggers(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     product: Option<ProductName>,
+    marks: VecDeque<PartId>,
     /// None once the camera has ended: its parts are refused, which is not the same as having no such camera.
-    cameras: Vec<(CameraId, Option<Sender<Trigger>>)>,
+    cameras: Vec<(CameraId, Option<Sender<PartMeta>>)>,
 }
 
 impl Triggers {
@@ -40,7 +38,7 @@ impl Triggers {
     }
 
     /// A camera that takes parts on messages.
-    pub(super) fn subscribe(&self, camera: CameraId) -> Receiver<Trigger> {
+    pub(super) fn subscribe(&self, camera: CameraId) -> Receiver<PartMeta> {
         let (sender, receiver) = bounded(WAITING_TRIGGERS);
         self.lock().cameras.push((camera, Some(sender)));
         receiver
@@ -58,9 +56,12 @@ impl Triggers {
         self.lock().product.clone()
     }
 
-    /// Acts on one message. Gives the triggers that no camera could take, with the camera each was meant for: a part
-    /// that was triggered is a part, so the caller books each as one that no camera saw.
-    pub(super) fn route(&self, message: Inbound) -> Vec<(CameraId, Trigger)> {
+    /// Acts on one message. A trigger is a part for each camera that it is meant for, from now on and whatever the camera
+    /// does: `enter` makes it one. Gives the parts that no camera could take; the caller books each as one that no camera
+    /// saw.
+    ///
+    /// A mark that was used before is the plant's business: it is said in the log, and the part is one of its own.
+    pub(super) fn route(&self, message: Inbound, enter: impl Fn(&CameraId, Arrival) -> PartMeta) -> Vec<PartMeta> {
         match message {
             Inbound::Product { product, .. } => {
                 info!(product = %product.product, "product changed; the next trigger uses it");
@@ -72,27 +73,39 @@ impl Triggers {
                 Vec::new()
             }
             Inbound::Trigger { trigger, at } => {
-                let state = self.lock();
-                let one = || Trigger { part: Some(trigger.part.clone()), product: state.product.clone(), at };
+                let mut state = self.lock();
+                if state.marks.contains(&trigger.part) {
+                    warn!(part = %trigger.part, "trigger repeats the mark of an earlier part; it is a part of its own");
+                }
+                state.marks.truncate(REMEMBERED - 1);
+                state.marks.push_front(trigger.part.clone());
+                let product = state.product.clone();
+                let arrival = || Arrival {
+                    part: Some(trigger.part.clone()),
+                    product: product.clone(),
+                    source: None,
+                    captured: at,
+                };
                 let meant = |id: &CameraId| trigger.camera.as_ref().is_none_or(|wanted| wanted == id);
                 let mut refused = Vec::new();
                 let mut meant_any = false;
                 for (camera, sender) in state.cameras.iter().filter(|(id, _)| meant(id)) {
                     meant_any = true;
+                    let meta = enter(camera, arrival());
                     let Some(sender) = sender else {
                         error!(%camera, "trigger not taken: the camera has ended");
-                        refused.push((camera.clone(), one()));
+                        refused.push(meta);
                         continue;
                     };
-                    if let Err(TrySendError::Full(one) | TrySendError::Disconnected(one)) = sender.try_send(one()) {
+                    if let Err(TrySendError::Full(meta) | TrySendError::Disconnected(meta)) = sender.try_send(meta) {
                         error!(%camera, waiting = WAITING_TRIGGERS, "trigger not taken: too many wait already");
-                        refused.push((camera.clone(), one));
+                        refused.push(meta);
                     }
                 }
                 match &trigger.camera {
                     Some(camera) if !meant_any => {
                         error!(%camera, part = %trigger.part, "trigger names a camera that takes none");
-                        refused.push((camera.clone(), one()));
+                        refused.push(enter(camera, arrival()));
                     }
                     None if !meant_any => {
                         warn!(part = %trigger.part, "trigger left alone: no camera takes parts on messages");
@@ -113,7 +126,14 @@ impl Triggers {
 mod tests {
     use std::time::{Instant, SystemTime};
 
+    use diad_core::frame::{PartKey, Stamp};
+
     use super::*;
+
+    fn enter(camera: &CameraId, arrival: Arrival) -> PartMeta {
+        let Arrival { part, product, source, captured } = arrival;
+        PartMeta { key: PartKey { camera: camera.clone(), seq: 1 }, part, product, source, captured }
+    }
 
     fn camera(id: &str) -> CameraId {
         CameraId::try_new(id).unwrap()
@@ -128,12 +148,12 @@ mod tests {
     fn route_to_a_camera_that_has_ended_gives_the_part_back() {
         let triggers = Triggers::new();
         let waiting = triggers.subscribe(camera("cam0"));
-        assert!(triggers.route(trigger(r#"{"part":"P-1"}"#)).is_empty());
+        assert!(triggers.route(trigger(r#"{"part":"P-1"}"#), enter).is_empty());
         triggers.leave(&camera("cam0"));
         for json in [r#"{"part":"P-2"}"#, r#"{"part":"P-2","camera":"cam0"}"#] {
-            let refused = triggers.route(trigger(json));
+            let refused = triggers.route(trigger(json), enter);
             assert_eq!(refused.len(), 1);
-            assert_eq!(refused[0].0, camera("cam0"));
+            assert_eq!(refused[0].key.camera, camera("cam0"));
         }
         assert_eq!(waiting.try_iter().count(), 1, "what came before is still there");
     }
@@ -142,9 +162,9 @@ mod tests {
     fn route_to_one_of_two_cameras_leaves_the_other_alone() {
         let triggers = Triggers::new();
         let (first, second) = (triggers.subscribe(camera("cam0")), triggers.subscribe(camera("cam1")));
-        assert!(triggers.route(trigger(r#"{"part":"P-1","camera":"cam1"}"#)).is_empty());
+        assert!(triggers.route(trigger(r#"{"part":"P-1","camera":"cam1"}"#), enter).is_empty());
         assert_eq!((first.len(), second.len()), (0, 1));
-        assert!(triggers.route(trigger(r#"{"part":"P-2"}"#)).is_empty());
+        assert!(triggers.route(trigger(r#"{"part":"P-2"}"#), enter).is_empty());
         assert_eq!((first.len(), second.len()), (1, 2));
     }
 
@@ -152,8 +172,9 @@ mod tests {
     fn route_beyond_what_may_wait_gives_the_newest_back() {
         let triggers = Triggers::new();
         let waiting = triggers.subscribe(camera("cam0"));
-        let refused: usize =
-            (0..WAITING_TRIGGERS + 3).map(|i| triggers.route(trigger(&format!(r#"{{"part":"P-{i}"}}"#))).len()).sum();
+        let refused: usize = (0..WAITING_TRIGGERS + 3)
+            .map(|i| triggers.route(trigger(&format!(r#"{{"part":"P-{i}"}}"#)), enter).len())
+            .sum();
         assert_eq!((waiting.len(), refused), (WAITING_TRIGGERS, 3));
     }
 }

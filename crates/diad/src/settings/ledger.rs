@@ -1,4 +1,4 @@
-//! The `ledger` section. Read and checked so that a station's file stays valid; this version has no ledger.
+//! The `ledger` section: where verdicts are kept, and for how long.
 
 use std::path::PathBuf;
 

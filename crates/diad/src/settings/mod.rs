@@ -220,10 +220,9 @@ impl Settings {
     /// What an integrator should know of these settings although nothing is wrong with them.
     #[must_use]
     pub fn notices(&self) -> Vec<String> {
-        let ledger = self.ledger.path.display();
         let listen = self.http.listen;
         vec![
-            format!("ledger: this version does not write a ledger yet; {ledger} is not touched"),
+            "ledger.images: this version does not keep pictures yet".to_owned(),
             format!("http: this version does not serve HTTP yet; nothing listens on {listen}"),
         ]
     }

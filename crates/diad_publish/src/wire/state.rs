@@ -56,8 +56,12 @@ pub struct Heartbeat {
     pub parts_in: u64,
     /// Verdicts decided since the start.
     pub verdicts_out: u64,
-    /// Parts waiting in the lanes.
+    /// Parts that entered and have no verdict yet.
     pub queue_depth: u64,
+    /// Recorded verdicts that the broker has not acknowledged.
+    pub owed: u64,
+    /// Parts that were counted and cannot be found again. Anything but 0 is an alarm.
+    pub unaccounted: u64,
     /// Smallest time left before a deadline since the last heartbeat, in milliseconds; negative when one was
     /// missed, `None` when no part came.
     pub margin_ms: Option<f64>,
@@ -72,21 +76,24 @@ pub struct HeartbeatMessage {
     verdicts_out: u64,
     queue_depth: u64,
     outbox_depth: u64,
+    unaccounted: u64,
     margin_ms: Option<f64>,
 }
 
 impl HeartbeatMessage {
-    /// `counter` grows by one per heartbeat, sent or not; `outbox_depth` counts verdicts without acknowledgement.
+    /// `counter` grows by one per heartbeat, sent or not; `unrecorded` verdicts wait in memory only, because the record
+    /// could not be written. `outbox_depth` counts all verdicts without acknowledgement.
     /// A margin that is not finite is sent as `null`.
     #[must_use]
-    pub fn new(counter: u64, beat: &Heartbeat, outbox_depth: u64) -> Self {
+    pub fn new(counter: u64, beat: &Heartbeat, unrecorded: u64) -> Self {
         Self {
             v: SCHEMA,
             counter,
             parts_in: beat.parts_in,
             verdicts_out: beat.verdicts_out,
             queue_depth: beat.queue_depth,
-            outbox_depth,
+            outbox_depth: beat.owed + unrecorded,
+            unaccounted: beat.unaccounted,
             margin_ms: beat.margin_ms.filter(|m| m.is_finite()).map(|m| (m * 1e3).round() / 1e3),
         }
     }
@@ -130,10 +137,17 @@ mod tests {
 
     #[test]
     fn heartbeat_has_flat_numbers() {
-        let beat = Heartbeat { parts_in: 7, verdicts_out: 6, queue_depth: 1, margin_ms: Some(-12.345_678) };
+        let beat = Heartbeat {
+            parts_in: 7,
+            verdicts_out: 6,
+            queue_depth: 1,
+            owed: 5,
+            unaccounted: 0,
+            margin_ms: Some(-12.345_678),
+        };
         let want = concat!(
             r#"{"v":1,"counter":3,"parts_in":7,"verdicts_out":6,"queue_depth":1,"#,
-            r#""outbox_depth":2,"margin_ms":-12.346}"#
+            r#""outbox_depth":7,"unaccounted":0,"margin_ms":-12.346}"#
         );
         assert_eq!(json(HeartbeatMessage::new(3, &beat, 2).to_json()), want);
     }
@@ -141,7 +155,7 @@ mod tests {
     #[test]
     fn heartbeat_with_a_margin_that_is_no_number_says_null() {
         for margin_ms in [None, Some(f64::NAN), Some(f64::INFINITY)] {
-            let beat = Heartbeat { parts_in: 0, verdicts_out: 0, queue_depth: 0, margin_ms };
+            let beat = Heartbeat { parts_in: 0, verdicts_out: 0, queue_depth: 0, owed: 0, unaccounted: 0, margin_ms };
             assert!(json(HeartbeatMessage::new(1, &beat, 0).to_json()).ends_with(r#""margin_ms":null}"#));
         }
     }

@@ -81,7 +81,7 @@ pub const fn bit(seq: u64) -> u64 {
 
 pub fn publish(publisher: &Publisher, parts: std::ops::RangeInclusive<u64>) {
     for seq in parts {
-        publisher.publish_verdict(&event(seq), &DIGESTS);
+        publisher.publish_verdict(None, &event(seq), &DIGESTS);
     }
 }
 

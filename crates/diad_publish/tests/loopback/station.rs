@@ -52,7 +52,8 @@ fn heartbeat_counts_on() {
     let subscriber = Subscriber::start(broker.port(), HEARTBEAT);
     let gate = Gate::shut();
     let publisher = start(gate.port());
-    let beat = Heartbeat { parts_in: 3, verdicts_out: 2, queue_depth: 1, margin_ms: Some(120.5) };
+    let beat =
+        Heartbeat { parts_in: 3, verdicts_out: 2, queue_depth: 1, owed: 0, unaccounted: 0, margin_ms: Some(120.5) };
     publisher.heartbeat(beat);
     gate.open(broker.port());
     wait_until("the connection", || publisher.status().connected);

@@ -102,7 +102,7 @@ impl Summary {
 
     /// One JSON document.
     pub fn json(&self) -> String {
-        let Totals { triggered, pass, review, reject, unjudged } = self.totals;
+        let Totals { triggered, pass, review, reject, unjudged, .. } = self.totals;
         let [good, defective] =
             self.confusion.map(|[pass, review, reject]| json!({ "pass": pass, "review": review, "reject": reject }));
         let document = json!({
@@ -124,7 +124,7 @@ impl Summary {
 
     /// For people.
     pub fn text(&self) -> String {
-        let Totals { triggered, pass, review, reject, unjudged } = self.totals;
+        let Totals { triggered, pass, review, reject, unjudged, .. } = self.totals;
         let mut text = String::new();
         // Writing to a `String` cannot fail.
         let _ = writeln!(

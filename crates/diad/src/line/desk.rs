@@ -1,0 +1,116 @@
+//! Where parts enter and results are handed in: the one door to the record stage.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use diad_core::event::{InspectionEvent, Reason};
+use diad_core::frame::{PartKey, PartMeta, Stamp};
+use diad_core::name::{CameraId, PartId, ProductName};
+use diad_ledger::Timings;
+use tracing::error;
+
+use super::account::Account;
+use super::beat::Beat;
+use super::clock::now;
+use super::lane::Entrance;
+use crate::thresholds::{LiveThresholds, ThresholdSet};
+
+/// Longest wait between two heartbeats.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What a stage says to the record stage.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "half of the words are of the large kind, and the lane's slots are made once"
+)]
+pub(super) enum Said {
+    /// A part has entered; from now on it is owed a verdict.
+    Entered {
+        /// The part.
+        meta: PartMeta,
+        /// The thresholds in force.
+        thresholds: Arc<ThresholdSet>,
+    },
+    /// This is what came of a part.
+    Decided {
+        /// What.
+        event: InspectionEvent,
+        /// The thresholds in force for it.
+        thresholds: Arc<ThresholdSet>,
+        /// How long each stage took.
+        timings: Timings,
+    },
+}
+
+/// What is known of a part when it enters.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) part: Option<PartId>,
+    pub(super) product: Option<ProductName>,
+    pub(super) source: Option<Arc<str>>,
+    pub(super) captured: Stamp,
+}
+
+/// One stage's way to the record stage. What is handed in is never dropped: a full lane makes the stage wait.
+#[derive(Clone)]
+pub(super) struct Desk {
+    account: Account,
+    /// The last number of each camera.
+    numbers: Arc<Mutex<HashMap<CameraId, u64>>>,
+    said: Entrance<Said>,
+    thresholds: LiveThresholds,
+    beat: Beat,
+}
+
+impl Desk {
+    /// A desk without parts. Its clones number and count together.
+    pub(super) fn new(account: Account, said: Entrance<Said>, thresholds: LiveThresholds, beat: Beat) -> Self {
+        Self { account, numbers: Arc::default(), said, thresholds, beat }
+    }
+
+    /// The same desk for another stage.
+    pub(super) fn of_stage(&self, beat: Beat) -> Self {
+        Self { beat, ..self.clone() }
+    }
+
+    /// The stage that hands in lives.
+    pub(super) fn tick(&self) {
+        self.beat.tick();
+    }
+
+    /// A part enters the line: it gets its number, from 1 without a gap per camera, is counted, and is owed a verdict.
+    pub(super) fn enter(&self, camera: &CameraId, arrival: Arrival) -> PartMeta {
+        let seq = {
+            let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = numbers.entry(camera.clone()).or_default();
+            *last += 1;
+            self.account.triggered();
+            *last
+        };
+        let Arrival { part, product, source, captured } = arrival;
+        let meta = PartMeta { key: PartKey { camera: camera.clone(), seq }, part, product, source, captured };
+        self.hand_in(Said::Entered { meta: meta.clone(), thresholds: self.thresholds.current() });
+        meta
+    }
+
+    /// A part that has entered cannot be judged.
+    pub(super) fn unjudged(&self, meta: PartMeta, reason: Reason) {
+        let event = InspectionEvent::unjudged(meta, reason, now());
+        self.decided(event, self.thresholds.current(), Timings::NONE);
+    }
+
+    /// A part was decided, with these thresholds in force.
+    pub(super) fn decided(&self, event: InspectionEvent, thresholds: Arc<ThresholdSet>, timings: Timings) {
+        self.hand_in(Said::Decided { event, thresholds, timings });
+    }
+
+    fn hand_in(&self, said: Said) {
+        let mut said = said;
+        while let Err(back) = self.said.send(said, PATIENCE) {
+            error!("parts wait: the record stage is slow");
+            self.beat.tick();
+            said = back;
+        }
+    }
+}
