@@ -57,6 +57,10 @@ test-rust: setup-tests ## tests and documentation examples of the crates
 	    $(CARGO) test --workspace --locked --no-fail-fast; \
 	fi
 
+.PHONY: faults
+faults: setup-tests ## every fault of the promise, longer than `make test` does it, with a table (minutes)
+	$(CARGO) test --locked -p diad --test process -- --ignored --exact promise::table_of_faults --nocapture
+
 .PHONY: test-install
 test-install: ## the installer, into a temporary folder
 	tests/install/verify.sh

@@ -11,8 +11,7 @@
     reason = "the helpers of a test fail, and speak, like the test itself"
 )]
 
-mod audit;
-#[expect(dead_code, unused_imports, reason = "not every test of a broker needs all of it")]
+#[expect(dead_code, reason = "not every test of a broker needs all of it")]
 #[path = "../../crates/diad_publish/tests/broker/mod.rs"]
 mod broker;
 mod faults;

@@ -24,7 +24,7 @@ pub fn diad() -> Command {
 
 /// A running daemon; killed when dropped.
 pub struct Station {
-    child: Child,
+    child: Option<Child>,
     pub folder: tempfile::TempDir,
 }
 
@@ -44,12 +44,19 @@ impl Station {
         Self::launch(&micro(), broker, cameras, more)
     }
 
-    fn launch(model: &Path, broker: &Broker, cameras: &str, more: &str) -> Self {
+    pub fn launch(model: &Path, broker: &Broker, cameras: &str, more: &str) -> Self {
         Self::launch_at(broker.port(), model, cameras, more)
     }
 
     /// The same with a broker that may not be there.
     pub fn launch_at(port: u16, model: &Path, cameras: &str, more: &str) -> Self {
+        let mut station = Self::prepare_at(port, model, cameras, more);
+        station.restart();
+        station
+    }
+
+    /// Folder and settings of a daemon that is not started yet.
+    pub fn prepare_at(port: u16, model: &Path, cameras: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         fs::write(path("thresholds.yaml"), "default: { review: 0.2, reject: 0.4 }\n").unwrap();
@@ -62,8 +69,8 @@ impl Station {
             model.display(),
         );
         fs::write(path("diad.yaml"), settings).unwrap();
-        let child = Self::spawn(folder.path());
-        Self { child, folder }
+        fs::write(path("log"), "").unwrap();
+        Self { child: None, folder }
     }
 
     fn spawn(folder: &Path) -> Child {
@@ -72,15 +79,20 @@ impl Station {
         diad().args(["run", "--config"]).arg(settings).stdout(Stdio::null()).stderr(log).spawn().unwrap()
     }
 
-    /// Starts the daemon again in the same folder, after it has ended.
+    /// Starts the daemon, again if it has run before and ended.
     pub fn restart(&mut self) {
-        self.child = Self::spawn(self.folder.path());
+        self.child = Some(Self::spawn(self.folder.path()));
     }
 
     /// Ends it as a power cut would, and waits until it is gone.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        let child = self.child();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("the daemon was started")
     }
 
     /// The ledger's database file.
@@ -92,7 +104,7 @@ impl Station {
     pub fn exit_code(&mut self) -> Option<i32> {
         let mut status = None;
         wait_until("the daemon to end", || {
-            status = self.child.try_wait().unwrap();
+            status = self.child().try_wait().unwrap();
             status.is_some()
         });
         status.and_then(|status| status.code())
@@ -100,7 +112,10 @@ impl Station {
 
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.as_ref().unwrap().id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -112,8 +127,10 @@ impl Station {
 
 impl Drop for Station {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
         if std::thread::panicking() {
             eprintln!("--- log of the daemon ---\n{}", self.log());
         }

@@ -14,6 +14,7 @@ use super::account::Account;
 use super::beat::Beat;
 use super::clock::now;
 use super::lane::Entrance;
+use super::stop::Stop;
 use crate::thresholds::{LiveThresholds, ThresholdSet};
 
 /// Longest wait between two heartbeats.
@@ -41,6 +42,8 @@ pub(super) enum Said {
         /// How long each stage took.
         timings: Timings,
     },
+    /// Nobody says anything any more: the last word of the supervisor.
+    End,
 }
 
 /// What is known of a part when it enters.
@@ -60,13 +63,20 @@ pub(super) struct Desk {
     numbers: Arc<Mutex<HashMap<CameraId, u64>>>,
     said: Entrance<Said>,
     thresholds: LiveThresholds,
+    stop: Stop,
     beat: Beat,
 }
 
 impl Desk {
     /// A desk without parts. Its clones number and count together.
-    pub(super) fn new(account: Account, said: Entrance<Said>, thresholds: LiveThresholds, beat: Beat) -> Self {
-        Self { account, numbers: Arc::default(), said, thresholds, beat }
+    pub(super) fn new(
+        account: Account,
+        said: Entrance<Said>,
+        thresholds: LiveThresholds,
+        stop: Stop,
+        beat: Beat,
+    ) -> Self {
+        Self { account, numbers: Arc::default(), said, thresholds, stop, beat }
     }
 
     /// The same desk for another stage.
@@ -105,9 +115,17 @@ impl Desk {
         self.hand_in(Said::Decided { event, thresholds, timings });
     }
 
+    /// Says that nothing more will come, whoever may still hold a desk.
+    pub(super) fn end(&self) {
+        self.hand_in(Said::End);
+    }
+
     fn hand_in(&self, said: Said) {
         let mut said = said;
         while let Err(back) = self.said.send(said, PATIENCE) {
+            if self.stop.is_left_behind() {
+                return;
+            }
             error!("parts wait: the record stage is slow");
             self.beat.tick();
             said = back;

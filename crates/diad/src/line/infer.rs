@@ -76,6 +76,8 @@ impl<G: Graphs, W: Witness> Inferring<G, W> {
         loop {
             match self.frames.take(PATIENCE) {
                 Take::Closed => return self.witness,
+                // A camera hangs and holds its end of the lane.
+                Take::Idle if self.stop.is_left_behind() => return self.witness,
                 Take::Idle => {}
                 Take::Item(frame) => self.judge(&frame),
             }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use diad_core::name::{LineName, StationName};
-use diad_ledger::{Entered, Ledger, LedgerError, Missed, Moment, Recorded, Row, RowId, RunContext, Sent};
+use diad_ledger::{Entered, Key, Ledger, LedgerError, Missed, Moment, Recorded, Row, RowId, RunContext, Sent};
 use diad_publish::Publisher;
 use diad_publish::outbox::Ticket;
 use tracing::{error, info, warn};
@@ -71,6 +71,9 @@ pub struct Journal {
     keep: Duration,
     health: Health,
     missed: Missed,
+    /// What this run has written, by series: all of it is missing from a file that is made anew.
+    written: Missed,
+    last: Option<Key>,
     /// When to try again, if the last try failed.
     retry: Option<Instant>,
     owed: u64,
@@ -91,6 +94,8 @@ impl Journal {
             keep,
             health,
             missed: Missed::new(),
+            written: Missed::new(),
+            last: None,
             retry: None,
             unmarked: Vec::new(),
             next_purge: Instant::now(),
@@ -139,7 +144,18 @@ impl Journal {
             Some(ledger) => ledger,
             None => self.ledger.insert(Ledger::open(&self.path)?),
         };
-        ledger.resume(&self.context, open, &self.missed.gaps())?;
+        let mut gaps = self.missed.gaps();
+        let elsewhere = match &self.last {
+            Some(key) => ledger.read().part(key)?.is_none(),
+            None => false,
+        };
+        if elsewhere {
+            gaps.extend(self.written.gaps());
+        }
+        ledger.resume(&self.context, open, &gaps)?;
+        if elsewhere {
+            self.written.clear();
+        }
         self.owed = ledger.read().unsent_count()?;
         Ok(())
     }
@@ -168,6 +184,8 @@ impl Journal {
         match recorded {
             Recorded::First(id) => {
                 self.owed += 1;
+                self.written.note(&row.key, row.judged, "written to a file that was taken away while the station ran");
+                self.last = Some(row.key.clone());
                 Kept::Verdict(id)
             }
             // A commit that failed may have reached the disk all the same.

@@ -105,7 +105,11 @@ impl Recording {
         match self.said.take(patience.min(due)) {
             Take::Closed => (Vec::new(), true),
             Take::Idle => (Vec::new(), false),
-            Take::Item(first) => (std::iter::once(first).chain(self.said.waiting()).take(BATCH).collect(), false),
+            Take::Item(first) => {
+                let words: Vec<_> = std::iter::once(first).chain(self.said.waiting()).take(BATCH).collect();
+                let closed = words.iter().any(|said| matches!(said, Said::End));
+                (words, closed)
+            }
         }
     }
 
@@ -115,6 +119,7 @@ impl Recording {
         let (mut entered, mut verdicts, mut late) = (Vec::new(), Vec::new(), Vec::new());
         for said in words {
             match said {
+                Said::End => {}
                 Said::Entered { meta, thresholds } => {
                     let digests = self.digests(&thresholds);
                     book.enter(meta.clone(), meta.captured.mono + self.deadline);

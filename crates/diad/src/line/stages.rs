@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diad_capture::CaptureError;
 use diad_core::event::Reason;
@@ -10,6 +10,7 @@ use diad_core::graphs::Graphs;
 use diad_core::inspector::Inspector;
 use diad_publish::Publisher;
 use diad_publish::wire::Digest;
+use tracing::error;
 
 use super::WAITING_FRAMES;
 use super::account::Account;
@@ -29,6 +30,11 @@ use crate::timing::StageClock;
 
 /// Words that may wait for the record stage, which never waits for the broker.
 const WAITING_WORDS: usize = 1024;
+
+/// Time beyond the end of a drain in which a stage must have ended.
+const GRACE: Duration = Duration::from_millis(500);
+/// How often a stage that should end is looked at.
+const STEP: Duration = Duration::from_millis(2);
 
 /// What a line is made of.
 pub struct LineSpec<G, W> {
@@ -112,7 +118,7 @@ where
     let mut beats = Beats::default();
     let (frames_in, frames_out) = lane(WAITING_FRAMES);
     let (said_in, said_out) = lane(WAITING_WORDS);
-    let supervisor = Desk::new(account.clone(), said_in, thresholds.clone(), beats.add("supervisor"));
+    let supervisor = Desk::new(account.clone(), said_in, thresholds.clone(), stop.clone(), beats.add("supervisor"));
 
     let mut capturing = Vec::new();
     for camera in cameras {
@@ -205,29 +211,53 @@ impl<W> Line<W> {
 
     /// Waits until every stage has drained into the next: cameras, networks, record. `last_messages` is asked once,
     /// when no camera can take a part any more: what the plant has triggered until then is booked too.
+    ///
+    /// A camera or a network that hangs is left behind soon after the time to stop is over; its parts have their
+    /// verdict from the record stage.
     pub fn join(mut self, last_messages: impl FnOnce() -> Vec<diad_publish::wire::Inbound>) -> Ended<W> {
         // A stage that is gone too early takes the others with it.
         if self.infer.is_finished() || self.record.is_finished() {
             self.stop.ask(Duration::ZERO);
         }
-        let captures: Vec<_> = std::mem::take(&mut self.captures).into_iter().map(JoinHandle::join).collect();
+        let patience = self.stop.deadline() + GRACE;
+        let captures: Vec<_> =
+            std::mem::take(&mut self.captures).into_iter().map(|capture| join_by(capture, patience)).collect();
+        if captures.iter().any(Option::is_none) {
+            self.stop.leave_behind();
+        }
         // Without a record stage there is nobody to book them.
         if !self.record.is_finished() {
             last_messages().into_iter().for_each(|message| self.route(message));
         }
         let Self { infer, record, desk, stop, .. } = self;
+        let infer = join_by(infer, Instant::now().max(patience) + GRACE);
+        if infer.is_none() {
+            stop.leave_behind();
+        }
+        desk.end();
         drop(desk);
-        let infer = infer.join();
         let record = record.join();
-        if captures.iter().any(Result::is_err) {
+        if captures.iter().flatten().any(Result::is_err) {
             stop.bug("capture");
         }
         if record.is_err() {
             stop.bug("record");
         }
         match (stop.has_bug(), infer, record) {
-            (None, Ok(witness), Ok(journal)) => Ended::Clean(witness, journal),
+            (None, Some(Ok(witness)), Ok(journal)) => Ended::Clean(witness, journal),
             (bug, _, record) => Ended::Broken(bug.unwrap_or("infer"), record.ok()),
         }
     }
+}
+
+/// Joins a thread that ends by `deadline`; None for one that hangs.
+fn join_by<T>(thread: JoinHandle<T>, deadline: Instant) -> Option<std::thread::Result<T>> {
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            error!(thread = thread.thread().name().unwrap_or_default(), "stage hangs and is left behind");
+            return None;
+        }
+        std::thread::sleep(STEP);
+    }
+    Some(thread.join())
 }

@@ -14,6 +14,7 @@ struct Inner {
     signal: Arc<AtomicBool>,
     deadline: Mutex<Option<Instant>>,
     bug: OnceLock<&'static str>,
+    left_behind: AtomicBool,
 }
 
 impl Stop {
@@ -36,6 +37,21 @@ impl Stop {
     pub fn bug(&self, stage: &'static str) {
         self.0.bug.get_or_init(|| stage);
         self.ask(Duration::ZERO);
+    }
+
+    /// A stage hangs and is not waited for any longer: those behind it end without it.
+    pub(super) fn leave_behind(&self) {
+        self.0.left_behind.store(true, Ordering::Release);
+    }
+
+    /// Whether a stage that hangs was given up.
+    pub(super) fn is_left_behind(&self) -> bool {
+        self.0.left_behind.load(Ordering::Acquire)
+    }
+
+    /// When waiting parts must be given up; now, if nobody has asked to stop.
+    pub(super) fn deadline(&self) -> Instant {
+        self.0.deadline.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Instant::now)
     }
 
     /// The stage that panicked.

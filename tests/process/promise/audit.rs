@@ -6,7 +6,7 @@ use std::path::Path;
 use diad_ledger::{Reader, RowId};
 use serde_json::Value;
 
-use super::broker::Received;
+use crate::broker::Received;
 
 /// What names a part for ever.
 pub type Key = (String, String, u64);
@@ -22,6 +22,10 @@ pub struct Audit {
     pub repeats: u64,
     /// Parts on record as not recorded.
     pub missed: u64,
+    /// Results that came after the verdict of their part.
+    pub late: u64,
+    /// Parts of which the plant heard two verdicts that differ. Never anything but 0: it fails first.
+    pub differently: u64,
 }
 
 /// One verdict on record.
@@ -57,6 +61,7 @@ impl Audit {
                 assert!(audit.recorded.insert(key, recorded).is_none());
             }
         }
+        audit.late = reader.stats().unwrap().late;
         audit.missed = reader.gaps().unwrap().iter().map(|gap| gap.parts).sum();
         for message in messages.iter().filter(|m| m.topic.ends_with("/verdict")) {
             let mut verdict = message.payload.clone();
@@ -92,6 +97,49 @@ impl Audit {
                 None => assert!(!recorded.acknowledged, "{key:?} is acknowledged and was not heard"),
             }
         }
+    }
+
+    /// For a ledger that could not always be written: the plant heard every part all the same, what was heard is what is
+    /// on record, and what is not is in a gap.
+    #[track_caller]
+    pub fn expect_heard_without_gap(&self) {
+        self.expect_consistent();
+        assert_eq!(self.lost(), 0);
+        let elsewhere = self.heard.keys().filter(|key| !self.recorded.contains_key(*key)).count() as u64;
+        // A commit that failed may have reached the disk all the same.
+        assert!(self.missed >= elsewhere, "{} on record as missed, {elsewhere} not there", self.missed);
+    }
+
+    /// Parts that entered, as far as their numbers tell.
+    pub fn parts_in(&self) -> u64 {
+        let mut last: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for (run, camera, seq) in self.recorded.keys().chain(self.heard.keys()) {
+            let highest = last.entry((run, camera)).or_default();
+            *highest = (*highest).max(*seq);
+        }
+        last.values().sum()
+    }
+
+    /// Parts that entered and have a verdict neither on record nor at the plant.
+    pub fn lost(&self) -> u64 {
+        let mut known: std::collections::BTreeSet<&Key> = self.recorded.keys().collect();
+        known.extend(self.heard.keys());
+        self.parts_in() - known.len() as u64
+    }
+
+    /// Verdicts of a kind, wherever they are.
+    pub fn count(&self, verdict: &str) -> usize {
+        let elsewhere = self.heard.iter().filter(|(key, _)| !self.recorded.contains_key(*key));
+        self.recorded.values().filter(|recorded| recorded.verdict == verdict).count()
+            + elsewhere.filter(|(_, heard)| heard["verdict"] == verdict).count()
+    }
+
+    /// `PASS` without a score below the cut-off that it names, which no unfinished judgement has.
+    pub fn false_pass(&self) -> usize {
+        let passes = self.heard.values().filter(|heard| heard["verdict"] == "PASS");
+        passes
+            .filter(|heard| !(heard["score"].as_f64() < heard["review_at"].as_f64() && heard["score"].is_number()))
+            .count()
     }
 
     /// Parts of each run and camera count from 1 without a gap.
