@@ -10,11 +10,13 @@
 //! | [`model`] | from a bundle's folder to a method that is ready to judge |
 //! | [`station`] | the line with its broker link, watchdog and orderly end; [`health`] is what it says of itself |
 //! | [`mod@line`] | capture → infer → record: the stages, their lanes and threads |
+//! | [`archive`] | pictures of parts, kept beside the ledger and never in a verdict's way |
 //! | [`timing`], [`percentile`] | a clock for inspections, and what its times look like |
 //! | [`picture`] | what a person sees of an inspection: heat map, overlay, PNG |
 //! | [`files`] | files that a command leaves behind |
 //! | [`exit`], [`logging`], [`output`], [`chain`] | exit codes, the log, standard output, errors on one line |
 
+pub mod archive;
 pub mod chain;
 pub mod cli;
 pub mod command;
@@ -32,3 +34,6 @@ pub mod station;
 pub mod thresholds;
 pub mod timing;
 pub mod yaml;
+
+#[cfg(test)]
+mod testing;

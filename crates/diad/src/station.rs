@@ -1,5 +1,6 @@
 //! A station at work: the line, its broker link, and the supervisor that feeds the watchdog and ends it all in order.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use diad_publish::{DrainReport, LinkStatus, PublishError, Publisher, PublisherSe
 use sd_notify::NotifyState;
 use tracing::{info, warn};
 
+use crate::archive::{Archive, ArchiveSpec};
 use crate::health::Health;
 use crate::line::{
     self, Balance, CameraSpec, Ended, Journal, LineError, LineSpec, Listener, Rebuild, Stop, Totals, Witness,
@@ -61,6 +63,8 @@ pub struct StationSpec<W> {
     pub ledger: PathBuf,
     /// How long acknowledged verdicts stay in it.
     pub keep: Duration,
+    /// Whose pictures are kept.
+    pub archive: ArchiveSpec,
     /// Under which settings it runs.
     pub settings: Digest,
     /// Sees every judged part.
@@ -75,6 +79,9 @@ pub enum StationError {
     /// The ledger cannot be used.
     #[error("open the ledger")]
     Ledger(#[source] LedgerError),
+    /// The folder of the pictures cannot be used.
+    #[error("open the folder of the pictures")]
+    Archive(#[source] io::Error),
     /// The broker link could not be made.
     #[error("start the broker link")]
     Publish(#[from] PublishError),
@@ -131,6 +138,7 @@ pub fn run<W: Witness + 'static>(
     let health = Health::new(Arc::clone(&publisher));
     prepare(&health);
     wait_for_link(&publisher, stop);
+    let (archive, archiving) = Archive::start(spec.archive, health.clone()).map_err(StationError::Archive)?;
     let line = line::start(
         LineSpec {
             cameras: spec.cameras,
@@ -145,6 +153,7 @@ pub fn run<W: Witness + 'static>(
             settings: spec.settings,
             witness: spec.witness,
             listener: spec.listener,
+            archive,
             health: health.clone(),
         },
         stop.clone(),
@@ -157,6 +166,7 @@ pub fn run<W: Witness + 'static>(
     tell_systemd(&[NotifyState::Stopping]);
     stop.ask(DRAIN_LINE);
     let ended = line.join(|| publisher.close_inbound());
+    drop(archiving);
     let link = publisher.status();
     let drained = publisher.drain(Instant::now() + GOODBYE);
     let (ended, mut journal) = match ended {

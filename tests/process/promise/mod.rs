@@ -68,6 +68,11 @@ fn stalled_camera_costs_its_parts_their_deadline_and_nothing_else() {
 }
 
 #[test]
+fn pictures_of_parts_that_did_not_pass_lie_beside_the_ledger() {
+    scenarios::pictures();
+}
+
+#[test]
 fn networks_that_give_no_number_leave_their_part_unjudged() {
     scenarios::engine_fails(Failure::NaN, 7);
 }

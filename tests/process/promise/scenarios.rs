@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use diad_ledger::Reader;
+
 use super::audit::Audit;
 use super::sabotage::{self, DEADLY, Failure, SOUND};
 use crate::broker::{Broker, Direction, Gate, Received, Subscriber, wait_until};
@@ -197,8 +199,7 @@ pub fn broker_refuses(_: u64) -> Audit {
 pub fn settings_broken_on_restart(_: u64) -> Audit {
     let gate = Gate::shut();
     let mut station = Station::launch_at(gate.port(), &micro(), FREE_RUN, PATIENT);
-    wait_until("parts", || station.log().contains("inspection begins without it"));
-    std::thread::sleep(Duration::from_millis(400));
+    wait_until("parts", || Reader::open(&station.ledger()).is_ok_and(|reader| reader.unsent_count().unwrap() > 5));
     station.signal("TERM");
     assert_eq!(station.exit_code(), Some(0));
     let owed = Audit::of(&station.ledger(), &[]);
@@ -231,7 +232,8 @@ pub fn ledger_removed(_: u64) -> Audit {
     let state = station.ledger().parent().unwrap().to_owned();
     fs::rename(&state, station.folder.path().join("aside")).unwrap();
     heard.extend(degraded_by_the_ledger(&plant));
-    fs::create_dir(&state).unwrap();
+    // A picture may have made it already.
+    fs::create_dir_all(&state).unwrap();
     heard.extend(plant.until(is_state("ready")));
     heard.extend(plant.until(is_verdict));
     heard.extend(stop(&mut station, &plant));
@@ -280,6 +282,10 @@ pub fn disk_full(_: u64) -> Option<Audit> {
     let mut station = Station::prepare_at(broker.port(), &micro(), FREE_RUN, PATIENT);
     let state = station.ledger().parent().unwrap().to_owned();
     let disk = Disk::mount(&state)?;
+    // Pictures leave more room than this disk has.
+    let settings = station.folder.path().join("diad.yaml");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, text.replace("ledger.sqlite3 }", "ledger.sqlite3, images: { max_gib: 0 } }")).unwrap();
     station.restart();
     let mut heard = plant.until(|m| is_verdict(m) && seq(m) == 10);
     let filler = state.join("filler");
@@ -421,4 +427,41 @@ pub fn overload(parts: u64) -> Audit {
     heard.extend(plant.until(|m| is_verdict(m) && seq(m) >= parts));
     heard.extend(stop(&mut station, &plant));
     whole(&station, &heard)
+}
+
+/// Every part that was not judged leaves its picture, and none that passed does.
+pub fn pictures() {
+    let bundle = sabotage::bundle(Failure::NaN);
+    let broker = Broker::start();
+    let plant = listen(&broker);
+    let pictures = tempfile::tempdir().unwrap();
+    for (part, level) in [(1, SOUND), (2, DEADLY), (3, SOUND)] {
+        grey(pictures.path(), &format!("{part:03}.png"), level);
+    }
+    let mut station = Station::start_on(bundle.path(), &broker, &replay(pictures.path()));
+    let heard = plant.until(is_stopped);
+    assert_eq!(station.exit_code(), Some(0));
+    let mut wanted = Vec::new();
+    for verdict in of(&heard, "verdict") {
+        let word = verdict["verdict"].as_str().unwrap();
+        let stem = format!("{}-cam0-{:010}-{word}", verdict["run"].as_str().unwrap(), verdict["seq"].as_u64().unwrap());
+        match word {
+            "PASS" => {}
+            "UNJUDGED" => wanted.push(format!("{stem}.frame.png")),
+            _ => wanted.extend([format!("{stem}.frame.png"), format!("{stem}.heatmap.png")]),
+        }
+    }
+    let folder = station.ledger().with_file_name("images");
+    let days: Vec<_> = fs::read_dir(&folder).unwrap().map(|day| day.unwrap().path()).collect();
+    let mut found: Vec<String> = days
+        .iter()
+        .flat_map(|day| fs::read_dir(day).unwrap())
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    wanted.sort();
+    assert_eq!(found, wanted);
+    assert!(wanted.iter().any(|name| name.contains("0000000002-UNJUDGED")), "{wanted:?}");
+    let picture = days[0].join(found.iter().find(|name| name.contains("UNJUDGED")).unwrap());
+    assert_eq!(image::open(picture).unwrap().into_luma8().as_raw()[0], DEADLY);
 }

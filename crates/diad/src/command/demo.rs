@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use super::CommandError;
 use super::run::stop_on_signals;
+use crate::archive::ArchiveSpec;
 use crate::cli::DemoArgs;
 use crate::line::{CameraSpec, Listener, Rebuild};
 use crate::model::{Model, ModelSpec, default_folder};
@@ -140,6 +141,7 @@ fn spec(
         rebuild,
         ledger,
         keep: KEEP,
+        archive: ArchiveSpec { folder: PathBuf::new(), keep: Vec::new(), max_bytes: 0, age: KEEP },
         settings: set.digest(),
         thresholds: LiveThresholds::new(set),
         deadline: DEADLINE,

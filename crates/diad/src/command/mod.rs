@@ -92,7 +92,9 @@ impl CommandError {
             Self::Model(error) => error.exit(),
             Self::Station(StationError::Line(LineError::Camera(_)) | StationError::Publish(_)) => Exit::Unavailable,
             Self::Station(StationError::Ledger(error)) => error.into(),
-            Self::Demo(DemoError::Dataset(_) | DemoError::Folder(_)) => Exit::Disk,
+            Self::Station(StationError::Archive(_)) | Self::Demo(DemoError::Dataset(_) | DemoError::Folder(_)) => {
+                Exit::Disk
+            }
             Self::Demo(DemoError::Broker(_)) => Exit::Unavailable,
             Self::Demo(DemoError::Thresholds(_)) => Exit::Settings,
             Self::Station(_) | Self::Demo(_) | Self::Signals(_) => Exit::Bug,

@@ -8,6 +8,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tracing::{info, warn};
 
 use super::CommandError;
+use crate::archive::ArchiveSpec;
 use crate::chain::chain;
 use crate::cli::RunArgs;
 use crate::line::{CameraSpec, Stop};
@@ -36,6 +37,7 @@ pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
     let model = Model::load(&model_spec, variables)?;
     let rebuild = model.rebuild(model_spec, variables.to_vec());
     let thresholds = watcher.live();
+    let keep = Duration::from_secs(u64::from(settings.ledger().keep_days) * 86_400);
     let spec = StationSpec {
         line: settings.line().clone(),
         station: settings.station().clone(),
@@ -48,7 +50,14 @@ pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
         link: settings.mqtt().link.clone(),
         root: settings.mqtt().root.clone(),
         ledger: settings.ledger().path.clone(),
-        keep: Duration::from_secs(u64::from(settings.ledger().keep_days) * 86_400),
+        keep,
+        archive: ArchiveSpec {
+            // Beside the ledger, which names the parts.
+            folder: settings.ledger().path.with_file_name("images"),
+            keep: settings.ledger().keep.clone(),
+            max_bytes: u64::from(settings.ledger().max_gib) << 30,
+            age: keep,
+        },
         settings: settings.digest(),
         witness: (),
         listener: Box::new(|_| {}),

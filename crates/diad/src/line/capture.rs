@@ -234,14 +234,14 @@ impl Capturing {
         match self.overload {
             Overload::EvictOldest => self.frames.offer(frame, |old: Frame| {
                 warn!(part = %old.meta.key, "oldest waiting part evicted: the line is slower than the camera");
-                self.desk.unjudged(old.meta, Reason::Overrun);
+                self.desk.unjudged_with(old.meta, Reason::Overrun, old.capture.picture);
             }),
             Overload::Wait => loop {
                 self.beat.tick();
                 match self.frames.send(frame, PATIENCE) {
                     Ok(()) => return,
                     Err(back) if self.stop.overdue() => {
-                        self.desk.unjudged(back.meta, Reason::Shutdown);
+                        self.desk.unjudged_with(back.meta, Reason::Shutdown, back.capture.picture);
                         return;
                     }
                     Err(back) => frame = back,

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use diad_capture::Picture;
 use diad_core::event::{InspectionEvent, Reason};
 use diad_core::frame::{PartKey, PartMeta, Stamp};
+use diad_core::map::AnomalyMap;
 use diad_core::name::{CameraId, PartId, ProductName};
 use diad_ledger::Timings;
 use tracing::error;
@@ -15,6 +17,8 @@ use super::beat::Beat;
 use super::clock::now;
 use super::lane::Entrance;
 use super::stop::Stop;
+use crate::archive::{Archive, Evidence};
+use crate::picture::HeatScale;
 use crate::thresholds::{LiveThresholds, ThresholdSet};
 
 /// Longest wait between two heartbeats.
@@ -41,6 +45,8 @@ pub(super) enum Said {
         thresholds: Arc<ThresholdSet>,
         /// How long each stage took.
         timings: Timings,
+        /// What there is to see of it.
+        evidence: Option<Evidence>,
     },
     /// Nobody says anything any more: the last word of the supervisor.
     End,
@@ -63,6 +69,7 @@ pub(super) struct Desk {
     numbers: Arc<Mutex<HashMap<CameraId, u64>>>,
     said: Entrance<Said>,
     thresholds: LiveThresholds,
+    archive: Archive,
     stop: Stop,
     beat: Beat,
 }
@@ -73,10 +80,11 @@ impl Desk {
         account: Account,
         said: Entrance<Said>,
         thresholds: LiveThresholds,
+        archive: Archive,
         stop: Stop,
         beat: Beat,
     ) -> Self {
-        Self { account, numbers: Arc::default(), said, thresholds, stop, beat }
+        Self { account, numbers: Arc::default(), said, thresholds, archive, stop, beat }
     }
 
     /// The same desk for another stage.
@@ -107,12 +115,30 @@ impl Desk {
     /// A part that has entered cannot be judged.
     pub(super) fn unjudged(&self, meta: PartMeta, reason: Reason) {
         let event = InspectionEvent::unjudged(meta, reason, now());
-        self.decided(event, self.thresholds.current(), Timings::NONE);
+        self.decided(event, self.thresholds.current(), Timings::NONE, None);
+    }
+
+    /// A part that has a picture cannot be judged.
+    pub(super) fn unjudged_with(&self, meta: PartMeta, reason: Reason, picture: Picture) {
+        let event = InspectionEvent::unjudged(meta, reason, now());
+        let evidence = self.archive.evidence(picture, None);
+        self.decided(event, self.thresholds.current(), Timings::NONE, evidence);
     }
 
     /// A part was decided, with these thresholds in force.
-    pub(super) fn decided(&self, event: InspectionEvent, thresholds: Arc<ThresholdSet>, timings: Timings) {
-        self.hand_in(Said::Decided { event, thresholds, timings });
+    pub(super) fn decided(
+        &self,
+        event: InspectionEvent,
+        thresholds: Arc<ThresholdSet>,
+        timings: Timings,
+        evidence: Option<Evidence>,
+    ) {
+        self.hand_in(Said::Decided { event, thresholds, timings, evidence });
+    }
+
+    /// Takes what there is to see of a part, for [`decided`](Self::decided).
+    pub(super) fn evidence(&self, picture: Picture, map: Option<(AnomalyMap, HeatScale)>) -> Option<Evidence> {
+        self.archive.evidence(picture, map)
     }
 
     /// Says that nothing more will come, whoever may still hold a desk.

@@ -10,6 +10,7 @@ use diad_core::frame::{PartMeta, Roi};
 use diad_core::graphs::Graphs;
 use diad_core::inspector::{InspectError, Inspection, Inspector};
 use diad_core::judge::judge;
+use diad_core::map::AnomalyMap;
 use diad_ledger::Timings;
 use tracing::{debug, error, info};
 
@@ -19,6 +20,7 @@ use super::desk::Desk;
 use super::lane::{Exit, Take};
 use super::stop::Stop;
 use crate::chain::chain;
+use crate::picture::HeatScale;
 use crate::thresholds::{LiveThresholds, ThresholdSet};
 use crate::timing::StageClock;
 
@@ -53,6 +55,9 @@ pub type Rebuild<G> = Box<dyn FnMut() -> Result<Inspector<G>, String> + Send>;
 /// Failures in a row after which the networks are loaded anew, and after which, then, the process gives up.
 const FAILURES: u32 = 3;
 
+/// What is said of a part, and the map that shows why.
+type Judged = (InspectionEvent, (AnomalyMap, HeatScale));
+
 /// What the infer thread works with.
 pub(super) struct Inferring<G, W> {
     pub(super) frames: Exit<Frame>,
@@ -79,17 +84,17 @@ impl<G: Graphs, W: Witness> Inferring<G, W> {
                 // A camera hangs and holds its end of the lane.
                 Take::Idle if self.stop.is_left_behind() => return self.witness,
                 Take::Idle => {}
-                Take::Item(frame) => self.judge(&frame),
+                Take::Item(frame) => self.judge(frame),
             }
             self.beat.tick();
         }
     }
 
-    fn judge(&mut self, frame: &Frame) {
+    fn judge(&mut self, frame: Frame) {
         // Taken once per part: score, cut-offs and digest of a verdict belong together.
         let thresholds = self.thresholds.current();
         if self.stop.overdue() {
-            return self.desk.unjudged(frame.meta.clone(), Reason::Shutdown);
+            return self.desk.unjudged_with(frame.meta, Reason::Shutdown, frame.capture.picture);
         }
         if frame.meta.captured.mono.elapsed() > self.deadline {
             // The record stage has decided it.
@@ -99,14 +104,14 @@ impl<G: Graphs, W: Witness> Inferring<G, W> {
         // networks until the line has stopped, and nothing it says then is a judgement.
         self.clock.reset();
         let begun = Instant::now();
-        let judged = catch_unwind(AssertUnwindSafe(|| self.inspect(frame, &thresholds)));
-        let event = match judged {
-            Ok(Ok(event)) => event,
-            Ok(Err(reason)) => InspectionEvent::unjudged(frame.meta.clone(), reason, now()),
+        let judged = catch_unwind(AssertUnwindSafe(|| self.inspect(&frame, &thresholds)));
+        let (event, map) = match judged {
+            Ok(Ok((event, map))) => (event, Some(map)),
+            Ok(Err(reason)) => (InspectionEvent::unjudged(frame.meta.clone(), reason, now()), None),
             Err(_) => {
                 self.inspector = None;
                 self.stop.bug("infer");
-                InspectionEvent::unjudged(frame.meta.clone(), Reason::Engine, now())
+                (InspectionEvent::unjudged(frame.meta.clone(), Reason::Engine, now()), None)
             }
         };
         let mut timings = Timings::NONE;
@@ -115,7 +120,8 @@ impl<G: Graphs, W: Witness> Inferring<G, W> {
             timings.set(stage, took);
         }
         let outcome = event.outcome.clone();
-        self.desk.decided(event, thresholds, timings);
+        let evidence = self.desk.evidence(frame.capture.picture, map);
+        self.desk.decided(event, thresholds, timings, evidence);
         self.watch(&outcome);
     }
 
@@ -146,7 +152,7 @@ impl<G: Graphs, W: Witness> Inferring<G, W> {
         }
     }
 
-    fn inspect(&mut self, frame: &Frame, thresholds: &Arc<ThresholdSet>) -> Result<InspectionEvent, Reason> {
+    fn inspect(&mut self, frame: &Frame, thresholds: &Arc<ThresholdSet>) -> Result<Judged, Reason> {
         let key = &frame.meta.key;
         let pixels = frame.capture.view().map_err(|error| {
             error!(part = %key, error = %chain(&error), "torn frame");
@@ -166,6 +172,6 @@ impl<G: Graphs, W: Witness> Inferring<G, W> {
         let judgement = Judgement { verdict, score: inspection.score, thresholds: cuts, region: inspection.region };
         let event = InspectionEvent::judged(frame.meta.clone(), judgement, now());
         self.witness.judged(frame, &inspection, &event);
-        Ok(event)
+        Ok((event, (inspection.map.clone(), HeatScale::of_thresholds(&cuts))))
     }
 }

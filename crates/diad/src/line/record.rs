@@ -22,6 +22,7 @@ use super::clock::now;
 use super::desk::Said;
 use super::journal::{Journal, Kept};
 use super::lane::{Exit, Take};
+use crate::archive::{Archive, Evidence};
 use crate::thresholds::{LiveThresholds, ThresholdSet};
 
 /// Longest wait between two heartbeats.
@@ -34,6 +35,9 @@ const BROUGHT_PER_S: u32 = 2000;
 const SHORT: Duration = Duration::from_millis(10);
 /// Acknowledgements wait this long for a verdict to be written together with.
 const MARK_AFTER: Duration = Duration::from_millis(50);
+
+/// What is said of a part whose result came late.
+const UNJUDGED: &str = "UNJUDGED";
 
 /// Hears every verdict after it was handed to the broker link.
 pub type Listener = Box<dyn FnMut(&InspectionEvent) + Send>;
@@ -49,6 +53,7 @@ pub(super) struct Recording {
     pub(super) model: Digest,
     pub(super) settings: Digest,
     pub(super) listener: Listener,
+    pub(super) archive: Archive,
     pub(super) beat: Beat,
     /// How long it may take to get rid of what is owed once nothing more comes.
     pub(super) drain: Duration,
@@ -59,6 +64,7 @@ struct Decision {
     event: InspectionEvent,
     digests: Digests,
     timings: Timings,
+    evidence: Option<Evidence>,
 }
 
 /// Where the bringing of stored verdicts has come to.
@@ -125,13 +131,13 @@ impl Recording {
                     book.enter(meta.clone(), meta.captured.mono + self.deadline);
                     entered.push((meta, digests));
                 }
-                Said::Decided { event, thresholds, timings } => {
+                Said::Decided { event, thresholds, timings, evidence } => {
                     let digests = self.digests(&thresholds);
                     let (ruled, event) = match book.close(event, at.mono) {
                         Ruling::Verdict(event) => (&mut verdicts, event),
                         Ruling::Late(event) => (&mut late, event),
                     };
-                    ruled.push(Decision { event, digests, timings });
+                    ruled.push(Decision { event, digests, timings, evidence });
                 }
             }
         }
@@ -145,7 +151,8 @@ impl Recording {
         }
         if !expired.is_empty() {
             let digests = self.digests(&self.thresholds.current());
-            verdicts.extend(expired.into_iter().map(|event| Decision { event, digests, timings: Timings::NONE }));
+            let undecided = |event| Decision { event, digests, timings: Timings::NONE, evidence: None };
+            verdicts.extend(expired.into_iter().map(undecided));
         }
         if self.journal.is_worth_a_try() {
             let digests = self.digests(&self.thresholds.current());
@@ -157,6 +164,14 @@ impl Recording {
         let entered: Vec<_> = entered.iter().map(|(meta, digests)| self.entry(meta, digests)).collect();
         if !(entered.is_empty() && verdicts.is_empty() && late.is_empty()) {
             self.keep_and_say(&entered, &verdicts, &late);
+            // After the verdicts: nobody waits for pictures. A late result shows why its part was not judged.
+            let late = late.into_iter().map(|decision| (UNJUDGED, decision));
+            for (word, decision) in verdicts.into_iter().map(|d| (d.event.verdict_word(), d)).chain(late) {
+                let PartMeta { key, captured, .. } = &decision.event.meta;
+                if let Some(evidence) = decision.evidence {
+                    self.archive.keep(&self.journal.context().run, key, captured.wall, word, evidence);
+                }
+            }
         }
         self.account.set_open(book.open() as u64, book.missing());
     }
@@ -235,7 +250,7 @@ impl Recording {
         Digests { model: self.model, thresholds: thresholds.digest(), settings: self.settings }
     }
 
-    fn row(&self, Decision { event, digests, timings }: &Decision) -> Row {
+    fn row(&self, Decision { event, digests, timings, .. }: &Decision) -> Row {
         Row::of_event(self.journal.context(), event, origin(digests), *timings)
     }
 

@@ -24,6 +24,7 @@ use super::record::{Listener, Recording};
 use super::sources::CameraSpec;
 use super::stop::Stop;
 use super::triggers::Triggers;
+use crate::archive::Archive;
 use crate::health::Health;
 use crate::thresholds::LiveThresholds;
 use crate::timing::StageClock;
@@ -62,6 +63,8 @@ pub struct LineSpec<G, W> {
     pub witness: W,
     /// Hears every verdict.
     pub listener: Listener,
+    /// Where pictures are kept.
+    pub archive: Archive,
     /// Where a lost camera is reported.
     pub health: Health,
 }
@@ -118,7 +121,14 @@ where
     let mut beats = Beats::default();
     let (frames_in, frames_out) = lane(WAITING_FRAMES);
     let (said_in, said_out) = lane(WAITING_WORDS);
-    let supervisor = Desk::new(account.clone(), said_in, thresholds.clone(), stop.clone(), beats.add("supervisor"));
+    let supervisor = Desk::new(
+        account.clone(),
+        said_in,
+        thresholds.clone(),
+        spec.archive.clone(),
+        stop.clone(),
+        beats.add("supervisor"),
+    );
 
     let mut capturing = Vec::new();
     for camera in cameras {
@@ -149,6 +159,7 @@ where
         model: spec.model,
         settings: spec.settings,
         listener: spec.listener,
+        archive: spec.archive.clone(),
         beat,
         drain: spec.drain,
     };

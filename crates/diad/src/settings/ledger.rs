@@ -30,6 +30,19 @@ pub enum Kept {
     Unjudged,
 }
 
+impl Kept {
+    /// The word of the verdict.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Review => "REVIEW",
+            Self::Reject => "REJECT",
+            Self::Unjudged => "UNJUDGED",
+        }
+    }
+}
+
 pub(super) fn section(item: Item<'_>) -> Option<Ledger> {
     let keys = item.mapping()?.only(&["path", "keep_days", "images"]);
     let path = keys.get("path").file_path();
@@ -45,10 +58,5 @@ pub(super) fn section(item: Item<'_>) -> Option<Ledger> {
 }
 
 fn kept(item: &Item<'_>) -> Option<Vec<Kept>> {
-    item.choices(&[
-        ("PASS", Kept::Pass),
-        ("REVIEW", Kept::Review),
-        ("REJECT", Kept::Reject),
-        ("UNJUDGED", Kept::Unjudged),
-    ])
+    item.choices(&[Kept::Pass, Kept::Review, Kept::Reject, Kept::Unjudged].map(|kept| (kept.word(), kept)))
 }

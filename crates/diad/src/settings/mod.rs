@@ -221,9 +221,6 @@ impl Settings {
     #[must_use]
     pub fn notices(&self) -> Vec<String> {
         let listen = self.http.listen;
-        vec![
-            "ledger.images: this version does not keep pictures yet".to_owned(),
-            format!("http: this version does not serve HTTP yet; nothing listens on {listen}"),
-        ]
+        vec![format!("http: this version does not serve HTTP yet; nothing listens on {listen}")]
     }
 }

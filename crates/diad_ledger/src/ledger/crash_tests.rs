@@ -24,7 +24,7 @@ fn child(place: &Place) -> Child {
 fn child_records_until_it_is_killed() {
     let Some(path) = std::env::var_os(PATH) else { return };
     let mut ledger = Ledger::open(Path::new(&path)).unwrap();
-    let crate::RunContext { line, station, .. } = testing::context();
+    let RunContext { line, station, .. } = testing::context();
     let run = ledger.start_run(&line, &station, SystemTime::UNIX_EPOCH).unwrap();
     let mut sent = Vec::new();
     for batch in 0.. {

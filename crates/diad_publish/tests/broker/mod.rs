@@ -185,8 +185,10 @@ impl Subscriber {
     /// Messages up to and including the first that `last` accepts.
     #[track_caller]
     pub fn until(&self, last: impl Fn(&Received) -> bool) -> Vec<Received> {
-        let mut all = Vec::new();
+        let mut all: Vec<Received> = Vec::new();
+        let give_up = Instant::now() + 3 * PATIENCE;
         loop {
+            assert!(Instant::now() < give_up, "not among {} messages, the last: {:?}", all.len(), all.last());
             let message = self.next();
             let done = last(&message);
             all.push(message);
