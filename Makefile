@@ -43,6 +43,10 @@ demo: setup ## run the whole line on this machine; PARTS=0 goes on until Ctrl-C
 bench: setup ## time the shipped model on this machine
 	$(CARGO) run --locked --release -p diad -- bench $(ARGS)
 
+.PHONY: bench-line
+bench-line: setup-tests ## what the line costs beside the networks; ARGS="SECONDS QUEUED SECONDS_OF_MEMORY"
+	$(CARGO) bench --locked -p diad --bench line -- $(ARGS)
+
 .PHONY: test
 test: test-install test-rust test-python ## every test
 

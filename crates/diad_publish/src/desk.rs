@@ -171,7 +171,7 @@ impl Desk {
     }
 
     pub(crate) fn acknowledge(&mut self, id: MessageId) {
-        self.status.acknowledged += u64::from(self.outbox.acknowledge(id).is_some());
+        self.status.acknowledged += u64::from(self.outbox.acknowledge(id, SystemTime::now()).is_some());
     }
 
     pub(crate) fn snapshot(&self) -> LinkStatus {

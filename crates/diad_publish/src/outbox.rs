@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
+use std::time::SystemTime;
 
 #[cfg(test)]
 mod tests;
@@ -70,7 +71,7 @@ pub struct Outbox<T> {
     stored: VecDeque<Entry<T>>,
     kept: VecDeque<Entry<T>>,
     in_flight: BTreeMap<MessageId, (Lane, Entry<T>)>,
-    acknowledged: Vec<Ticket>,
+    acknowledged: Vec<(Ticket, SystemTime)>,
     /// Tickets of everything above: what is here already need not be brought.
     held: HashSet<Ticket>,
 }
@@ -136,10 +137,10 @@ impl<T> Outbox<T> {
         std::mem::replace(&mut self.spilled, false)
     }
 
-    /// Tickets of messages that were acknowledged since the last call, in that order.
+    /// Tickets of messages that were acknowledged since the last call, in that order, and when.
     #[must_use]
-    pub fn take_acknowledged(&mut self) -> Vec<Ticket> {
-        for ticket in &self.acknowledged {
+    pub fn take_acknowledged(&mut self) -> Vec<(Ticket, SystemTime)> {
+        for (ticket, _) in &self.acknowledged {
             self.held.remove(ticket);
         }
         std::mem::take(&mut self.acknowledged)
@@ -187,7 +188,7 @@ impl<T> Outbox<T> {
         let in_order = in_order.chain(newer.into_iter().map(|(_, entry)| entry)).chain(self.live.drain(..));
         self.kept = in_order.filter(|entry| entry.ticket.is_none()).collect();
         self.stored.clear();
-        self.held = self.acknowledged.iter().copied().collect();
+        self.held = self.acknowledged.iter().map(|(ticket, _)| *ticket).collect();
     }
 
     /// The next message to send, live ones first; `None` if none may go now or there is no connection.
@@ -209,10 +210,10 @@ impl<T> Outbox<T> {
         Some(Dispatch { id, lane, item: &entry.item })
     }
 
-    /// The broker has the message: it leaves. `None` for one that is not in flight.
-    pub fn acknowledge(&mut self, id: MessageId) -> Option<T> {
+    /// The broker has the message, as was learnt at `at`: it leaves. `None` for one that is not in flight.
+    pub fn acknowledge(&mut self, id: MessageId, at: SystemTime) -> Option<T> {
         let (_, entry) = self.in_flight.remove(&id)?;
-        self.acknowledged.extend(entry.ticket);
+        self.acknowledged.extend(entry.ticket.map(|ticket| (ticket, at)));
         Some(entry.item)
     }
 

@@ -49,9 +49,9 @@ impl PublisherSettings {
 pub struct Delivery {
     /// Which connection there is, counted from 1. Over each new one, everything unacknowledged is to be brought again.
     pub connection: Option<u64>,
-    /// Verdicts acknowledged since the last call. They count as unacknowledged to nobody but the record until it has
+    /// Verdicts acknowledged since the last call, and when. They count as unacknowledged to nobody but the record until it has
     /// marked them.
-    pub acknowledged: Vec<Ticket>,
+    pub acknowledged: Vec<(Ticket, SystemTime)>,
     /// Verdicts were forgotten although there was a connection: bring what is unacknowledged again.
     pub spilled: bool,
 }

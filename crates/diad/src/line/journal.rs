@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use diad_core::name::{LineName, StationName};
-use diad_ledger::{Entered, Key, Ledger, LedgerError, Missed, Moment, Recorded, Row, RowId, RunContext, Sent};
+use diad_ledger::{Entered, Key, Ledger, LedgerError, Missed, Recorded, Row, RowId, RunContext, Sent};
 use diad_publish::Publisher;
 use diad_publish::outbox::Ticket;
 use tracing::{error, info, warn};
@@ -214,9 +214,9 @@ impl Journal {
     }
 
     /// The broker has acknowledged verdicts; marked with the next [`commit`](Self::commit).
-    pub(super) fn acknowledged(&mut self, rows: impl IntoIterator<Item = RowId>) {
-        let at = Moment::from(SystemTime::now());
-        self.unmarked.extend(rows.into_iter().map(|row| Sent { row, at }));
+    pub(super) fn acknowledged(&mut self, tickets: Vec<(Ticket, SystemTime)>) {
+        let sent = |(Ticket(number), at): (_, SystemTime)| Sent { row: RowId::from_number(number), at: at.into() };
+        self.unmarked.extend(tickets.into_iter().map(sent));
     }
 
     /// Verdicts after `after` that nobody has acknowledged, oldest first; at most `limit` are looked at. `None` if they
@@ -252,8 +252,7 @@ impl Journal {
     /// Marks what was acknowledged since the line ended. Gives how many verdicts are owed still.
     #[must_use]
     pub fn settle(&mut self, publisher: &Publisher) -> u64 {
-        let late = publisher.delivery().acknowledged;
-        self.acknowledged(late.into_iter().map(|Ticket(number)| RowId::from_number(number)));
+        self.acknowledged(publisher.delivery().acknowledged);
         self.commit(&[], &[]);
         self.owed
     }

@@ -200,7 +200,7 @@ impl Recording {
     /// Marks what the broker has acknowledged, and brings what it has not.
     fn deliver(&mut self, backlog: &mut Backlog) {
         let Delivery { connection, acknowledged, spilled } = self.publisher.delivery();
-        self.journal.acknowledged(acknowledged.into_iter().map(|Ticket(number)| RowId::from_number(number)));
+        self.journal.acknowledged(acknowledged);
         let news = connection != backlog.connection;
         backlog.connection = connection;
         match connection {

@@ -40,6 +40,16 @@ pub struct CameraSpec {
 }
 
 impl CameraSpec {
+    /// A camera of the caller's making, opened as often as it is lost.
+    pub fn new(
+        id: CameraId,
+        trigger: Trigger,
+        overload: Overload,
+        open: impl FnMut() -> Result<Box<dyn Camera>, CaptureError> + Send + 'static,
+    ) -> Self {
+        Self { id, trigger, roi: None, overload, open: Box::new(open) }
+    }
+
     /// The camera that the settings describe. Opens nothing yet.
     #[must_use]
     pub fn from_settings(camera: &settings::Camera) -> Self {

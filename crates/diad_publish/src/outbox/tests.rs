@@ -50,8 +50,8 @@ fn acknowledge_takes_a_message_once() {
     outbox.connect();
     outbox.offer(None, 1);
     let id = outbox.dispatch().unwrap().id;
-    assert_eq!(outbox.acknowledge(id), Some(1));
-    assert_eq!(outbox.acknowledge(id), None);
+    assert_eq!(outbox.acknowledge(id, SystemTime::UNIX_EPOCH), Some(1));
+    assert_eq!(outbox.acknowledge(id, SystemTime::UNIX_EPOCH), None);
     assert!(outbox.is_empty());
 }
 
@@ -100,12 +100,12 @@ fn an_acknowledged_ticket_is_held_until_it_is_taken() {
     outbox.connect();
     outbox.offer(Some(Ticket(7)), 7);
     let id = outbox.dispatch().unwrap().id;
-    assert_eq!(outbox.acknowledge(id), Some(7));
+    assert_eq!(outbox.acknowledge(id, SystemTime::UNIX_EPOCH), Some(7));
     assert!(!outbox.bring(Ticket(7), 7));
     outbox.disconnect();
     outbox.connect();
     assert!(!outbox.bring(Ticket(7), 7), "the record does not know yet that it is acknowledged");
-    assert_eq!(outbox.take_acknowledged(), [Ticket(7)]);
+    assert_eq!(outbox.take_acknowledged(), [(Ticket(7), SystemTime::UNIX_EPOCH)]);
     assert_eq!(outbox.take_acknowledged(), []);
     assert!(outbox.bring(Ticket(7), 7));
 }
@@ -199,11 +199,11 @@ impl Observer {
                 if !self.in_flight.is_empty() {
                     let (id, item) = self.in_flight.remove(at % self.in_flight.len());
                     // One in flight may have been pushed out by the bound.
-                    if let Some(acknowledged) = outbox.acknowledge(id) {
+                    if let Some(acknowledged) = outbox.acknowledge(id, SystemTime::UNIX_EPOCH) {
                         prop_assert_eq!(acknowledged, item);
                         prop_assert!(self.acknowledged.insert(item), "{} acknowledged twice", item);
                     }
-                    prop_assert_eq!(outbox.acknowledge(id), None);
+                    prop_assert_eq!(outbox.acknowledge(id, SystemTime::UNIX_EPOCH), None);
                 }
             }
             Step::Look => self.look(outbox),
@@ -228,7 +228,7 @@ impl Observer {
 
     /// As the record stage does it: mark, then bring page by page.
     fn look(&mut self, outbox: &mut Outbox<u32>) {
-        for Ticket(ticket) in outbox.take_acknowledged() {
+        for (Ticket(ticket), _) in outbox.take_acknowledged() {
             self.owed.remove(&u32::try_from(ticket).unwrap());
         }
         if !self.connected {
