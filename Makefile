@@ -9,6 +9,8 @@ CARGO ?= cargo
 PARTS ?= 45
 # Further options of `diad demo` and `diad bench`.
 ARGS ?=
+# How long `make fuzz` looks at each door.
+SECONDS_PER_DOOR ?= 60
 # Where `make install` puts the program; DESTDIR is a root to put it under.
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -64,6 +66,10 @@ test-rust: setup-tests ## tests and documentation examples of the crates
 .PHONY: faults
 faults: setup-tests ## every fault of the promise, longer than `make test` does it, with a table (minutes)
 	$(CARGO) test --locked -p diad --test process -- --ignored --exact promise::table_of_faults --nocapture
+
+.PHONY: fuzz
+fuzz: setup-tests ## look for inputs that break a door; SECONDS_PER_DOOR=60 for each (needs a nightly toolchain and cargo-fuzz)
+	@scripts/fuzz.sh $(SECONDS_PER_DOOR)
 
 .PHONY: test-install
 test-install: ## the installer, into a temporary folder

@@ -17,5 +17,6 @@ mod broker;
 mod faults;
 mod ledger;
 mod line;
+mod notify;
 mod promise;
 mod station;

@@ -31,4 +31,4 @@ pub use picture::{JpegFault, MAX_FILE_BYTES, MAX_PIXELS, Picture, PictureError, 
 pub use pool::{BufferPool, PooledPixels};
 pub use rendered::{RenderedCamera, RenderedSettings};
 pub use replay::{Replay, ReplayCamera};
-pub use v4l2::{DeviceFormat, DeviceInfo, V4l2Camera, V4l2Settings, WireFormat, list_devices};
+pub use v4l2::{DeviceFormat, DeviceInfo, V4l2Camera, V4l2Settings, WireFormat, list_devices, to_picture};

@@ -222,7 +222,7 @@ fn camera_that_never_comes_back_holds_up_neither_its_parts_nor_the_end() {
     let (mut spec, _publisher) = null::spec(&place, vec![camera], Box::new(|_| Ok(0.0)), listener);
     spec.drain = Duration::ZERO;
     let stop = Stop::new();
-    let line = start(spec, stop.clone()).unwrap();
+    let mut line = start(spec, stop.clone()).unwrap();
     for part in 1..=5 {
         line.route(trigger(part, None));
     }
@@ -231,6 +231,9 @@ fn camera_that_never_comes_back_holds_up_neither_its_parts_nor_the_end() {
         assert!(Instant::now() < give_up, "{:?}", heard.lock().unwrap());
         std::thread::sleep(Duration::from_millis(2));
     }
+    line.still();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(line.still(), ["capture-cam0"], "the watchdog is not fed for a stage that hangs, and only for that");
     stop.ask(Duration::ZERO);
     let Ended::Clean((), _) = line.join(Vec::new) else { panic!("a stage gave up") };
     let heard = heard.lock().unwrap();

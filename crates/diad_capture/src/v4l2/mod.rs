@@ -26,4 +26,4 @@ mod wire;
 
 pub use camera::{V4l2Camera, V4l2Settings};
 pub use device::{DeviceFormat, DeviceInfo, list_devices};
-pub use wire::WireFormat;
+pub use wire::{WireFormat, to_picture};

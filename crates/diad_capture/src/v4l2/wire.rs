@@ -78,7 +78,10 @@ impl fmt::Display for WireFormat {
 const PAGE_BYTES: usize = 4096;
 
 /// Turns a buffer of the agreed format and size into pixels. Grey JPEGs become `Mono8`, all else `Rgb8`.
-pub(super) fn to_picture(
+///
+/// # Errors
+/// [`PictureError`]: the buffer is not such a picture.
+pub fn to_picture(
     format: WireFormat,
     (width, height): (u32, u32),
     bytes: &[u8],
