@@ -70,9 +70,9 @@ pub fn frames_door(bytes: &[u8]) {
     let size = |side: u8| u32::from(side) % 70;
     let began = Instant::now();
     let Ok(picture) = to_picture(format, (size(width), size(height)), pixels, &BufferPool::new(1)) else { return };
-    let view = picture.view().expect("a picture that was taken is whole");
-    let input = InputSpec::try_new(16, 16, [0.5; 3], [0.25; 3]).expect("an input");
-    let mut preparer = Preparer::try_new(input).expect("a preparer");
+    let view = picture.view().unwrap();
+    let input = InputSpec::try_new(16, 16, [0.5; 3], [0.25; 3]).unwrap();
+    let mut preparer = Preparer::try_new(input).unwrap();
     let mut tensor = Tensor::zeros([1, 3, 16, 16]);
     let roi = Roi { x: size(x), y: size(y), width: size(w), height: size(h) };
     if preparer.prepare(view, roi, &mut tensor).is_ok() {

@@ -52,7 +52,7 @@ fn every_door_stands_its_corpus_and_small_changes_of_it() {
         for file in files {
             let seed = fs::read(&file).unwrap();
             door(&seed);
-            for _ in 0..200 {
+            for _ in 0..1000 {
                 let mut bytes = seed.clone();
                 for _ in 0..=dice.roll(4) {
                     change(&mut bytes, &mut dice);

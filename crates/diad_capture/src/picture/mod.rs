@@ -215,7 +215,7 @@ fn decode(file: &[u8], pool: &BufferPool) -> Result<Picture, PictureError> {
 }
 
 /// Refuses sizes that are no part's, before memory is asked for.
-fn check_size(width: u32, height: u32) -> Result<(), PictureError> {
+pub(crate) fn check_size(width: u32, height: u32) -> Result<(), PictureError> {
     if width == 0 || height == 0 || width > MAX_SIDE_PX || height > MAX_SIDE_PX {
         return Err(PictureError::Size(FrameError::Size { width, height }));
     }

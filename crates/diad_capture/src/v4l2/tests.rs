@@ -310,6 +310,16 @@ fn to_picture_keeps_every_pixel_in_its_place() {
 }
 
 #[test]
+fn to_picture_refuses_a_size_without_pixels() {
+    for format in [WireFormat::Rgb3, WireFormat::Bgr3, WireFormat::Yuyv, WireFormat::Nv12] {
+        for size in [(0, 0), (0, 4), (4, 0)] {
+            let error = to_picture(format, size, &[], &BufferPool::new(1)).unwrap_err();
+            assert!(matches!(error, PictureError::Size(_)), "{format} {size:?}: {error:?}");
+        }
+    }
+}
+
+#[test]
 fn to_picture_refuses_short_and_padded_buffers() {
     for (format, want) in [
         (WireFormat::Rgb3, 64 * 48 * 3),

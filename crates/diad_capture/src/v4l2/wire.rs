@@ -5,7 +5,7 @@ use std::fmt;
 use diad_core::frame::PixelFormat;
 use nokhwa::utils::FrameFormat;
 
-use crate::picture::decode_jpeg;
+use crate::picture::{check_size, decode_jpeg};
 use crate::{BufferPool, Picture, PictureError};
 
 /// How a camera sends its pictures, by the driver's name for it.
@@ -95,6 +95,7 @@ pub fn to_picture(
         }
         return Ok(picture);
     }
+    check_size(width, height)?;
     let (columns, rows) = (width as usize, height as usize);
     let want = match format {
         WireFormat::Rgb3 | WireFormat::Bgr3 => columns * rows * 3,
