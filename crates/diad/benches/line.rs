@@ -46,8 +46,13 @@ impl Camera for Grey {
     }
 }
 
-fn camera(trigger: Trigger, overload: Overload) -> CameraSpec {
-    CameraSpec::new(CameraId::try_new("cam0").unwrap(), trigger, overload, || Ok(Box::new(Grey)))
+fn camera(name: &str, trigger: Trigger, overload: Overload) -> CameraSpec {
+    CameraSpec::new(CameraId::try_new(name).unwrap(), trigger, overload, || Ok(Box::new(Grey)))
+}
+
+/// One camera on the clock.
+fn clock(every: Duration) -> Vec<CameraSpec> {
+    vec![camera("cam0", Trigger::FreeRun { every }, Overload::EvictOldest)]
 }
 
 /// A line under measurement, with its folder on the disk under the target folder.
@@ -66,8 +71,8 @@ impl Bench {
         Self { place, _folder: folder, _broker: broker }
     }
 
-    fn start(&self, camera: CameraSpec) -> (Line<()>, Arc<Publisher>, Stop) {
-        let (spec, publisher) = null::spec(&self.place, vec![camera], Box::new(|_| Ok(0.0)), Box::new(|_| {}));
+    fn start(&self, cameras: Vec<CameraSpec>) -> (Line<()>, Arc<Publisher>, Stop) {
+        let (spec, publisher) = null::spec(&self.place, cameras, Box::new(|_| Ok(0.0)), Box::new(|_| {}));
         let give_up = Instant::now() + Duration::from_secs(10);
         while !publisher.status().connected {
             assert!(Instant::now() < give_up, "no broker");
@@ -116,7 +121,7 @@ fn overhead(seconds: u64) {
     for per_s in [20, 100] {
         let bench = Bench::new();
         let every = Duration::from_millis(1000 / per_s);
-        let (line, _publisher, stop) = bench.start(camera(Trigger::FreeRun { every }, Overload::EvictOldest));
+        let (line, _publisher, stop) = bench.start(clock(every));
         std::thread::sleep(Duration::from_secs(seconds));
         end(line, &stop);
         let ms = bench.delivered_ms();
@@ -133,8 +138,9 @@ fn overhead(seconds: u64) {
 /// As many parts as go through.
 fn throughput(seconds: u64) {
     let bench = Bench::new();
+    let cameras = ["cam0", "cam1", "cam2"].map(|name| camera(name, Trigger::Camera, Overload::Wait)).into();
     let begun = Instant::now();
-    let (line, _publisher, stop) = bench.start(camera(Trigger::Camera, Overload::Wait));
+    let (line, _publisher, stop) = bench.start(cameras);
     let account = line.account().clone();
     std::thread::sleep(Duration::from_secs(seconds));
     let rate = account.totals().verdicts() as f64 / begun.elapsed().as_secs_f64();
@@ -143,24 +149,26 @@ fn throughput(seconds: u64) {
     assert_eq!((totals.triggered, totals.unjudged), (totals.verdicts(), 0), "{totals:?}");
     let delivered = bench.delivered_ms().len() as f64 / begun.elapsed().as_secs_f64();
     println!(
-        "| sustained, one camera as fast as it goes | {} parts | {rate:.0} verdicts/s on record, {delivered:.0}/s acknowledged |",
+        "| sustained, three cameras as fast as they go | {} parts | {rate:.0} verdicts/s on record, {delivered:.0}/s acknowledged |",
         totals.triggered
     );
 }
 
-/// Memory at 100 parts a second.
+/// Memory at 100 parts a second, five times on the way.
 fn memory(seconds: u64) {
     let bench = Bench::new();
-    let every = Duration::from_millis(10);
-    let (line, _publisher, stop) = bench.start(camera(Trigger::FreeRun { every }, Overload::EvictOldest));
-    std::thread::sleep(Duration::from_secs(seconds.div_ceil(5)));
-    let early = resident_mib();
-    std::thread::sleep(Duration::from_secs(seconds - seconds.div_ceil(5)));
-    let late = resident_mib();
+    let (line, _publisher, stop) = bench.start(clock(Duration::from_millis(10)));
+    let mib: Vec<String> = (0..5)
+        .map(|_| {
+            std::thread::sleep(Duration::from_millis(seconds * 200));
+            format!("{:.1}", resident_mib())
+        })
+        .collect();
     let parts = line.account().totals().verdicts();
     end(line, &stop);
     println!(
-        "| memory at 100 parts/s over {seconds} s | {parts} parts | {early:.1} MiB after a fifth, {late:.1} MiB at the end |"
+        "| memory at 100 parts/s over {seconds} s | {parts} parts | {} MiB, at every fifth of the time |",
+        mib.join(", ")
     );
 }
 
@@ -185,7 +193,7 @@ fn drain(count: u64) {
     drop(ledger);
     let before = resident_mib();
     let every = Duration::from_millis(10);
-    let (line, publisher, stop) = bench.start(camera(Trigger::FreeRun { every }, Overload::EvictOldest));
+    let (line, publisher, stop) = bench.start(clock(every));
     let begun = Instant::now();
     let mut most = 0;
     while line.account().totals().owed > 16 || begun.elapsed() < Duration::from_secs(1) {
