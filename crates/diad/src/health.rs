@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use diad_publish::Publisher;
-use diad_publish::wire::State;
+use diad_publish::wire::{Moment, State};
 use tracing::{error, info};
 
 /// What is wrong at the moment, by source. Clones share it; every change is published.
@@ -19,7 +20,14 @@ struct Inner {
 #[derive(Default)]
 struct Known {
     ready: bool,
-    problems: BTreeMap<String, String>,
+    problems: BTreeMap<String, Problem>,
+}
+
+/// What is wrong with one source, and since when anything has been.
+#[derive(Clone, PartialEq)]
+struct Problem {
+    detail: String,
+    since: SystemTime,
 }
 
 impl Health {
@@ -38,10 +46,12 @@ impl Health {
     /// Something is wrong with `source`; inspection goes on as far as it can.
     pub fn problem(&self, source: &str, detail: &str) {
         self.change(|known| {
-            let before = known.problems.insert(source.to_owned(), detail.to_owned());
-            if before.as_deref() != Some(detail) {
+            let before = known.problems.get(source);
+            if before.is_none_or(|before| before.detail != detail) {
                 error!(source, detail, "degraded");
             }
+            let since = before.map_or_else(SystemTime::now, |before| before.since);
+            known.problems.insert(source.to_owned(), Problem { detail: detail.to_owned(), since });
         });
     }
 
@@ -61,7 +71,15 @@ impl Health {
         if before == (known.ready, known.problems.clone()) {
             return;
         }
-        let detail: Vec<_> = known.problems.iter().map(|(source, detail)| format!("{source}: {detail}")).collect();
+        let detail: Vec<_> = known
+            .problems
+            .iter()
+            .map(|(source, Problem { detail, since })| {
+                // To the second: a person reads it.
+                let since = Moment::from(*since).to_string();
+                format!("{source} since {}Z: {detail}", since.get(11..19).unwrap_or_default())
+            })
+            .collect();
         let state = match (known.ready, detail.is_empty()) {
             (false, _) => State::Starting,
             (true, true) => State::Ready,

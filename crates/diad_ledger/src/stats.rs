@@ -24,6 +24,8 @@ pub struct Stats {
     pub unjudged: [u64; Reason::ALL.len()],
     /// Verdicts that the broker has not acknowledged.
     pub unsent: u64,
+    /// Parts that have entered and have no verdict yet.
+    pub open: u64,
     /// Results that came after the verdict of their part.
     pub late: u64,
     /// Gaps on record.
@@ -56,6 +58,7 @@ impl Reader {
         let mut stats = Stats {
             runs: self.count("SELECT count(*) FROM runs")?,
             unsent: self.unsent_count()?,
+            open: self.count("SELECT count(*) FROM entered")?,
             late: self.count("SELECT count(*) FROM late")?,
             gaps: self.count("SELECT count(*) FROM gaps")?,
             missed: self.count("SELECT coalesce(sum(parts), 0) FROM gaps")?,

@@ -62,6 +62,8 @@ pub struct Report {
     pub late: u64,
     /// Verdicts among them that the broker has not acknowledged. Not a fault: they are still to be sent.
     pub unsent: u64,
+    /// Parts that have entered and have no verdict yet. Not a fault: a daemon is at them, or its next start will be.
+    pub open: u64,
     /// Gaps on record. Not a fault of the ledger: it says that these parts have no row.
     pub gaps: Vec<Gap>,
     /// What SQLite says of pages, indexes and constraints.
@@ -94,6 +96,7 @@ impl Reader {
             rows: 0,
             late: 0,
             unsent: 0,
+            open: self.count("SELECT count(*) FROM entered")?,
             gaps: self.gaps()?,
             structure: Findings::NONE,
             damaged: Findings::NONE,
@@ -178,17 +181,20 @@ impl Reader {
         }
     }
 
-    /// What retention does not explain of the numbers `from` to `to`, which have no row.
+    /// What nothing explains of the numbers `from` to `to`, which had no row a moment ago: retention does not, and no part
+    /// that is still open or has got its verdict meanwhile.
     fn holes(&self, series: i64, from: i64, to: i64) -> Result<Vec<(i64, i64)>, LedgerError> {
         if from > to {
             return Ok(Vec::new());
         }
+        // One statement, so that a part that gets its verdict just now is seen once.
         let sql = "SELECT from_seq, to_seq FROM purged WHERE series = ?1 AND from_seq <= ?3 AND to_seq >= ?2 \
-                   ORDER BY from_seq";
-        let purged = self.all(sql, [series, from, to], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+                   UNION ALL SELECT seq, seq FROM entered WHERE series = ?1 AND seq BETWEEN ?2 AND ?3 \
+                   UNION ALL SELECT seq, seq FROM parts WHERE series = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY 1";
+        let explained = self.all(sql, [series, from, to], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
         let mut holes = Vec::new();
         let mut at = from;
-        for (start, end) in purged {
+        for (start, end) in explained {
             if at < start {
                 holes.push((at, start - 1));
             }

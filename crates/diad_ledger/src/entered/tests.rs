@@ -1,6 +1,7 @@
 use diad_core::event::Reason;
 
 use super::*;
+use crate::Missed;
 use crate::testing::{self, Place, START_MICROS};
 
 fn entered(seq: u64) -> Entered {
@@ -52,4 +53,19 @@ fn close_entered_goes_over_many_pages_and_a_clock_that_went_back() {
     assert_eq!(ledger.close_entered(Moment::from_micros(0)).unwrap(), many.len() as u64);
     let row = ledger.read().part(&testing::key("cam0", 7)).unwrap().unwrap().unwrap().row;
     assert_eq!(row.latency, Duration::ZERO);
+}
+
+#[test]
+fn resume_keeps_gaps_and_forgets_who_got_a_verdict_elsewhere() {
+    let place = Place::new();
+    let mut ledger = place.open();
+    ledger.commit(&[entered(1), entered(2), entered(3)], &[], &[]).unwrap();
+    // 1 and 2 got their verdicts while nothing could be written; 3 is still open.
+    let mut missed = Missed::new();
+    [1, 2].into_iter().for_each(|seq| missed.note(&testing::key("cam0", seq), Moment::from_micros(9), "no space"));
+    ledger.resume(&testing::context(), &[entered(3)], &missed.gaps()).unwrap();
+    assert_eq!(ledger.read().gaps().unwrap(), missed.gaps());
+    assert_eq!(ledger.close_entered(Moment::from_micros(START_MICROS)).unwrap(), 1);
+    assert!(ledger.read().verify().unwrap().is_sound());
+    assert_eq!(ledger.read().stats().unwrap().runs, 1, "the run is known in a file that did not see it start");
 }

@@ -2,7 +2,7 @@ use diad_core::event::Reason;
 
 use super::*;
 use crate::testing::{self, Place};
-use crate::{Missed, Moment};
+use crate::{Entered, Missed, Moment, Row};
 
 fn missing(report: &Report) -> Vec<(u64, u64, u64)> {
     report.missing.listed.iter().map(|missing| (missing.from, missing.to, missing.parts)).collect()
@@ -31,6 +31,21 @@ fn verify_names_the_parts_that_are_missing() {
     assert!(!report.is_sound());
     assert_eq!(missing(&report), [(1, 2, 2), (5, 7, 3), (9, 1999, 1991)]);
     assert!(report.missing.listed.iter().all(|missing| missing.series == testing::key("cam0", 1).series));
+}
+
+#[test]
+fn verify_beside_a_daemon_takes_open_parts_as_what_they_are() {
+    let place = Place::new();
+    let mut ledger = place.open();
+    let Row { key, part, product, captured, deadline_ms, origin, .. } = testing::row(2);
+    let entered = Entered { key, part, product, captured, deadline_ms, origin };
+    ledger.commit(&[entered], &testing::rows([1, 3, 5]), &[]).unwrap();
+    let report = ledger.read().verify().unwrap();
+    assert_eq!((missing(&report), report.open), (vec![(4, 4, 1)], 1));
+    assert_eq!(ledger.read().stats().unwrap().open, 1);
+    ledger.record(&testing::rows([2, 4])).unwrap();
+    let report = ledger.read().verify().unwrap();
+    assert!(report.is_sound() && report.open == 0, "{report:?}");
 }
 
 #[test]

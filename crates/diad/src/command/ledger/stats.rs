@@ -47,6 +47,7 @@ fn json(path: &Path, stats: &Stats) -> String {
         "reasons": reasons(stats).map(|(word, count)| (word.to_owned(), count.into())).collect::<Map<_, Value>>(),
         "unreadable": unreadable(stats),
         "unsent": stats.unsent,
+        "open": stats.open,
         "late": stats.late,
         "gaps": stats.gaps,
         "missed": stats.missed,
@@ -84,6 +85,7 @@ fn text(path: &Path, stats: &Stats) -> String {
         line("last", last.to_string());
     }
     line("unsent", stats.unsent.to_string());
+    line("open", stats.open.to_string());
     line("late", stats.late.to_string());
     let missed = counted(stats.missed, "part");
     line("gaps", if stats.gaps == 0 { "0".to_owned() } else { format!("{}, {missed} without a row", stats.gaps) });
@@ -110,6 +112,7 @@ mod tests {
             review: 50,
             reject: 40,
             unsent: 3,
+            open: 2,
             late: 1,
             gaps: 1,
             missed: 7,
@@ -140,6 +143,7 @@ parts         1000
 first         1970-01-01T00:00:00.000000Z
 last          1970-01-01T00:00:01.500000Z
 unsent        3
+open          2
 late          1
 gaps          1, 7 parts without a row
 purged        12

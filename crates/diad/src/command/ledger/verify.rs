@@ -36,6 +36,7 @@ fn json(path: &Path, report: &Report) -> String {
         "rows": report.rows,
         "late": report.late,
         "unsent": report.unsent,
+        "open": report.open,
         "gaps": report.gaps.iter().map(gap_json).collect::<Vec<_>>(),
         "missing": findings_json(&report.missing, missing_json),
         "doubles": findings_json(&report.doubles, |key| {
@@ -87,6 +88,9 @@ fn text(path: &Path, report: &Report) -> String {
     // Writing to a `String` cannot fail.
     if report.unsent > 0 {
         let _ = writeln!(text, "unsent: {} not acknowledged by the broker", counted(report.unsent, "verdict"));
+    }
+    if report.open > 0 {
+        let _ = writeln!(text, "open: {} entered and not decided yet", counted(report.open, "part"));
     }
     for Gap { series, from, to, parts, since, until, cause } in &report.gaps {
         let parts = counted(*parts, "part");
@@ -163,6 +167,7 @@ mod tests {
             rows: 1,
             late: 0,
             unsent: 0,
+            open: 0,
             gaps: Vec::new(),
             structure: none(),
             damaged: none(),
