@@ -22,7 +22,7 @@ use super::station::{diad, micro};
 const START_MICROS: i64 = 1_767_254_400_000_000;
 
 /// A folder with a ledger, and the command that reads it.
-struct Place {
+pub struct Place {
     folder: tempfile::TempDir,
 }
 
@@ -31,11 +31,11 @@ impl Place {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn ledger(&self) -> PathBuf {
+    pub fn ledger(&self) -> PathBuf {
         self.at("ledger.sqlite3")
     }
 
@@ -154,7 +154,7 @@ fn fill(ledger: &mut Ledger) {
     assert_eq!(ledger.purge(Moment::from_micros(START_MICROS + 3_000_000), 100).unwrap(), 2);
 }
 
-fn filled() -> Place {
+pub fn filled() -> Place {
     let place = Place::new();
     fill(&mut place.open());
     place

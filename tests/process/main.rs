@@ -14,6 +14,7 @@
 #[expect(dead_code, reason = "not every test of a broker needs all of it")]
 #[path = "../../crates/diad_publish/tests/broker/mod.rs"]
 mod broker;
+mod calibration;
 mod faults;
 mod ledger;
 mod line;

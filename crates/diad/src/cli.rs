@@ -37,6 +37,10 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Measure a model on a data set in MVTec-AD layout
     Eval(EvalArgs),
+    /// Thresholds from good parts, with a promise about those to come
+    Calibrate(CalibrateArgs),
+    /// What other thresholds would have said of the recorded parts
+    Whatif(WhatIfArgs),
     /// Time the stages of the model on this machine
     Bench(BenchArgs),
     /// Read the record of verdicts: counts, export, and the proof that nothing is missing or double
@@ -125,6 +129,65 @@ pub struct EvalArgs {
     /// Write an HTML report with plots
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `diad calibrate`.
+#[derive(Debug, Args)]
+pub struct CalibrateArgs {
+    /// Folder of good parts that the model never saw: <product>/train/good, <product>/test/good or <product>/good;
+    /// other folders below <product>/test are defects
+    #[arg(value_name = "DATASET", required_unless_present = "ledger", conflicts_with = "ledger")]
+    pub dataset: Option<PathBuf>,
+    /// Take the recorded parts of this ledger instead, all of them as good
+    #[arg(long, value_name = "FILE")]
+    pub ledger: Option<PathBuf>,
+    /// First time of capture, such as 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z
+    #[arg(long, value_name = "T", value_parser = moment::parse, requires = "ledger")]
+    pub since: Option<Moment>,
+    /// First time of capture that is no longer taken
+    #[arg(long, value_name = "T", value_parser = moment::parse, requires = "ledger")]
+    pub until: Option<Moment>,
+    /// Model bundle
+    #[arg(long, value_name = "DIR", default_value_os_t = default_folder())]
+    pub model: PathBuf,
+    /// Largest share of good parts that may be rejected
+    #[arg(long, value_name = "SHARE", default_value_t = 0.005)]
+    pub max_false_reject: f64,
+    /// Largest share of good parts that a person may have to look at; ten times the above unless given
+    #[arg(long, value_name = "SHARE")]
+    pub max_review: Option<f64>,
+    /// How sure both have to be
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
+    pub confidence: f64,
+    /// Write the cut-offs into this thresholds file; comments and all else stay
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// Show what would be written
+    #[arg(long, requires = "write")]
+    pub dry_run: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `diad whatif`.
+#[derive(Debug, Args)]
+pub struct WhatIfArgs {
+    /// The thresholds that are asked about
+    #[arg(long, value_name = "FILE")]
+    pub thresholds: PathBuf,
+    /// First time of capture, such as 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z
+    #[arg(long, value_name = "T", value_parser = moment::parse)]
+    pub since: Option<Moment>,
+    /// First time of capture that is no longer taken
+    #[arg(long, value_name = "T", value_parser = moment::parse)]
+    pub until: Option<Moment>,
+    /// Which ledger
+    #[command(flatten)]
+    pub file: LedgerFile,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
@@ -267,6 +330,9 @@ mod tests {
             "diad check --config c --json",
             "diad inspect a.png b.png --model m --thresholds t --out o --dump d --json",
             "diad eval set --model m --out o --json",
+            "diad calibrate set --max-false-reject 0.005 --confidence 0.95 --write t --dry-run --json",
+            "diad calibrate --ledger l --since 2026-01-31 --until 2026-02-01",
+            "diad whatif --thresholds t --since 2026-01-31 --until 2026-02-01 --ledger l --json",
             "diad bench --model m --provider cuda --steps 3 --seconds 5 --json",
             "diad ledger stats --ledger l --json",
             "diad ledger export --config c",
@@ -297,7 +363,10 @@ mod tests {
             ("diad ledger export --since yesterday", ErrorKind::ValueValidation),
             ("diad ledger export --format xlsx", ErrorKind::InvalidValue),
             ("diad ledger export --json", ErrorKind::MissingRequiredArgument),
-            ("diad calibrate set", ErrorKind::InvalidSubcommand),
+            ("diad calibrate", ErrorKind::MissingRequiredArgument),
+            ("diad calibrate set --ledger l", ErrorKind::ArgumentConflict),
+            ("diad calibrate set --dry-run", ErrorKind::MissingRequiredArgument),
+            ("diad whatif", ErrorKind::MissingRequiredArgument),
         ] {
             assert_eq!(parse(line).unwrap_err(), want, "{line}");
         }

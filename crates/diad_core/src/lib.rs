@@ -5,7 +5,8 @@
 //! [`frame`] (pixels from a camera) → [`prepare`] (tensor, sized by [`resize`]) → [`graphs`] (encode, hint,
 //! noise, decode, features, behind one trait) with [`schedule`] (DDIM) between them → [`distance`] →
 //! [`map`] → [`score`] → [`judge`] → [`event`]. [`inspector`] is the only caller that runs the whole line;
-//! [`metrics`] measures how well it did.
+//! [`metrics`] measures how well it did, [`tolerance`] says what a threshold may promise, [`book`] gives every part its
+//! one verdict in time.
 //!
 //! Source of the method: He et al., *A Diffusion-Based Framework for Multi-Class Anomaly Detection*,
 //! AAAI 2024.
@@ -26,6 +27,7 @@ pub mod resize;
 pub mod schedule;
 pub mod score;
 pub mod tensor;
+pub mod tolerance;
 
 #[cfg(test)]
 mod testing;

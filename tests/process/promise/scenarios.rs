@@ -249,9 +249,9 @@ pub fn ledger_removed(_: u64) -> Audit {
 
 /// Waits until the station says that its ledger is not well, and for some verdicts that go out all the same.
 fn degraded_by_the_ledger(plant: &Subscriber) -> Vec<Received> {
-    let mut heard = plant.until(is_state("degraded"));
-    let detail = heard.last().unwrap().payload["detail"].as_str().unwrap().to_owned();
-    assert!(detail.contains("ledger"), "{detail}");
+    let says_so =
+        |m: &Received| is_state("degraded")(m) && m.payload["detail"].as_str().unwrap().contains("ledger since");
+    let mut heard = plant.until(says_so);
     for _ in 0..6 {
         heard.extend(plant.until(is_verdict));
     }

@@ -28,7 +28,7 @@ pub fn run(command: &LedgerCommand, variables: &[Variable]) -> Result<(), Ledger
 }
 
 /// Opens the ledger that is meant.
-fn open(file: &LedgerFile, variables: &[Variable]) -> Result<Reader, LedgerCommandError> {
+pub(super) fn open(file: &LedgerFile, variables: &[Variable]) -> Result<Reader, LedgerCommandError> {
     let path = path(file, variables)?;
     match fs::metadata(&path) {
         // Reading a pipe could wait for ever.

@@ -1,6 +1,7 @@
 //! The commands, one file each: each takes its arguments and says how it went.
 
 pub mod bench;
+pub mod calibrate;
 pub mod cameras;
 pub mod check;
 pub mod demo;
@@ -9,6 +10,7 @@ pub mod eval;
 pub mod inspect;
 pub mod ledger;
 pub mod run;
+pub mod whatif;
 
 use std::io;
 
@@ -35,6 +37,8 @@ pub fn run(command: &Command, variables: &[Variable]) -> Result<(), CommandError
         Command::Doctor(args) => doctor::run(args, variables),
         Command::Inspect(args) => Ok(inspect::run(args, variables)?),
         Command::Eval(args) => Ok(eval::run(args, variables)?),
+        Command::Calibrate(args) => Ok(calibrate::run(args, variables)?),
+        Command::Whatif(args) => Ok(whatif::run(args, variables)?),
         Command::Ledger(command) => Ok(ledger::run(command, variables)?),
     }
 }
@@ -59,6 +63,12 @@ pub enum CommandError {
     /// A ledger could not be read, or is not sound.
     #[error(transparent)]
     Ledger(#[from] ledger::LedgerCommandError),
+    /// `calibrate`'s reasons.
+    #[error(transparent)]
+    Calibrate(#[from] calibrate::CalibrateError),
+    /// `whatif`'s reasons.
+    #[error(transparent)]
+    WhatIf(#[from] whatif::WhatIfError),
     /// A model could not be measured.
     #[error(transparent)]
     Bench(#[from] bench::BenchError),
@@ -88,6 +98,8 @@ impl CommandError {
             Self::Inspect(error) => error.exit(),
             Self::Eval(error) => error.exit(),
             Self::Bench(error) => error.exit(),
+            Self::Calibrate(error) => error.exit(),
+            Self::WhatIf(error) => error.exit(),
             Self::Ledger(error) => error.exit(),
             Self::Model(error) => error.exit(),
             Self::Station(StationError::Line(LineError::Camera(_)) | StationError::Publish(_)) => Exit::Unavailable,

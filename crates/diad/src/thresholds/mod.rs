@@ -3,6 +3,7 @@
 //! [`ThresholdSet::read`] is pure: a text gives a set or every fault in it. [`LiveThresholds`] is what the
 //! line judges by, and [`Watcher`] the only one who replaces it.
 
+pub mod edit;
 mod live;
 #[cfg(test)]
 mod tests;

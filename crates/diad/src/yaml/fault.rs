@@ -80,7 +80,7 @@ impl fmt::Display for Fault {
 
 /// Where one value stands: its key, and the value itself.
 #[derive(Debug, Clone)]
-pub(super) struct Spot {
+pub(crate) struct Spot {
     pub key: Place,
     pub value: Place,
 }
@@ -119,6 +119,11 @@ impl Places {
     /// Forgets what stands inside `path`: another layer replaces a list as a whole.
     pub fn forget_inside(&mut self, path: &str) {
         self.spots.retain(|known, _| !known.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '['])));
+    }
+
+    /// Where exactly the value at `path` stands, if it was written.
+    pub(crate) fn exact(&self, path: &str) -> Option<&Spot> {
+        self.spots.get(path)
     }
 
     /// Where the value at `path` stands, or the nearest thing around it.

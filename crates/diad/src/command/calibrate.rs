@@ -1,0 +1,278 @@
+//! `diad calibrate`: thresholds from good parts, with a promise about the good parts to come.
+
+mod error;
+mod parts;
+mod report;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::SystemTime;
+
+use diad_capture::read_image;
+use diad_core::event::Outcome;
+use diad_core::name::ProductName;
+use diad_core::score::Score;
+use diad_core::tolerance::{Bound, Cut, exact_interval};
+use diad_ledger::{Moment, Reader, Span};
+use indicatif::{ProgressBar, ProgressStyle};
+use similar::TextDiff;
+use std::io::Write;
+
+use crate::cli::CalibrateArgs;
+use crate::files::Draft;
+use crate::model::{Model, ModelSpec};
+use crate::output;
+use crate::settings::Variable;
+use crate::thresholds::edit::{Cuts, with_cuts};
+use crate::yaml::text;
+
+pub use self::error::CalibrateError;
+use self::parts::Collection;
+
+/// How many times as many good parts may be looked at as may be thrown out, unless told otherwise.
+const REVIEW_FACTOR: f64 = 10.0;
+/// Most good parts that may be looked at, whatever the factor says.
+const REVIEW_MOST: f64 = 0.5;
+/// A score this many times as far above the median as the upper quartile is unlike a good part's.
+const FAR: f32 = 8.0;
+
+/// The scores of one product's parts.
+#[derive(Debug, Default)]
+pub(crate) struct Scores {
+    /// Of good parts, with where each came from.
+    good: Vec<(f32, String)>,
+    /// Of parts with a defect.
+    bad: Vec<f32>,
+}
+
+/// What came out for one product.
+#[derive(Debug)]
+struct Calibrated {
+    product: ProductName,
+    good: usize,
+    review: (Score, Cut),
+    reject: (Score, Cut),
+    /// Defective parts below `review`, all of them, and the interval of the share that will be missed.
+    missed: Option<(usize, usize, (f64, f64))>,
+    /// Good parts that look like none.
+    doubtful: Vec<String>,
+}
+
+/// Finds the cut-offs, prints them, and writes them if told to.
+///
+/// # Errors
+/// [`CalibrateError`]; nothing is written then.
+pub fn run(args: &CalibrateArgs, variables: &[Variable]) -> Result<(), CalibrateError> {
+    let reject = Bound::try_new(args.max_false_reject, args.confidence)?;
+    let most = args.max_review.unwrap_or((args.max_false_reject * REVIEW_FACTOR).min(REVIEW_MOST));
+    let review = Bound::try_new(most.max(args.max_false_reject), args.confidence)?;
+    let (scores, source) = match (&args.dataset, &args.ledger) {
+        (Some(folder), _) => of_folder(folder, args, variables)?,
+        (None, Some(ledger)) => (of_ledger(ledger, args)?, ledger.display().to_string()),
+        // The command line takes one of them.
+        (None, None) => return Err(CalibrateError::NoParts),
+    };
+    if scores.is_empty() {
+        return Err(CalibrateError::NoParts);
+    }
+    let mut refused = Vec::new();
+    let mut found = Vec::new();
+    for (product, scores) in scores {
+        match calibrate(&product, &scores, &reject, &review) {
+            Ok(calibrated) => found.push(calibrated),
+            Err(error) => refused.push((product, error)),
+        }
+    }
+    if !refused.is_empty() {
+        return Err(CalibrateError::Refused { products: refused });
+    }
+    for calibrated in &found {
+        if !calibrated.doubtful.is_empty() {
+            tracing::warn!(product = %calibrated.product, parts = ?calibrated.doubtful,
+                "good parts with a score far above the others: look at them, a defect among them raises the threshold");
+        }
+    }
+    let diff = match &args.write {
+        Some(file) => Some(write(file, &found, &reject, &source, args.dry_run)?),
+        None => None,
+    };
+    let text = if args.json {
+        report::json(&found, &reject, &review, diff.as_deref())
+    } else {
+        report::text(&found, &reject, &review, diff.as_deref())
+    };
+    output::print(&text)?;
+    Ok(())
+}
+
+fn calibrate(
+    product: &ProductName,
+    scores: &Scores,
+    reject: &Bound,
+    review: &Bound,
+) -> Result<Calibrated, CalibrateError> {
+    let good: Vec<f32> = scores.good.iter().map(|(score, _)| *score).collect();
+    let cut = |bound: &Bound| -> Result<(Score, Cut), CalibrateError> {
+        let cut = bound.cut(&good)?;
+        let score = written(cut.at).ok_or(CalibrateError::OutOfRange { score: cut.at })?;
+        Ok((score, cut))
+    };
+    let (reject, review) = (cut(reject)?, cut(review)?);
+    let below = scores.bad.iter().filter(|score| **score < review.0.get()).count();
+    let missed = (!scores.bad.is_empty()).then(|| {
+        let interval = exact_interval(below, scores.bad.len(), CONFIDENCE_OF_MISSES);
+        (below, scores.bad.len(), interval)
+    });
+    Ok(Calibrated {
+        product: product.clone(),
+        good: good.len(),
+        review,
+        reject,
+        missed,
+        doubtful: doubtful(&scores.good),
+    })
+}
+
+/// What the interval of the miss rate holds.
+const CONFIDENCE_OF_MISSES: f64 = 0.95;
+
+/// Four digits, and never lower: a higher cut-off throws out no more good parts. None for what a thresholds file cannot
+/// hold.
+fn written(at: f32) -> Option<Score> {
+    if at <= 0.0 {
+        return Score::try_new(0.0).ok();
+    }
+    let exact = f64::from(at);
+    let decimals = (3.0 - exact.log10().floor()).max(0.0);
+    let unit = 10_f64.powf(-decimals);
+    // Printed and read again, so that the file says what was meant.
+    let read = |value: f64| format!("{value:.*}", decimals as usize).parse::<f32>().ok();
+    let (near, up) = (read(exact)?, read((exact / unit).floor() * unit + unit)?);
+    let score = if near >= at { near } else { up };
+    (score <= 1.0).then(|| Score::try_new(score).ok()).flatten()
+}
+
+/// Good parts that look like none: far above the others.
+fn doubtful(good: &[(f32, String)]) -> Vec<String> {
+    let mut sorted: Vec<f32> = good.iter().map(|(score, _)| *score).collect();
+    sorted.sort_by(f32::total_cmp);
+    let quantile = |share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize];
+    let (median, upper) = (quantile(0.5), quantile(0.75));
+    let limit = median + FAR * (upper - median);
+    good.iter().filter(|(score, _)| upper > median && *score > limit).map(|(_, name)| name.clone()).collect()
+}
+
+/// Scores of pictures.
+fn of_folder(
+    folder: &Path,
+    args: &CalibrateArgs,
+    variables: &[Variable],
+) -> Result<(BTreeMap<ProductName, Scores>, String), CalibrateError> {
+    let collection = Collection::scan(folder)?;
+    let mut model = Model::load(&ModelSpec::of_folder(&args.model), variables)?;
+    let bar = ProgressBar::new(collection.len() as u64);
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left") {
+        bar.set_style(style);
+    }
+    let mut scores = BTreeMap::new();
+    for product in collection.products {
+        let mut of_product = Scores::default();
+        for (path, good) in product.pictures {
+            let failed = |error: &dyn std::error::Error| CalibrateError::Picture {
+                path: path.clone(),
+                reason: crate::chain::chain(error),
+            };
+            let picture = read_image(&path).map_err(|error| failed(&error))?;
+            let view = picture.view().map_err(|error| failed(&error))?;
+            let inspection = model.inspector.inspect(view, view.full(), &mut ()).map_err(|error| failed(&error))?;
+            let score = inspection.score.get();
+            match good {
+                true => of_product.good.push((score, path.display().to_string())),
+                false => of_product.bad.push(score),
+            }
+            bar.inc(1);
+        }
+        scores.insert(product.name, of_product);
+    }
+    bar.finish_and_clear();
+    Ok((scores, format!("model {}", model.digest)))
+}
+
+/// Scores of recorded parts, all of them taken for good.
+fn of_ledger(ledger: &Path, args: &CalibrateArgs) -> Result<BTreeMap<ProductName, Scores>, CalibrateError> {
+    let reader = Reader::open(ledger)?;
+    let mut scores: BTreeMap<ProductName, Scores> = BTreeMap::new();
+    let mut models = std::collections::BTreeSet::new();
+    for entry in reader.rows(Span { since: args.since, until: args.until }) {
+        let Ok(stored) = entry? else { continue };
+        let (Outcome::Judged(judgement), Some(product)) = (&stored.row.outcome, &stored.row.product) else { continue };
+        models.insert(stored.row.origin.model);
+        let score = (judgement.score.get(), stored.row.key.to_string());
+        scores.entry(product.clone()).or_default().good.push(score);
+    }
+    if models.len() > 1 {
+        return Err(CalibrateError::Models { models: models.len() });
+    }
+    Ok(scores)
+}
+
+/// Writes the cut-offs, unless it is only to be seen what would be written. Gives the difference.
+fn write(
+    file: &Path,
+    found: &[Calibrated],
+    bound: &Bound,
+    source: &str,
+    dry_run: bool,
+) -> Result<String, CalibrateError> {
+    let name = file.to_string_lossy();
+    let before = text::load(file).map_err(|fault| CalibrateError::Thresholds { reason: fault.to_string() })?;
+    let cuts: BTreeMap<_, _> =
+        found.iter().map(|c| (c.product.clone(), Cuts { review: c.review.0, reject: c.reject.0 })).collect();
+    let products: Vec<String> = found.iter().map(|c| format!("{} ({} good parts)", c.product, c.good)).collect();
+    let now = Moment::from(SystemTime::now()).to_string();
+    let note = format!(
+        "{} diad calibrate: at most {} of good parts rejected, confidence {}, {source}: {}",
+        now.get(..10).unwrap_or_default(),
+        bound.rate(),
+        bound.confidence(),
+        products.join(", "),
+    );
+    let after = with_cuts(&before, &name, &cuts, &note)
+        .map_err(|error| CalibrateError::Thresholds { reason: error.to_string() })?;
+    if !dry_run {
+        let draft = Draft::create(file)?;
+        let written = draft.file().write_all(after.as_bytes());
+        written.map_err(|source| crate::files::FileError::Write { path: file.to_owned(), source })?;
+        // Who may read and write it stays as it was.
+        if let Ok(metadata) = std::fs::metadata(file) {
+            let _ = draft.file().set_permissions(metadata.permissions());
+        }
+        draft.keep()?;
+    }
+    Ok(TextDiff::from_lines(&before, &after).unified_diff().context_radius(1).header(&name, &name).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_has_four_digits_and_is_never_lower() {
+        for (at, want) in
+            [(0.041_234_5, 0.041_24), (0.5, 0.5), (0.123_4, 0.123_4), (0.999_96, 1.0), (0.0, 0.0), (1.0, 1.0)]
+        {
+            let score = written(at).unwrap().get();
+            assert!((score - want).abs() < 1e-6 && score >= at, "{at}: {score}");
+        }
+        assert_eq!(written(1.2), None);
+    }
+
+    #[test]
+    fn doubtful_names_the_part_that_is_unlike_the_others() {
+        let mut good: Vec<(f32, String)> = (0..100).map(|i| (0.01 + i as f32 * 1e-4, format!("{i}.png"))).collect();
+        assert!(doubtful(&good).is_empty());
+        good.push((0.5, "scratch.png".to_owned()));
+        assert_eq!(doubtful(&good), ["scratch.png"]);
+        assert!(doubtful(&[(0.5, String::new())]).is_empty());
+    }
+}

@@ -1,0 +1,109 @@
+//! Why there are no thresholds.
+
+use std::path::PathBuf;
+use std::{fmt, io};
+
+use diad_core::name::ProductName;
+use diad_core::tolerance::ToleranceError;
+use diad_ledger::LedgerError;
+
+use crate::exit::Exit;
+use crate::files::FileError;
+use crate::model::ModelError;
+
+/// A calibration that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CalibrateError {
+    /// There is no good part.
+    #[error("no good parts found; lay them out as <product>/train/good, <product>/test/good or <product>/good")]
+    NoParts,
+    /// A folder cannot be read.
+    #[error("list folder {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A folder's name is no product's.
+    #[error("folder {folder} cannot be a product")]
+    Product {
+        /// The folder.
+        folder: String,
+        /// Why not.
+        source: diad_core::name::NameError,
+    },
+    /// The promise that was asked for is none, or the sample does not support it.
+    #[error(transparent)]
+    Tolerance(#[from] ToleranceError),
+    /// A threshold that no file can hold.
+    #[error("the cut-off would be {score}; thresholds go from 0 to 1")]
+    OutOfRange {
+        /// The cut-off.
+        score: f32,
+    },
+    /// Some products cannot have what was asked for.
+    #[error("nothing is written: {}", Products(products))]
+    Refused {
+        /// Each with its reason.
+        products: Vec<(ProductName, CalibrateError)>,
+    },
+    /// A picture that cannot be judged.
+    #[error("judge {}: {reason}", path.display())]
+    Picture {
+        /// The picture.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Scores of several models cannot be compared.
+    #[error(
+        "the recorded parts were judged by {models} models, whose scores cannot be compared; narrow --since and --until"
+    )]
+    Models {
+        /// How many.
+        models: usize,
+    },
+    /// The thresholds file cannot be edited.
+    #[error("edit the thresholds: {reason}")]
+    Thresholds {
+        /// Why not.
+        reason: String,
+    },
+    /// The model cannot be used.
+    #[error("load the model")]
+    Model(#[from] ModelError),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The thresholds cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Standard output is gone.
+    #[error("write to standard output")]
+    Output(#[from] io::Error),
+}
+
+struct Products<'a>(&'a [(ProductName, CalibrateError)]);
+
+impl fmt::Display for Products<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons: Vec<String> = self.0.iter().map(|(product, error)| format!("{product}: {error}")).collect();
+        f.write_str(&reasons.join("; "))
+    }
+}
+
+impl CalibrateError {
+    /// How the process ends.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Tolerance(ToleranceError::Share { .. }) => Exit::Usage,
+            Self::Model(error) => error.exit(),
+            Self::Ledger(error) => error.into(),
+            Self::Thresholds { .. } => Exit::Settings,
+            Self::File(_) | Self::Output(_) => Exit::Disk,
+            _ => Exit::BadData,
+        }
+    }
+}
