@@ -137,8 +137,8 @@ pub struct EvalArgs {
 /// `diad calibrate`.
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
-    /// Folder of good parts that the model never saw: <product>/train/good, <product>/test/good or <product>/good;
-    /// other folders below <product>/test are defects
+    /// Folder of good parts that the model never saw: `PRODUCT/train/good`, `PRODUCT/test/good` or `PRODUCT/good`; other
+    /// folders below `PRODUCT/test` are defects
     #[arg(value_name = "DATASET", required_unless_present = "ledger", conflicts_with = "ledger")]
     pub dataset: Option<PathBuf>,
     /// Take the recorded parts of this ledger instead, all of them as good

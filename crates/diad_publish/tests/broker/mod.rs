@@ -13,6 +13,9 @@ use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 
 pub use gate::{Direction, Gate};
 
+/// Lines of a broker's log that are kept.
+const LOG_LINES: usize = 10_000;
+
 /// Longest wait for anything in these tests.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -92,7 +95,12 @@ impl Broker {
                 if line.ends_with(" running") {
                     let _ = ready_tx.try_send(());
                 }
-                lines.lock().unwrap().push(line);
+                let mut lines = lines.lock().unwrap();
+                // A broker says several lines a message: keep what a test may ask for.
+                if lines.len() == LOG_LINES {
+                    lines.drain(..LOG_LINES / 2);
+                }
+                lines.push(line);
             }
         };
         std::thread::Builder::new().name("mosquitto-log".to_owned()).spawn(listen).unwrap();
