@@ -57,7 +57,7 @@ pub struct ArchiveSpec {
     pub age: Duration,
 }
 
-/// What there is to see of a part. At most [`ON_THE_WAY`] exist.
+/// What there is to see of a part. Only a few exist at a time.
 #[derive(Debug)]
 pub struct Evidence {
     picture: Picture,
