@@ -77,7 +77,8 @@ pub struct Outbox<T> {
 }
 
 impl<T> Outbox<T> {
-    /// An empty outbox without a connection. `capacity` bounds all messages together, those in flight included.
+    /// An empty outbox without a connection. `capacity` bounds all messages that wait; how many are in flight is up to
+    /// whoever takes them.
     #[must_use]
     pub fn new(capacity: NonZeroUsize) -> Self {
         Self {
@@ -96,14 +97,13 @@ impl<T> Outbox<T> {
     }
 
     /// Takes a new message. One with a ticket is left to the caller's record if there is no connection. When the
-    /// outbox is full, an old message makes room: rather one with a ticket, which the caller brings again, else the
-    /// oldest that waits, which is returned; the caller must say so aloud. One in flight leaves only if none waits:
-    /// the broker may already have it.
+    /// outbox is full, a message that waits makes room: rather one with a ticket, which the caller brings again, else the
+    /// oldest, which is returned; the caller must say so aloud. One in flight never does: the broker may already have it.
     pub fn offer(&mut self, ticket: Option<Ticket>, item: T) -> Option<T> {
         if ticket.is_some() && !self.connected {
             return None;
         }
-        let evicted = if self.len() < self.capacity { None } else { self.evict() };
+        let evicted = if self.queued() < self.capacity { None } else { self.evict() };
         let entry = self.entry(ticket, item);
         let queue = if self.connected { &mut self.live } else { &mut self.kept };
         queue.push_back(entry);
@@ -124,7 +124,11 @@ impl<T> Outbox<T> {
     /// How many messages may be brought now.
     #[must_use]
     pub fn room(&self) -> usize {
-        if self.connected { ROOM.saturating_sub(self.stored.len()).min(self.capacity - self.len()) } else { 0 }
+        if self.connected {
+            ROOM.saturating_sub(self.stored.len()).min(self.capacity.saturating_sub(self.queued()))
+        } else {
+            0
+        }
     }
 
     /// Whether the caller's record holds older messages that are still to be brought.
@@ -155,12 +159,13 @@ impl<T> Outbox<T> {
 
     fn evict(&mut self) -> Option<T> {
         let forgettable = self.live.front().is_some_and(|entry| entry.ticket.is_some());
-        let first = match self.stored.pop_front() {
+        // The newest of the stored: it comes again behind those that stay.
+        let first = match self.stored.pop_back() {
             Some(entry) => Some(entry),
             None if forgettable => self.live.pop_front(),
             None => self.kept.pop_front().or_else(|| self.live.pop_front()),
         };
-        let entry = first.or_else(|| self.in_flight.pop_first().map(|(_, (_, entry))| entry))?;
+        let entry = first?;
         match entry.ticket {
             Some(ticket) => {
                 self.held.remove(&ticket);

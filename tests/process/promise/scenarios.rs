@@ -89,8 +89,16 @@ pub fn daemon_killed(kills: u64) -> Audit {
         station.kill();
         station.restart();
     }
-    heard.extend(plant.until(is_state("ready")));
-    heard.extend(plant.until(|m| is_live(m) && seq(m) >= 5));
+    // Of the last process, by its name: the plant has heard many.
+    let run = || {
+        station
+            .log()
+            .rsplit_once("station starts")
+            .and_then(|(_, rest)| Some(rest.split_once(" run=")?.1.get(..26)?.to_owned()))
+    };
+    wait_until("the last start", || station.log().trim_end().ends_with("px\"") && run().is_some());
+    let run = run().unwrap();
+    heard.extend(plant.until(|m| is_live(m) && m.payload["run"] == run && seq(m) >= 5));
     heard.extend(stop(&mut station, &plant));
     whole(&station, &heard)
 }
