@@ -77,7 +77,7 @@ pub fn daemon_killed(kills: u64) -> Audit {
     let broker = Broker::start();
     let plant = listen(&broker);
     let mut station = Station::start(&broker, FREE_RUN);
-    let mut heard = Vec::new();
+    let (mut heard, mut logged) = (Vec::new(), 0);
     for kill in 0..kills {
         // Some die while they start, some in their first part, some between a commit and its message.
         if kill % 2 == 0 {
@@ -87,17 +87,13 @@ pub fn daemon_killed(kills: u64) -> Audit {
         }
         std::thread::sleep(Duration::from_millis(kill * 37 % 151));
         station.kill();
+        logged = station.log().len();
         station.restart();
     }
     // Of the last process, by its name: the plant has heard many.
-    let run = || {
-        station
-            .log()
-            .rsplit_once("station starts")
-            .and_then(|(_, rest)| Some(rest.split_once(" run=")?.1.get(..26)?.to_owned()))
-    };
-    wait_until("the last start", || station.log().trim_end().ends_with("px\"") && run().is_some());
-    let run = run().unwrap();
+    let last = || station.log().split_off(logged);
+    wait_until("the last start", || last().contains("camera open"));
+    let run = last().split(" run=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
     heard.extend(plant.until(|m| is_live(m) && m.payload["run"] == run && seq(m) >= 5));
     heard.extend(stop(&mut station, &plant));
     whole(&station, &heard)
