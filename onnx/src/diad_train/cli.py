@@ -33,7 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--run", type=Path, required=True, help="folder of checkpoints and logs")
     train.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="which stages, in order")
     train.add_argument(
-        "--start-from", type=Path, help="model.pt of an earlier run, or a checkpoint of Stable Diffusion or kl-f8"
+        "--start-from",
+        type=Path,
+        help="model.pt of an earlier run, a bundle trained here, or a checkpoint of Stable Diffusion or kl-f8",
     )
     train.add_argument(
         "--context", help=".npy or CLIP folder for networks with cross-attention; overrides train.context"

@@ -139,7 +139,8 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
-def _build(cls: Any, raw: Any, path: str) -> Any:
+def build(cls: Any, raw: Any, path: str) -> Any:
+    """`raw` as the dataclass `cls`; unknown keys and wrong types raise ConfigError with their place."""
     origin = typing.get_origin(cls)
     if dataclasses.is_dataclass(cls):
         if not isinstance(raw, dict):
@@ -150,7 +151,7 @@ def _build(cls: Any, raw: Any, path: str) -> Any:
         if unknown:
             raise ConfigError(f"{path}: unknown key {unknown[0]!r}; allowed: {', '.join(sorted(known))}")
         try:
-            return cls(**{key: _build(hints[key], value, f"{path}.{key}") for key, value in raw.items()})  # type: ignore[operator]
+            return cls(**{key: build(hints[key], value, f"{path}.{key}") for key, value in raw.items()})  # type: ignore[operator]
         except (TypeError, ValueError) as error:
             if isinstance(error, ConfigError):
                 raise
@@ -158,7 +159,7 @@ def _build(cls: Any, raw: Any, path: str) -> Any:
     if origin is tuple:
         if not isinstance(raw, list):
             raise ConfigError(f"{path}: expected a list, got {raw!r}")
-        return tuple(_build(typing.get_args(cls)[0], item, f"{path}[{i}]") for i, item in enumerate(raw))
+        return tuple(build(typing.get_args(cls)[0], item, f"{path}[{i}]") for i, item in enumerate(raw))
     if isinstance(cls, types.UnionType):
         return raw
     if cls is float and isinstance(raw, (int, float)) and not isinstance(raw, bool):
@@ -174,5 +175,5 @@ def load(path: Path) -> Config:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {error}") from error
-    built: Config = _build(Config, raw or {}, str(path))
+    built: Config = build(Config, raw or {}, str(path))
     return built

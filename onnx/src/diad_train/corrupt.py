@@ -36,7 +36,7 @@ def _blob(rng: np.random.Generator, shape: tuple[int, int], *, area: float | Non
     v = (-np.sin(angle) * (x - cx) + np.cos(angle) * (y - cy)) / (radius / stretch)
     cells = int(rng.integers(4, 24))
     ragged = _smooth_noise(rng, shape, cells) * rng.uniform(0.0, 0.9)
-    edge = rng.uniform(0.6, 3.0) / max(radius, 1.0)
+    edge = rng.uniform(0.6, 3.0) / max(radius, 1.0) if rng.random() < 0.75 else rng.uniform(0.1, 0.9)
     inside = 0.5 + (1.0 - np.sqrt(u * u + v * v) + ragged) / (2 * edge)
     return np.asarray(np.clip(inside, 0.0, 1.0), dtype=np.float32)
 
@@ -102,6 +102,26 @@ def scratch(picture: Picture, rng: np.random.Generator, other: Picture) -> Pictu
             side = np.roll(line, (int(rng.integers(-2, 3)), int(rng.integers(-2, 3))), (0, 1))
             picture = picture - (side * level * rng.uniform(0.3, 0.9))[..., None]
     return picture
+
+
+def crack(picture: Picture, rng: np.random.Generator, other: Picture) -> Picture:
+    """A thin ragged line that wanders and thins out, mostly dark, sometimes with a branch."""
+    shape = picture.shape[:2]
+    line = np.zeros(shape, np.float32)
+    y, x = _centre(rng, shape)
+    heading, length = rng.uniform(0, 2 * np.pi), rng.uniform(25, 220)
+    for share in (1.0, rng.uniform(0.2, 0.6))[: 1 + int(rng.random() < 0.3)]:
+        steps = int(length * share)
+        turns = heading + np.cumsum(rng.normal(0, 0.05, steps)) + rng.normal(0, 0.5, steps)
+        py, px = y + np.cumsum(np.sin(turns)), x + np.cumsum(np.cos(turns))
+        inside = (py >= 0) & (py < shape[0]) & (px >= 0) & (px < shape[1])
+        depth = np.linspace(1.0, rng.uniform(0.2, 1.0), steps) * rng.uniform(0.7, 1.0, steps)
+        line[py[inside].astype(int), px[inside].astype(int)] = depth[inside]
+        heading += rng.choice([-1.0, 1.0]) * rng.uniform(0.4, 1.2)
+    line = ndimage.gaussian_filter(line, rng.uniform(0.4, 1.8))
+    line /= max(float(line.max()), 1e-6)
+    level = rng.choice([-1.0, -1.0, -1.0, 1.0]) * rng.uniform(25, 140)
+    return np.asarray(picture + (line * level)[..., None], dtype=np.float32)
 
 
 def moved_patch(picture: Picture, rng: np.random.Generator, other: Picture) -> Picture:
@@ -197,6 +217,7 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     spot,
     scratch,
     scratch,
+    crack,
     moved_patch,
     warp,
     erased,

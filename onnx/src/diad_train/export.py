@@ -128,7 +128,8 @@ def graph_specs(layers: int) -> tuple[GraphSpec, ...]:
     )
 
 
-def _examples(model: DiAD, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
+def examples(model: DiAD, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Inputs of every graph, by name."""
     size, latent = model.config.image_size, model.config.latent_size
     channels = model.config.autoencoder.latent_channels
     width = model.config.denoiser.width
@@ -160,25 +161,19 @@ def _agree(name: str, got: Array, want: Array, *, tolerance: float) -> float:
     return difference
 
 
-def _results(module: nn.Module, spec: GraphSpec, examples: dict[str, Tensor]) -> list[Array]:
+def _results(module: nn.Module, spec: GraphSpec, given: dict[str, Tensor]) -> list[Array]:
     with torch.no_grad():
-        out = module(*(examples[name] for name in spec.inputs))
+        out = module(*(given[name] for name in spec.inputs))
     wanted: Sequence[Tensor] = out if isinstance(out, tuple) else (out,)
     return [value.numpy() for value in wanted]
 
 
-def _export_graph(model: DiAD, spec: GraphSpec, folder: Path, options: Options) -> dict[str, Any]:
-    generator = torch.Generator().manual_seed(0)
-    module = _Graph(model, spec.function).eval()
-    checks = [
-        (examples, _results(module, spec, examples)) for examples in (_examples(model, n, generator) for n in (1, 3))
-    ]
-    examples = _examples(model, 2, generator)
-    inputs = tuple(examples[name] for name in spec.inputs)
+def program(model: DiAD, spec: GraphSpec, given: dict[str, Tensor]) -> torch.onnx.ONNXProgram:
+    """One graph of a model as ONNX, for any batch."""
+    inputs = tuple(given[name] for name in spec.inputs)
     batch = torch.export.Dim("N", min=1, max=64)
-    path = folder / f"{spec.key}.onnx"
-    program = torch.onnx.export(
-        module,
+    made = torch.onnx.export(
+        _Graph(model, spec.function).eval(),
         inputs,
         dynamo=True,
         opset_version=OPSET,
@@ -187,18 +182,27 @@ def _export_graph(model: DiAD, spec: GraphSpec, folder: Path, options: Options) 
         dynamic_shapes=(tuple({0: batch} for _ in inputs),),
         verbose=False,
     )
-    if program is None:
+    if made is None:
         raise ExportError(f"{spec.key}: the exporter gave no program")
+    return made
+
+
+def _export_graph(model: DiAD, spec: GraphSpec, folder: Path, options: Options) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(0)
+    module = _Graph(model, spec.function).eval()
+    checks = [(given, _results(module, spec, given)) for given in (examples(model, n, generator) for n in (1, 3))]
+    path = folder / f"{spec.key}.onnx"
+    made = program(model, spec, examples(model, 2, generator))
     parts = (p for part in spec.weights(model) for p in (*part.parameters(), *part.buffers()))
     external = sum(p.numel() * p.element_size() for p in parts) > options.external_bytes
-    program.save(str(path), external_data=external)
-    del program
+    made.save(str(path), external_data=external)
+    del made
     _strip(path)
     _store(path, precision=options.precision, external=external)
     onnx.checker.check_model(str(path))
     session = _session(path)
-    for examples, wanted in checks:
-        got = session.run(list(spec.outputs), {name: examples[name].numpy() for name in spec.inputs})
+    for given, wanted in checks:
+        got = session.run(list(spec.outputs), {name: given[name].numpy() for name in spec.inputs})
         for name, a, b in zip(spec.outputs, got, wanted, strict=True):
             _agree(f"{spec.key}.{name} (batch {len(b)})", a, b, tolerance=TOLERANCES[options.precision])
     stored = onnx.load(str(path), load_external_data=False)

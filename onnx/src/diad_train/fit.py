@@ -14,9 +14,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from diad_train import stages
+from diad_train.bundle import read_bundle, settle_norms
 from diad_train.checkpoint import CheckpointError, mismatches
 from diad_train.config import Config, ConfigError
-from diad_train.data import CorruptionPool, GoodParts, build_pool, load_good
+from diad_train.data import CorruptionPool, GoodParts, build_pool, load_good, normalised
 from diad_train.importer import may_be_new, read_context, start_weights
 from diad_train.loop import SaveError, device, rank, save_atomically, start_processes
 from diad_train.model.diad import DiAD
@@ -29,6 +30,8 @@ RUNNERS = {
     "align": stages.fit_alignment,
 }
 STAGES = tuple(RUNNERS)
+# Good parts that give the batch norms of a bundle's features their statistics.
+SETTLING_PARTS = 64
 
 
 def stored_pool(good: GoodParts, config: Config, folder: Path) -> CorruptionPool:
@@ -55,12 +58,12 @@ def stored_pool(good: GoodParts, config: Config, folder: Path) -> CorruptionPool
     return pool
 
 
-def _start(model: DiAD, path: Path) -> None:
+def _start(model: DiAD, path: Path, good: GoodParts) -> None:
     """Takes over every network of an earlier model that fits; the others start afresh, and that is said.
 
-    `path` is a `model.pt` of this program, or a checkpoint of Stable Diffusion or of its autoencoder.
+    `path` is a `model.pt` or a bundle of this program, or a checkpoint of Stable Diffusion or of its autoencoder.
     """
-    given = start_weights(path)
+    given = read_bundle(path) if path.is_dir() else start_weights(path)
     own = model.state_dict()
     taken = []
     for name in ("autoencoder", "denoiser", "features"):
@@ -78,6 +81,9 @@ def _start(model: DiAD, path: Path) -> None:
         raise CheckpointError(path, "has no network of the sizes in the settings")
     own.update({key: given[key] for key in ("latent_scale", "start_noise") if _same(given.get(key), own[key])})
     model.load_state_dict(own)
+    if path.is_dir() and "features" in taken:
+        spread = np.unique(np.linspace(0, len(good.pictures) - 1, SETTLING_PARTS).astype(int))
+        settle_norms(model.features, normalised(good.pictures[spread]))
 
 
 def _same(given: Tensor | None, own: Tensor) -> bool:
@@ -116,7 +122,7 @@ def fit(
     good = load_good(Path(config.train.data), size=config.model.image_size, skip_bad=skip_bad)
     _context(model, config)
     if start_from is not None:
-        _start(model, start_from)
+        _start(model, start_from, good)
     folder.mkdir(parents=True, exist_ok=True)
     if rank() == 0:
         settings = json.dumps(dataclasses.asdict(config), indent=1)

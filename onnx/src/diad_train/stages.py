@@ -6,6 +6,7 @@ Only good parts are used. Defects during training are synthetic damage (`corrupt
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -248,9 +249,19 @@ def reconstruct_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 16
 
 
 ALIGN_SIZE = 64
-ALIGN_PAIRS = 3600
+ALIGN_PAIRS = 6000
 SCORE_WINDOW = 5
 IMITATION = 0.4
+
+
+def _turn(rng: np.random.Generator) -> Callable[[Tensor], Tensor]:
+    """One of the eight ways to lay a square picture down, for [N, C, S, S]."""
+    quarters, mirrored = int(rng.integers(4)), bool(rng.integers(2))
+
+    def turned(x: Tensor) -> Tensor:
+        return torch.rot90(x.flip(3) if mirrored else x, quarters, (2, 3))
+
+    return turned
 
 
 def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
@@ -277,15 +288,16 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
 
     def loss(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         chosen = rng.integers(0, len(pictures), stage.batch)
-        image = normalised(pictures[chosen])
-        pair = torch.cat([image, torch.from_numpy(reconstructions[chosen]).float()])
+        turned = _turn(rng)
+        image = turned(normalised(pictures[chosen]))
+        pair = torch.cat([image, turned(torch.from_numpy(reconstructions[chosen]).float())])
         pair = pair.to(device(), memory_format=torch.channels_last)
         layers = student(pair)
         half = stage.batch
         distance = anomaly_map(
             [layer[:half] for layer in layers], [layer[half:] for layer in layers], size=ALIGN_SIZE, weights=weights
         )
-        mask = torch.from_numpy(masks[chosen])[:, None].float().to(device())
+        mask = turned(torch.from_numpy(masks[chosen])[:, None].float()).to(device())
         covered = F.interpolate(mask, (ALIGN_SIZE, ALIGN_SIZE), mode="area")
         bad, good = (covered > 0.3).float(), (covered == 0).float()
         hinge = F.relu(sum(weights) * 0.6 - distance)
@@ -298,7 +310,7 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
         damaged = (bad.flatten(1).sum(1) > 0).float()
         margin = F.relu(sum(weights) * 0.3 - bad_peak + quiet_peak) * damaged
         seen = teacher(pair[:half])
-        meant = teacher(normalised(clean[chosen]).to(device(), memory_format=torch.channels_last))
+        meant = teacher(turned(normalised(clean[chosen])).to(device(), memory_format=torch.channels_last))
         imitation = torch.stack([_distance(a[:half], b) for a, b in zip(layers, seen, strict=True)]).mean()
         restoration = torch.stack([_distance(a[half:], b) for a, b in zip(layers, meant, strict=True)]).mean()
         return {

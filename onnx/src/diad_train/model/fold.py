@@ -165,15 +165,26 @@ def fold_quantisation(autoencoder: Autoencoder, latent_scale: float) -> None:
     autoencoder.post_quant_conv.weight.div_(latent_scale)
 
 
-@torch.no_grad()
-def fold_batch_norms(module: nn.Module) -> None:
-    """Puts every batch norm that follows a convolution, by place or by name (conv1/bn1), into it."""
-    for parent in list(module.modules()):
-        for name, follower in pairwise(list(parent._modules)):
+def norms_behind_convolutions(module: nn.Module) -> list[tuple[str, str]]:
+    """Names of every convolution and of the batch norm that follows it, by place or by name (conv1/bn1)."""
+    pairs = []
+    for path, parent in module.named_modules():
+        for name, follower in pairwise(parent._modules):
             conv, norm = parent._modules[name], parent._modules[follower]
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(parent, name, fuse_conv_bn_eval(conv, norm.eval()))
-                setattr(parent, follower, nn.Identity())
+                prefix = f"{path}." if path else ""
+                pairs.append((prefix + name, prefix + follower))
+    return pairs
+
+
+@torch.no_grad()
+def fold_batch_norms(module: nn.Module) -> None:
+    """Puts every batch norm that follows a convolution into it."""
+    for name, follower in norms_behind_convolutions(module):
+        conv, norm = module.get_submodule(name), module.get_submodule(follower)
+        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)  # chosen so above
+        module.set_submodule(name, fuse_conv_bn_eval(conv, norm.eval()))
+        module.set_submodule(follower, nn.Identity())
 
 
 def fold(model: DiAD, *, steps: Sequence[int] | None) -> None:
