@@ -50,10 +50,11 @@ bench-line: setup-tests ## what the line costs beside the networks; ARGS="SECOND
 	$(CARGO) bench --locked -p diad --bench line -- $(ARGS)
 
 .PHONY: test
-test: test-install test-rust test-python ## every test
+test: test-install test-plc check-monitoring test-rust test-python ## every test
 
 .PHONY: test-rust
 test-rust: setup-tests ## tests and documentation examples of the crates
+	@rm -f target/tmp/skipped
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    set -x; \
 	    $(CARGO) nextest run --workspace --locked --no-fail-fast; \
@@ -62,14 +63,35 @@ test-rust: setup-tests ## tests and documentation examples of the crates
 	    set -x; \
 	    $(CARGO) test --workspace --locked --no-fail-fast; \
 	fi
+	@if [ -s target/tmp/skipped ]; then sort -u target/tmp/skipped; fi
 
 .PHONY: faults
 faults: setup-tests ## every fault of the promise, longer than `make test` does it, with a table (minutes)
 	$(CARGO) test --locked -p diad --test process -- --ignored --exact promise::table_of_faults --nocapture
 
+.PHONY: bench-page
+bench-page: setup-tests ## what the page and a what-if over a million parts take from the line (minutes)
+	$(CARGO) test --locked -p diad --test process -- --ignored --exact web::load::page_and_what_if_beside_the_line --nocapture
+
 .PHONY: fuzz
-fuzz: setup-tests ## look for inputs that break a door; SECONDS_PER_DOOR=60 for each (needs a nightly toolchain and cargo-fuzz)
+fuzz: setup-tests ## look for inputs that break a door; SECONDS_PER_DOOR=60 for each (needs cargo-fuzz)
 	@scripts/fuzz.sh $(SECONDS_PER_DOOR)
+
+.PHONY: fuzz-short
+fuzz-short: setup-tests ## the same for ten seconds a door, where cargo-fuzz is installed
+	@scripts/fuzz.sh --if-possible 10
+
+.PHONY: test-systemd
+test-systemd: build ## the unit under a systemd that boots in a container (root, debootstrap, systemd-nspawn; a minute)
+	tests/systemd/container.sh
+
+.PHONY: test-plc
+test-plc: setup-tests ## the samples for controllers
+	tests/plc/verify.sh
+
+.PHONY: check-monitoring
+check-monitoring: setup-tests ## the examples for Prometheus and Grafana
+	tests/monitoring/verify.sh
 
 .PHONY: test-install
 test-install: ## the installer, into a temporary folder
@@ -80,7 +102,7 @@ test-python: setup-python ## tests of the Python project in onnx/
 	cd onnx && ../.venv/bin/python -m pytest -q
 
 .PHONY: check
-check: check-scripts check-dependencies check-systemd check-rust check-python ## everything that needs no test run
+check: check-scripts check-dependencies check-systemd check-monitoring check-rust check-python ## everything that needs no test run
 
 .PHONY: check-scripts
 check-scripts:

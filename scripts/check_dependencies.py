@@ -28,6 +28,7 @@ SOLE_USER = {
     "nokhwa": "diad_capture",
     "rumqttc": "diad_publish",
     "rumqttd": "diad",
+    "prost": "diad_publish",
     "rusqlite": "diad_ledger",
     "libsqlite3-sys": "diad_ledger",
     "sqlx": "diad_ledger",

@@ -39,8 +39,10 @@ need libclang-dev libclang # the bindings to V4L2 are generated while building
 need python3-pip python_has pip
 if [ "$tests" = yes ]; then
     need mosquitto command -v mosquitto
+    need chromium-driver command -v chromedriver # and with it chromium
     need python3-venv python_has venv ensurepip
     need systemd command -v systemd-analyze
+    need nodejs command -v node
 fi
 
 if [ "${#missing[@]}" -gt 0 ]; then
@@ -59,6 +61,24 @@ if [ "${#missing[@]}" -gt 0 ]; then
     # Quiet, yet with its errors; its progress is no news to the reader of a build log.
     "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
     "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# Debian's package of promtool starts a server where it is installed, so only its files are taken out of it.
+tools=$(dirname "$0")/../target/tools
+if [ "$tests" = yes ] && ! command -v promtool >/dev/null && [ ! -x "$tools/usr/bin/promtool" ]; then
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    # As root, apt fetches as another user, who must be able to write there.
+    chmod 777 "$folder"
+    fetch() (cd "$folder" && apt-get download -qq prometheus)
+    update=(apt-get update -qq)
+    [ "$(id -u)" = 0 ] || update=(sudo -n "${update[@]}")
+    if fetch 2>/dev/null || { "${update[@]}" && fetch; }; then
+        mkdir -p "$tools"
+        dpkg --extract "$folder"/prometheus_*.deb "$tools"
+    else
+        echo "setup: no promtool: the rules in docs/monitoring are not checked" >&2
+    fi
 fi
 
 if ! command -v cargo >/dev/null; then

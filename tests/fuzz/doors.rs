@@ -42,6 +42,9 @@ pub fn thresholds_door(bytes: &[u8]) {
         Ok(set) => {
             let cuts = set.for_product(None);
             assert!(cuts.review().get() <= cuts.reject().get(), "a part could be rejected and not be reviewed");
+            let mask = set.mask(None);
+            let rectangles = mask.roi().into_iter().chain(mask.ignored().iter().copied());
+            assert!(mask.ignored().len() <= 64 && rectangles.into_iter().all(|r| r.width > 0 && r.height > 0));
         }
         Err(faults) => assert!(!faults.is_empty(), "refused without a reason"),
     }

@@ -160,6 +160,32 @@ pub fn filled() -> Place {
     place
 }
 
+/// A ledger with many acknowledged parts of the last hours, their scores spread from 0 to 1.
+pub fn prefill(path: &Path, parts: u64) {
+    let mut ledger = Ledger::open(path).unwrap();
+    let run = start_run(&mut ledger);
+    let now = Moment::from(SystemTime::now()).micros();
+    let score = |value| Score::try_new(value).unwrap();
+    for batch in (1..=parts).collect::<Vec<_>>().chunks(1000) {
+        let rows: Vec<_> = batch
+            .iter()
+            .map(|&seq| {
+                let value = (seq % 1000) as f32 / 1000.0;
+                let judgement = Judgement {
+                    verdict: if value >= 0.5 { Verdict::Reject } else { Verdict::Pass },
+                    score: score(value),
+                    thresholds: Thresholds::try_new(score(0.5), score(0.5), 0).unwrap(),
+                    region: Roi { x: 1, y: 2, width: 32, height: 32 },
+                };
+                let captured = Moment::from_micros(now - (parts - seq).cast_signed() * 10_000);
+                Row { captured, judged: captured, ..row(&run, seq, Outcome::Judged(judgement)) }
+            })
+            .collect();
+        let recorded = ledger.record(&rows).unwrap();
+        ledger.mark_sent(&sent(&recorded)).unwrap();
+    }
+}
+
 /// 2,000 parts that passed.
 fn long() -> Place {
     let place = Place::new();

@@ -16,8 +16,11 @@
 mod broker;
 mod calibration;
 mod faults;
+mod golden;
 mod ledger;
 mod line;
 mod notify;
 mod promise;
+mod reload;
 mod station;
+mod web;

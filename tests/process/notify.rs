@@ -1,8 +1,10 @@
 //! What systemd is told.
 
+use std::fs;
+use std::io::{self, Read};
 use std::os::unix::net::UnixDatagram;
-use std::process::Stdio;
-use std::time::Duration;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use super::broker::{Broker, PATIENCE};
 use super::station::{Station, diad, micro};
@@ -12,32 +14,89 @@ fn systemd_hears_ready_then_signs_of_life_then_stopping() {
     let broker = Broker::start();
     let cameras = "  - { id: cam0, source: { kind: rendered }, trigger: { kind: free_run, every_ms: 50 } }";
     let station = Station::prepare_at(broker.port(), &micro(), cameras, "deadline_ms: 20000");
-    let path = station.folder.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut child = diad()
-        .args(["run", "--config"])
-        .arg(station.folder.path().join("diad.yaml"))
-        .env("NOTIFY_SOCKET", &path)
-        .env("WATCHDOG_USEC", Duration::from_secs(1).as_micros().to_string())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let hear = |wanted: &str| {
+    let mut systemd = Systemd::start(&station, Stdio::null());
+    systemd.hear("READY=1");
+    systemd.hear("WATCHDOG=1");
+    systemd.hear("WATCHDOG=1");
+    let stopped = std::process::Command::new("kill").arg(systemd.child.id().to_string()).status().unwrap();
+    assert!(stopped.success());
+    systemd.hear("STOPPING=1");
+    assert_eq!(systemd.child.wait().unwrap().code(), Some(0));
+}
+
+/// Nobody reads the log here: the pipe fills up, and a camera stage with much to say hangs on it until somebody does.
+#[test]
+fn systemd_hears_no_sign_of_life_while_a_stage_hangs() {
+    let broker = Broker::start();
+    let pictures = tempfile::tempdir().unwrap();
+    fs::write(pictures.path().join("000.png"), b"this is not a picture").unwrap();
+    let cameras = format!(
+        "  - {{ id: cam0, source: {{ kind: replay, folder: {}, looped: true }}, trigger: {{ kind: free_run, every_ms: 1 }} }}",
+        pictures.path().display()
+    );
+    let station = Station::prepare_at(broker.port(), &micro(), &cameras, "deadline_ms: 20000");
+    let mut systemd = Systemd::start(&station, Stdio::piped());
+    systemd.hear("READY=1");
+    let give_up = Instant::now() + PATIENCE;
+    systemd.socket.set_read_timeout(Some(WATCHDOG * 3)).unwrap();
+    while systemd.next().is_some() {
+        assert!(Instant::now() < give_up, "a sign of life of a station that hangs");
+    }
+    systemd.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut log = systemd.child.stderr.take().unwrap();
+    let reader = std::thread::Builder::new().name("log".to_owned());
+    let reader = reader.spawn(move || io::copy(&mut log.by_ref(), &mut io::sink())).unwrap();
+    systemd.hear("WATCHDOG=1");
+    drop(systemd);
+    reader.join().unwrap().unwrap();
+}
+
+/// A sign of life is wanted at least this often.
+const WATCHDOG: Duration = Duration::from_secs(1);
+
+/// The station's manager: what it would hear. It leaves no station behind.
+struct Systemd {
+    child: Child,
+    socket: UnixDatagram,
+}
+
+impl Systemd {
+    fn start(station: &Station, log: Stdio) -> Self {
+        let path = station.folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let child = diad()
+            .args(["run", "--config"])
+            .arg(station.folder.path().join("diad.yaml"))
+            .env("NOTIFY_SOCKET", &path)
+            .env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { child, socket }
+    }
+
+    /// The next message; none if none comes in time.
+    fn next(&self) -> Option<String> {
         let mut bytes = [0; 1024];
+        let length = self.socket.recv(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes[..length]).into_owned())
+    }
+
+    fn hear(&self, wanted: &str) {
         for _ in 0..1000 {
-            let length = socket.recv(&mut bytes).unwrap();
-            if String::from_utf8_lossy(&bytes[..length]).lines().any(|line| line == wanted) {
+            let heard = self.next().unwrap_or_else(|| panic!("{wanted} did not come in time"));
+            if heard.lines().any(|line| line == wanted) {
                 return;
             }
         }
         panic!("{wanted} did not come");
-    };
-    hear("READY=1");
-    hear("WATCHDOG=1");
-    hear("WATCHDOG=1");
-    let stopped = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
-    assert!(stopped.success());
-    hear("STOPPING=1");
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Systemd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }

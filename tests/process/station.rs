@@ -25,6 +25,8 @@ pub fn diad() -> Command {
 /// A running daemon; killed when dropped.
 pub struct Station {
     child: Option<Child>,
+    /// Words before the program's own, such as those that put it into another network.
+    within: Vec<String>,
     pub folder: tempfile::TempDir,
 }
 
@@ -63,25 +65,49 @@ impl Station {
         fs::create_dir(path("state")).unwrap();
         let settings = format!(
             "line: L1\nstation: S1\ncameras:\n{cameras}\n{more}\nthresholds: {}\nledger: {{ path: {} }}\n\
-             engine: {{ model: {}, provider: cpu, threads: 1 }}\nmqtt: {{ url: \"mqtt://127.0.0.1:{port}\" }}\n",
+             http: {{ listen: \"127.0.0.1:0\" }}\nengine: {{ model: {}, provider: cpu, threads: 1 }}\nmqtt: {{ url: \"mqtt://127.0.0.1:{port}\" }}\n",
             path("thresholds.yaml"),
             path("state/ledger.sqlite3"),
             model.display(),
         );
         fs::write(path("diad.yaml"), settings).unwrap();
         fs::write(path("log"), "").unwrap();
-        Self { child: None, folder }
+        Self { child: None, within: Vec::new(), folder }
     }
 
-    fn spawn(folder: &Path) -> Child {
-        let log = fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
-        let settings = folder.join("diad.yaml");
-        diad().args(["run", "--config"]).arg(settings).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    /// From the next start on the daemon runs behind `words`, a program that hands its process over.
+    pub fn run_within<const N: usize>(&mut self, words: [&str; N]) {
+        self.within = words.map(str::to_owned).to_vec();
+    }
+
+    /// Replaces a piece of the settings, which must be there, for the next start.
+    pub fn amend(&self, old: &str, new: &str) {
+        let path = self.folder.path().join("diad.yaml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(old), "{old:?} is not in the settings");
+        fs::write(path, text.replace(old, new)).unwrap();
     }
 
     /// Starts the daemon, again if it has run before and ended.
     pub fn restart(&mut self) {
-        self.child = Some(Self::spawn(self.folder.path()));
+        let log = fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        let plain = diad();
+        let mut command = match self.within.split_first() {
+            None => plain,
+            Some((program, words)) => {
+                let mut command = Command::new(program);
+                command.args(words).arg(plain.get_program()).stdin(Stdio::null());
+                for (name, value) in plain.get_envs() {
+                    match value {
+                        Some(value) => command.env(name, value),
+                        None => command.env_remove(name),
+                    };
+                }
+                command
+            }
+        };
+        command.args(["run", "--config"]).arg(self.folder.path().join("diad.yaml"));
+        self.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
     }
 
     /// Ends it as a power cut would, and waits until it is gone.
@@ -117,6 +143,22 @@ impl Station {
             .status()
             .unwrap();
         assert!(sent.success());
+    }
+
+    /// The runs of this station by their logs, and how many parts each has counted in by its end. A process that was
+    /// killed counts for nothing.
+    pub fn entered(&self) -> BTreeMap<String, Option<u64>> {
+        let (mut runs, mut last) = (BTreeMap::new(), String::new());
+        let value = |line: &str, name: &str| line.split(name).nth(1)?.split_whitespace().next().map(str::to_owned);
+        for line in self.log().lines() {
+            if line.contains("station starts") {
+                last = value(line, " run=").unwrap();
+                runs.insert(last.clone(), None);
+            } else if line.contains("station stopped") {
+                runs.insert(last.clone(), value(line, " triggered=").unwrap().parse().ok());
+            }
+        }
+        runs
     }
 
     /// What it logged so far.

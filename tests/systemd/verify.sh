@@ -9,14 +9,16 @@ fail() {
 }
 command -v systemd-analyze >/dev/null || fail "systemd-analyze is needed: sudo apt-get install -y systemd"
 
-# systemd reads units below a root of our own: what else is installed on this machine has no say, and the program,
-# which may not be built yet, is a stand-in.
+# systemd reads units below a root of our own: what else is installed on this machine has no say, and the programs, of
+# which ours may not be built yet, are stand-ins.
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 units=$root/usr/local/lib/systemd/system
-mkdir -p "$units" "$root/usr/local/bin" "$root/etc"
+mkdir -p "$units" "$root/usr/local/bin" "$root/bin" "$root/etc"
 cp systemd/diad.service "$units/"
-cp -L /bin/true "$root/usr/local/bin/diad"
+for program in usr/local/bin/diad bin/sh; do
+    cp -L /bin/true "$root/$program"
+done
 for target in sysinit basic network shutdown multi-user; do
     printf '[Unit]\nDescription=%s\n' "$target" >"$units/$target.target"
 done

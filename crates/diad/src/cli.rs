@@ -2,6 +2,8 @@
 
 mod moment;
 
+pub(crate) use moment::parse as parse_moment;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -52,6 +54,19 @@ pub enum Command {
     Doctor(DoctorArgs),
 }
 
+/// An address that only this machine reaches.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "it is no address:port, such as 127.0.0.1:8080".to_owned())?;
+    if !address.ip().is_loopback() {
+        return Err(
+            "other machines reach it, and a demonstration asks nobody for a token; take 127.0.0.1, or `diad run` \
+                    with http.token_file"
+                .to_owned(),
+        );
+    }
+    Ok(address)
+}
+
 /// `diad demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -61,8 +76,8 @@ pub struct DemoArgs {
     /// Says which parts come; the same seed brings the same parts
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
-    /// Address of the dashboard
-    #[arg(long, value_name = "ADDR")]
+    /// Address of the dashboard, one of this machine alone; 127.0.0.1:8080 unless given or taken
+    #[arg(long, value_name = "ADDR", value_parser = loopback)]
     pub http: Option<SocketAddr>,
     /// Address on which the embedded broker listens; a free port of this machine unless given
     #[arg(long, value_name = "ADDR")]
@@ -126,6 +141,12 @@ pub struct EvalArgs {
     /// Model bundle
     #[arg(long, value_name = "DIR", default_value_os_t = default_folder())]
     pub model: PathBuf,
+    /// Thresholds to judge by as well, under their `roi` and `ignore`: verdicts against the truth, and lines in the plots
+    #[arg(long, value_name = "FILE")]
+    pub thresholds: Option<PathBuf>,
+    /// Which camera took the pictures
+    #[command(flatten)]
+    pub camera: CameraArgs,
     /// Write an HTML report with plots
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -134,15 +155,32 @@ pub struct EvalArgs {
     pub json: bool,
 }
 
+/// Which camera took the pictures of a folder.
+#[derive(Debug, Args)]
+pub struct CameraArgs {
+    /// Settings of the station whose camera took the pictures: its `roi` is what is looked at. Without, the whole picture
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Which of its cameras, where their `roi` differ
+    #[arg(long, value_name = "ID", requires = "config")]
+    pub camera: Option<String>,
+}
+
 /// `diad calibrate`.
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
-    /// Folder of good parts that the model never saw: `PRODUCT/train/good`, `PRODUCT/test/good` or `PRODUCT/good`; other
-    /// folders below `PRODUCT/test` are defects
+    /// Folder of good parts that the model never saw: `PRODUCT/good` or `PRODUCT/test/good`; other folders below
+    /// `PRODUCT/test` are defects. `PRODUCT/train/good` is left out: parts that the model was trained on score too low
     #[arg(value_name = "DATASET", required_unless_present = "ledger", conflicts_with = "ledger")]
     pub dataset: Option<PathBuf>,
+    /// Take `PRODUCT/train/good` as well: for a folder of which the model never saw any part
+    #[arg(long, conflicts_with = "ledger")]
+    pub include_train: bool,
+    /// Which camera took the pictures
+    #[command(flatten)]
+    pub camera: CameraArgs,
     /// Take the recorded parts of this ledger instead, all of them as good
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub ledger: Option<PathBuf>,
     /// First time of capture, such as 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z
     #[arg(long, value_name = "T", value_parser = moment::parse, requires = "ledger")]
@@ -162,7 +200,8 @@ pub struct CalibrateArgs {
     /// How sure both have to be
     #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
     pub confidence: f64,
-    /// Write the cut-offs into this thresholds file; comments and all else stay
+    /// Write the cut-offs into this thresholds file; comments and all else stay. Parts of a folder are judged under its
+    /// `roi` and `ignore`; recorded ones keep the score they were given
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
     /// Show what would be written
@@ -330,7 +369,9 @@ mod tests {
             "diad check --config c --json",
             "diad inspect a.png b.png --model m --thresholds t --out o --dump d --json",
             "diad eval set --model m --out o --json",
+            "diad eval set --thresholds t --config c --camera cam0",
             "diad calibrate set --max-false-reject 0.005 --confidence 0.95 --write t --dry-run --json",
+            "diad calibrate set --include-train --config c --camera cam0",
             "diad calibrate --ledger l --since 2026-01-31 --until 2026-02-01",
             "diad whatif --thresholds t --since 2026-01-31 --until 2026-02-01 --ledger l --json",
             "diad bench --model m --provider cuda --steps 3 --seconds 5 --json",
@@ -358,6 +399,8 @@ mod tests {
             ("diad bench --steps 0", ErrorKind::ValueValidation),
             ("diad demo --parts -1", ErrorKind::UnknownArgument),
             ("diad demo --mqtt nowhere", ErrorKind::ValueValidation),
+            ("diad demo --http 0.0.0.0:8080", ErrorKind::ValueValidation),
+            ("diad demo --http [::]:8080", ErrorKind::ValueValidation),
             ("diad ledger", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
             ("diad ledger stats --ledger l --config c", ErrorKind::ArgumentConflict),
             ("diad ledger export --since yesterday", ErrorKind::ValueValidation),
@@ -366,6 +409,9 @@ mod tests {
             ("diad calibrate", ErrorKind::MissingRequiredArgument),
             ("diad calibrate set --ledger l", ErrorKind::ArgumentConflict),
             ("diad calibrate set --dry-run", ErrorKind::MissingRequiredArgument),
+            ("diad calibrate set --camera cam0", ErrorKind::MissingRequiredArgument),
+            ("diad calibrate --ledger l --include-train", ErrorKind::ArgumentConflict),
+            ("diad calibrate --ledger l --config c", ErrorKind::ArgumentConflict),
             ("diad whatif", ErrorKind::MissingRequiredArgument),
         ] {
             assert_eq!(parse(line).unwrap_err(), want, "{line}");

@@ -110,6 +110,20 @@ impl Draft {
     }
 }
 
+/// Puts a text in the place of a file, as a whole. Who may read and write the file stays as it was.
+///
+/// # Errors
+/// [`FileError::Write`]; the file is as before then.
+pub fn replace(path: &Path, text: &str) -> Result<(), FileError> {
+    let failed = |source| FileError::Write { path: path.to_owned(), source };
+    let draft = Draft::create(path)?;
+    draft.file().write_all(text.as_bytes()).map_err(failed)?;
+    if let Ok(metadata) = fs::metadata(path) {
+        draft.file().set_permissions(metadata.permissions()).map_err(failed)?;
+    }
+    draft.keep()
+}
+
 impl Drop for Draft {
     fn drop(&mut self) {
         // Not there any more once it was kept.

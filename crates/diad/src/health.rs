@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use diad_publish::Publisher;
 use diad_publish::wire::{Moment, State};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// What is wrong at the moment, by source. Clones share it; every change is published.
 #[derive(Clone)]
@@ -26,8 +26,29 @@ struct Known {
 /// What is wrong with one source, and since when anything has been.
 #[derive(Clone, PartialEq)]
 struct Problem {
+    weight: Weight,
     detail: String,
     since: SystemTime,
+}
+
+/// What a problem does to the state.
+#[derive(Clone, Copy, PartialEq)]
+enum Weight {
+    /// It is `degraded`.
+    Fault,
+    /// Nothing: it is said beside it.
+    Notice,
+}
+
+impl Known {
+    fn state(&self) -> State {
+        let well = self.problems.values().all(|problem| problem.weight == Weight::Notice);
+        match (self.ready, well) {
+            (false, _) => State::Starting,
+            (true, true) => State::Ready,
+            (true, false) => State::Degraded,
+        }
+    }
 }
 
 impl Health {
@@ -45,13 +66,25 @@ impl Health {
 
     /// Something is wrong with `source`; inspection goes on as far as it can.
     pub fn problem(&self, source: &str, detail: &str) {
+        self.tell(source, detail, Weight::Fault);
+    }
+
+    /// Something about `source` that a person should look at, and that leaves the state as it is.
+    pub fn notice(&self, source: &str, detail: &str) {
+        self.tell(source, detail, Weight::Notice);
+    }
+
+    fn tell(&self, source: &str, detail: &str, weight: Weight) {
         self.change(|known| {
             let before = known.problems.get(source);
-            if before.is_none_or(|before| before.detail != detail) {
-                error!(source, detail, "degraded");
+            if before.is_none_or(|before| (before.weight, before.detail.as_str()) != (weight, detail)) {
+                match weight {
+                    Weight::Fault => error!(source, detail, "degraded"),
+                    Weight::Notice => warn!(source, detail, "notice"),
+                }
             }
             let since = before.map_or_else(SystemTime::now, |before| before.since);
-            known.problems.insert(source.to_owned(), Problem { detail: detail.to_owned(), since });
+            known.problems.insert(source.to_owned(), Problem { weight, detail: detail.to_owned(), since });
         });
     }
 
@@ -64,6 +97,14 @@ impl Health {
         });
     }
 
+    /// The state, and what is wrong: source, detail, since when.
+    #[must_use]
+    pub fn look(&self) -> (State, Vec<(String, String, SystemTime)>) {
+        let known = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let problems = known.problems.iter().map(|(source, p)| (source.clone(), p.detail.clone(), p.since)).collect();
+        (known.state(), problems)
+    }
+
     fn change(&self, change: impl FnOnce(&mut Known)) {
         let mut known = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = (known.ready, known.problems.clone());
@@ -71,20 +112,28 @@ impl Health {
         if before == (known.ready, known.problems.clone()) {
             return;
         }
-        let detail: Vec<_> = known
+        let (state, detail) = known.told();
+        self.0.publisher.set_state(state, &detail);
+    }
+
+    /// What the `state` topic says: the state, and what is wrong.
+    #[must_use]
+    pub fn told(&self) -> (State, String) {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).told()
+    }
+}
+
+impl Known {
+    fn told(&self) -> (State, String) {
+        let detail: Vec<_> = self
             .problems
             .iter()
-            .map(|(source, Problem { detail, since })| {
+            .map(|(source, Problem { detail, since, .. })| {
                 // To the second: a person reads it.
                 let since = Moment::from(*since).to_string();
                 format!("{source} since {}Z: {detail}", since.get(11..19).unwrap_or_default())
             })
             .collect();
-        let state = match (known.ready, detail.is_empty()) {
-            (false, _) => State::Starting,
-            (true, true) => State::Ready,
-            (true, false) => State::Degraded,
-        };
-        self.0.publisher.set_state(state, &detail.join("; "));
+        (self.state(), detail.join("; "))
     }
 }

@@ -10,10 +10,14 @@
 //! | [`model`] | from a bundle's folder to a method that is ready to judge |
 //! | [`station`] | the line with its broker link, watchdog and orderly end; [`health`] is what it says of itself |
 //! | [`mod@line`] | capture → infer → record: the stages, their lanes and threads |
+//! | [`guard`] | drift of the parts, and golden parts: what watches the station itself |
 //! | [`archive`] | pictures of parts, kept beside the ledger and never in a verdict's way |
+//! | [`retention`] | what is old, whatever the wall clock says |
 //! | [`timing`], [`percentile`] | a clock for inspections, and what its times look like |
 //! | [`picture`] | what a person sees of an inspection: heat map, overlay, PNG |
-//! | [`files`] | files that a command leaves behind |
+//! | [`files`], [`listing`] | files that a command leaves behind, and what lies in a folder |
+//! | [`web`] | dashboard, health, metrics and API over HTTP |
+//! | [`whatif`] | what other thresholds would have said of the record |
 //! | [`exit`], [`logging`], [`output`], [`chain`] | exit codes, the log, standard output, errors on one line |
 
 pub mod archive;
@@ -22,17 +26,22 @@ pub mod cli;
 pub mod command;
 pub mod exit;
 pub mod files;
+pub mod guard;
 pub mod health;
 pub mod line;
+pub mod listing;
 pub mod logging;
 pub mod model;
 pub mod output;
 pub mod percentile;
 pub mod picture;
+pub mod retention;
 pub mod settings;
 pub mod station;
 pub mod thresholds;
 pub mod timing;
+pub mod web;
+pub mod whatif;
 pub mod yaml;
 
 #[cfg(test)]

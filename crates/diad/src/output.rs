@@ -13,3 +13,21 @@ pub fn print(text: &str) -> io::Result<()> {
         other => other,
     }
 }
+
+/// A number of 32 bits as the shortest decimal that means it: 0.044 and not 0.04399999976.
+#[must_use]
+pub fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decimal;
+
+    #[test]
+    fn decimal_is_what_a_person_wrote() {
+        for (value, want) in [(0.044_f32, "0.044"), (1.0, "1.0"), (0.0, "0.0"), (1.0 / 3.0, "0.33333334")] {
+            assert_eq!(format!("{:?}", decimal(value)), want);
+        }
+    }
+}

@@ -1,11 +1,11 @@
 //! A station at work: the line, its broker link, and the supervisor that feeds the watchdog and ends it all in order.
 
-use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use diad_core::name::{LineName, StationName};
 use diad_engine::Engine;
 use diad_ledger::LedgerError;
@@ -14,15 +14,20 @@ use diad_publish::topic::TopicRoot;
 use diad_publish::wire::{self, Digest, Heartbeat, OnUnjudged};
 use diad_publish::{DrainReport, LinkStatus, PublishError, Publisher, PublisherSettings};
 use sd_notify::NotifyState;
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use crate::archive::{Archive, ArchiveSpec};
+use crate::guard::GuardSpec;
 use crate::health::Health;
 use crate::line::{
     self, Balance, CameraSpec, Ended, Journal, LineError, LineSpec, Listener, Rebuild, Stop, Totals, Witness,
 };
 use crate::model::Model;
+use crate::retention::Retention;
 use crate::thresholds::LiveThresholds;
+use crate::web::board::Board;
+use crate::web::{self, Plant, WebSpec};
 
 /// How long parts on the line may still be judged after a wish to stop.
 const DRAIN_LINE: Duration = Duration::from_secs(3);
@@ -34,6 +39,12 @@ const GOODBYE: Duration = Duration::from_millis(250);
 const FIRST_CONNECTION: Duration = Duration::from_secs(2);
 /// How often the supervisor looks around.
 const LOOK: Duration = Duration::from_millis(50);
+/// Words of people that may wait for the record stage.
+const MARKS_WAITING: usize = 16;
+/// What the health of a station calls parts that cannot be found.
+const ACCOUNT: &str = "account";
+/// What it calls messages of the plant that were lost.
+const INBOUND: &str = "messages";
 /// How often the heartbeat goes out.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -67,6 +78,10 @@ pub struct StationSpec<W> {
     pub archive: ArchiveSpec,
     /// Under which settings it runs.
     pub settings: Digest,
+    /// Its page, if it has one.
+    pub web: Option<WebSpec>,
+    /// What watches it.
+    pub guards: GuardSpec,
     /// Sees every judged part.
     pub witness: W,
     /// Hears every verdict.
@@ -79,9 +94,6 @@ pub enum StationError {
     /// The ledger cannot be used.
     #[error("open the ledger")]
     Ledger(#[source] LedgerError),
-    /// The folder of the pictures cannot be used.
-    #[error("open the folder of the pictures")]
-    Archive(#[source] io::Error),
     /// The broker link could not be made.
     #[error("start the broker link")]
     Publish(#[from] PublishError),
@@ -137,8 +149,39 @@ pub fn run<W: Witness + 'static>(
     })?);
     let health = Health::new(Arc::clone(&publisher));
     prepare(&health);
+    let (archive, archiving) = Archive::start(spec.archive, Retention::starting(ledger.read()), &health);
+    let (marks, marked) = bounded(MARKS_WAITING);
+    let mut listener = spec.listener;
+    let page = spec.web.map(|web| {
+        let plant = Arc::new(Plant {
+            line: context.line.clone(),
+            station: context.station.clone(),
+            run: context.run.clone(),
+            cameras: spec.cameras.iter().map(|camera| camera.id().clone()).collect(),
+            deadline_ms,
+            model: spec.model.digest,
+            ledger: ledger.path().to_owned(),
+            thresholds: spec.thresholds.clone(),
+            thresholds_file: web.thresholds,
+            board: Board::default(),
+            archive: archive.clone(),
+            health: health.clone(),
+            publisher: Arc::clone(&publisher),
+            marks,
+            marked: AtomicU64::new(0),
+            golden: spec.guards.request(),
+            account: OnceLock::new(),
+            workers: Arc::new(Semaphore::new(web::WORKERS)),
+            what_ifs: Arc::new(Semaphore::new(1)),
+        });
+        (web::start(web.listen, web.access, Arc::clone(&plant)), plant)
+    });
+    if let Some((Err(error), _)) = &page {
+        health.problem("http", &format!("no thread for the page: {error}"));
+    }
+    let board = page.as_ref().map(|(_, plant)| plant.board.clone());
     wait_for_link(&publisher, stop);
-    let (archive, archiving) = Archive::start(spec.archive, health.clone()).map_err(StationError::Archive)?;
+    let (guards, proctor) = spec.guards.prepare(&health);
     let line = line::start(
         LineSpec {
             cameras: spec.cameras,
@@ -152,20 +195,44 @@ pub fn run<W: Witness + 'static>(
             model: spec.model.digest,
             settings: spec.settings,
             witness: spec.witness,
-            listener: spec.listener,
+            listener: Box::new(move |event| {
+                if let Some(board) = &board {
+                    board.note(event, f64::from(deadline_ms));
+                }
+                listener(event);
+            }),
             archive,
+            marks: marked,
+            guards,
             health: health.clone(),
         },
         stop.clone(),
     )?;
-    health.ready();
+    if let Some((_, plant)) = &page {
+        // Set once, here.
+        let _ = plant.account.set(line.account().clone());
+    }
+    // Parts are judged from here on; where there are golden parts, the station is `ready` only after them.
+    let golden = match proctor {
+        Some(proctor) => proctor.start(),
+        None => {
+            health.ready();
+            None
+        }
+    };
     tell_systemd(&[NotifyState::Ready, NotifyState::Status("judging parts")]);
 
     let account = line.account().clone();
     let line = supervise(line, &publisher, &health, stop);
+    drop(golden);
     tell_systemd(&[NotifyState::Stopping]);
     stop.ask(DRAIN_LINE);
     let ended = line.join(|| publisher.close_inbound());
+    let totals = account.totals();
+    let unsettled = totals.triggered.abs_diff(totals.verdicts());
+    if unsettled > 0 {
+        health.problem(ACCOUNT, &format!("{unsettled} parts without their one verdict at the end; this is a bug"));
+    }
     drop(archiving);
     let link = publisher.status();
     let drained = publisher.drain(Instant::now() + GOODBYE);
@@ -180,7 +247,6 @@ pub fn run<W: Witness + 'static>(
     if drained.remaining > 0 {
         warn!(remaining = drained.remaining, "verdicts were in memory without acknowledgement when the process ended");
     }
-    let totals = account.totals();
     info!(
         triggered = totals.triggered,
         verdicts = totals.verdicts(),
@@ -225,8 +291,9 @@ fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, health: &Health,
             let totals = line.account().totals();
             let unaccounted = balance.look(&totals);
             if unaccounted > 0 {
-                health.problem("account", &format!("{unaccounted} parts cannot be accounted for; this is a bug"));
+                health.problem(ACCOUNT, &format!("{unaccounted} parts cannot be accounted for; this is a bug"));
             }
+            tell_lost(health, publisher.status().inbound_lost);
             publisher.heartbeat(Heartbeat {
                 parts_in: totals.triggered,
                 verdicts_out: totals.verdicts(),
@@ -251,9 +318,33 @@ fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, health: &Health,
     line
 }
 
+/// A trigger that was lost is a part without a number: nothing but this says that it was there.
+fn tell_lost(health: &Health, lost: u64) {
+    if lost > 0 {
+        let detail = format!("{lost} messages from the plant were lost since the start, for too many came at once");
+        health.problem(INBOUND, &format!("{detail}; a trigger among them has no verdict"));
+    }
+}
+
 /// Outside systemd there is nobody to tell, and a failure to tell is not worth a part.
 fn tell_systemd(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         warn!(%error, "systemd could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn lost_messages_of_the_plant_degrade_the_station() {
+        let health = testing::health();
+        tell_lost(&health, 0);
+        assert!(health.look().1.is_empty());
+        tell_lost(&health, 3);
+        let (_, problems) = health.look();
+        assert!(problems[0].0 == INBOUND && problems[0].1.starts_with("3 messages"), "{problems:?}");
     }
 }

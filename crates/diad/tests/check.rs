@@ -74,6 +74,21 @@ fn check_lists_the_faults_of_every_file_and_exits_78() {
 }
 
 #[test]
+fn check_names_golden_parts_that_cannot_be_judged() {
+    let folder = station(&format!("{STATION}golden: {{ folder: golden }}\n"), THRESHOLDS);
+    let faults = || {
+        let output = diad(folder.path(), &["check", "--config", "diad.yaml"]);
+        assert_eq!(output.status.code(), Some(78));
+        stdout(&output).lines().next().unwrap().to_owned()
+    };
+    assert!(faults().starts_with("diad.yaml:9:19: golden.folder: list folder golden: No such file"), "{}", faults());
+    fs::create_dir_all(folder.path().join("golden/washer/bad")).unwrap();
+    assert!(faults().contains("golden.folder: no picture in golden; lay them out as"), "{}", faults());
+    fs::write(folder.path().join("golden/washer/bad/a.png"), "no picture").unwrap();
+    assert!(faults().contains("golden.folder: read washer/bad/a.png: "), "{}", faults());
+}
+
+#[test]
 fn check_with_json_prints_one_document_with_every_fault() {
     let folder = station(&format!("{STATION}deadline_ms: 0\n"), THRESHOLDS);
     let output = diad(folder.path(), &["check", "--config", "diad.yaml", "--json"]);
@@ -89,15 +104,6 @@ fn check_with_json_prints_one_document_with_every_fault() {
     assert_eq!(document["faults"].as_array().unwrap().len(), 2);
     assert!(document["digests"]["thresholds"].as_str().unwrap().starts_with("sha256:"));
     assert!(document["digests"]["settings"].is_null());
-}
-
-#[test]
-fn check_says_what_is_without_effect() {
-    let folder = station(STATION, THRESHOLDS);
-    let output = diad(folder.path(), &["check", "--config", "diad.yaml", "--json"]);
-    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let notices = document["notices"].as_array().unwrap();
-    assert!(notices[0].as_str().unwrap().contains("does not serve HTTP yet"));
 }
 
 #[test]

@@ -18,7 +18,8 @@ pub trait Camera: Send {
     ///
     /// A live camera leaves out pictures taken before `not_before`, so that a part that has just arrived is never
     /// judged by the picture of the part before it; pass the moment of the trigger, or a moment long past to take
-    /// whatever is newest. Cameras that make pictures on demand ignore it.
+    /// whatever is newest. The present is no such moment: a picture is older than its receipt. Cameras that make pictures
+    /// on demand ignore it.
     ///
     /// # Errors
     /// [`CaptureError::Frame`]: this picture is bad, the camera goes on. [`CaptureError::Lost`]: the camera is gone;
@@ -55,7 +56,8 @@ pub struct Capture {
     /// What is really wrong with the part, if the camera knows: the rendered line.
     pub truth: Option<Truth>,
     /// Pictures that a live camera took since the last one handed over and that nobody asked for in time. Without
-    /// meaning for a free-running camera; each one is a part lost where the camera itself is triggered by parts.
+    /// meaning for a free-running camera; each one is a part lost where the camera itself is triggered by parts. Those
+    /// after the last picture come with [`CaptureError::Lost`].
     pub superseded: u64,
 }
 

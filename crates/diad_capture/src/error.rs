@@ -26,6 +26,8 @@ pub enum CaptureError {
     Lost {
         /// Device, as the settings name it.
         camera: Arc<str>,
+        /// Pictures that it took and that nobody got, not yet told with a capture.
+        superseded: u64,
         /// The cause.
         #[source]
         source: LostError,
@@ -173,7 +175,10 @@ pub enum LostError {
     Stalled(Duration),
     /// The driver reports a failure: unplugged, or broken.
     #[error("read a picture; check that the camera is plugged in")]
-    Read(#[source] NokhwaError),
+    Read(#[source] Box<NokhwaError>),
+    /// It sends nothing usable any more: another program may have changed its format, which opening it again sets right.
+    #[error("{0} unusable pictures in a row; another program may have changed the camera's format")]
+    Unusable(u32),
     /// The thread that reads the device ended without saying why.
     #[error("the reader thread ended unexpectedly")]
     Reader,

@@ -1,5 +1,6 @@
 //! What a camera hands over: pixels, and the stamps and names that travel with them unchanged.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -14,8 +15,8 @@ pub struct PartKey {
     pub seq: u64,
 }
 
-impl std::fmt::Display for PartKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for PartKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", self.camera, self.seq)
     }
 }
@@ -90,7 +91,7 @@ pub enum FrameError {
         got: usize,
     },
     /// The region of interest does not lie inside the picture.
-    #[error("roi x {x}, y {y}, {width}x{height} px does not fit into a picture of {frame_width}x{frame_height} px", x = .roi.x, y = .roi.y, width = .roi.width, height = .roi.height)]
+    #[error("roi {roi} does not fit into a picture of {frame_width}x{frame_height} px")]
     Roi {
         /// The region asked for.
         roi: Roi,
@@ -115,6 +116,12 @@ pub struct Roi {
     pub width: u32,
     /// Height, at least 1.
     pub height: u32,
+}
+
+impl fmt::Display for Roi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "x {}, y {}, {}x{} px", self.x, self.y, self.width, self.height)
+    }
 }
 
 /// Borrowed pixels whose length has been checked: rows from top to bottom, no padding.

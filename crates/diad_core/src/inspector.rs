@@ -8,7 +8,7 @@ use std::error::Error;
 use crate::distance;
 use crate::frame::{PixelsView, Roi};
 use crate::graphs::{GraphShapes, Graphs};
-use crate::map::{AnomalyMap, Fuser, MapSettings};
+use crate::map::{AnomalyMap, Counted, Fuser, MapSettings, Mask};
 use crate::prepare::{Geometry, InputSpec, Preparer};
 use crate::schedule::Ddim;
 use crate::score::{Peak, PeakFinder, Score, ScoreRule};
@@ -59,9 +59,11 @@ pub struct Inspection<'a> {
     pub region: Roi,
     /// Where the model's pixels lie in the frame.
     pub geometry: Geometry,
-    /// The map that was scored.
+    /// The map that was scored: 0 where it does not count.
     pub map: &'a AnomalyMap,
-    /// The map before smoothing.
+    /// How much of the map counts, in model pixels.
+    pub counted_px: usize,
+    /// The map before smoothing, all of it.
     pub raw_map: &'a AnomalyMap,
     /// The input as the networks saw it, `[1, 3, H, W]`, normalised colours.
     pub input: &'a Tensor,
@@ -70,10 +72,11 @@ pub struct Inspection<'a> {
 }
 
 impl Inspection<'_> {
-    /// Area of the map at or above `cut`, in frame pixels: what [`crate::judge::judge`] asks for.
+    /// Area of the map that counts and is at or above `cut`, in frame pixels: what [`crate::judge::judge`] asks for.
     #[must_use]
     pub fn area_at_least(&self, cut: Score) -> f64 {
-        self.map.area_at_least(cut.get()) as f64 * self.geometry.pixel_area()
+        // What does not count is 0 in the map, which a cut-off of 0 reaches.
+        self.map.area_at_least(cut.get()).min(self.counted_px) as f64 * self.geometry.pixel_area()
     }
 }
 
@@ -87,6 +90,7 @@ pub struct Inspector<G> {
     ddim: Ddim,
     start_noise: Tensor,
     preparer: Preparer,
+    counted: Counted,
     fuser: Fuser,
     finder: PeakFinder,
     tensors: Tensors,
@@ -127,8 +131,9 @@ impl<G: Graphs> Inspector<G> {
         let fuser = Fuser::try_new(&map, &distances, input.width(), input.height()).map_err(MethodError::Map)?;
         let finder = PeakFinder::try_new(score, input.width(), input.height()).map_err(MethodError::Score)?;
         let preparer = Preparer::try_new(input).map_err(MethodError::Input)?;
+        let counted = Counted::new(input.width(), input.height());
         let tensors = Tensors::new(shapes, &distances);
-        Ok(Self { graphs, latent_scale, posterior, ddim, start_noise, preparer, fuser, finder, tensors })
+        Ok(Self { graphs, latent_scale, posterior, ddim, start_noise, preparer, counted, fuser, finder, tensors })
     }
 
     /// The networks.
@@ -161,8 +166,24 @@ impl<G: Graphs> Inspector<G> {
         roi: Roi,
         probe: &mut impl Probe,
     ) -> Result<Inspection<'_>, InspectError<G::Error>> {
+        self.inspect_under(Mask::EVERYTHING, pixels, roi, probe)
+    }
+
+    /// The same, where only what `mask` leaves counts towards score, region and area. The networks see all of `roi`:
+    /// what does not count is set to 0 in the map, before it is pooled.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect); [`InspectError::Mask`] if nothing of the picture counts.
+    pub fn inspect_under(
+        &mut self,
+        mask: &Mask,
+        pixels: PixelsView<'_>,
+        roi: Roi,
+        probe: &mut impl Probe,
+    ) -> Result<Inspection<'_>, InspectError<G::Error>> {
         probe.entering(Stage::Prepare);
         let geometry = self.preparer.prepare(pixels, roi, &mut self.tensors.image).map_err(InspectError::Prepare)?;
+        self.counted.lay(mask, &geometry).map_err(InspectError::Mask)?;
         show(probe, ArrayName::Input, &self.tensors.image);
         self.encode(probe)?;
         self.denoise(probe)?;
@@ -171,6 +192,7 @@ impl<G: Graphs> Inspector<G> {
 
         probe.entering(Stage::Map);
         self.fuser.fuse(&self.tensors.distances).map_err(InspectError::Map)?;
+        self.fuser.keep(&self.counted);
         let (map, raw_map) = (self.fuser.smooth(), self.fuser.raw());
         let plane = [1, 1, map.height() as usize, map.width() as usize];
         probe.array(ArrayName::RawMap, plane, raw_map.values());
@@ -180,7 +202,8 @@ impl<G: Graphs> Inspector<G> {
         let peak = self.finder.find(map).map_err(InspectError::Score)?;
         let region = geometry.rect_to_frame(self.finder.region(map, &peak).map_err(InspectError::Score)?);
         let Tensors { image: input, reconstruction, .. } = &self.tensors;
-        Ok(Inspection { score: peak.score, peak, region, geometry, map, raw_map, input, reconstruction })
+        let counted_px = self.counted.count();
+        Ok(Inspection { score: peak.score, peak, region, geometry, map, counted_px, raw_map, input, reconstruction })
     }
 
     /// Image → clean latent.

@@ -5,14 +5,15 @@
 //! [`frame`] (pixels from a camera) → [`prepare`] (tensor, sized by [`resize`]) → [`graphs`] (encode, hint,
 //! noise, decode, features, behind one trait) with [`schedule`] (DDIM) between them → [`distance`] →
 //! [`map`] → [`score`] → [`judge`] → [`event`]. [`inspector`] is the only caller that runs the whole line;
-//! [`metrics`] measures how well it did, [`tolerance`] says what a threshold may promise, [`book`] gives every part its
-//! one verdict in time.
+//! [`metrics`] measures how well it did, [`tolerance`] says what a threshold may promise, [`drift`] sees the parts
+//! move away from what they were, [`book`] gives every part its one verdict in time.
 //!
 //! Source of the method: He et al., *A Diffusion-Based Framework for Multi-Class Anomaly Detection*,
 //! AAAI 2024.
 
 pub mod book;
 pub mod distance;
+pub mod drift;
 pub mod event;
 pub mod frame;
 pub mod graphs;

@@ -2,10 +2,13 @@
 
 mod blur;
 mod fuse;
+mod mask;
 
 use crate::tensor::TensorError;
 
 pub use fuse::Fuser;
+pub(crate) use mask::Counted;
+pub use mask::{Mask, NothingCounts};
 
 /// One value per model pixel: how unlike the good ones the part is there. Invariant: every value finite and not
 /// negative, at least one pixel.

@@ -5,10 +5,12 @@
 //! the answer is a named error, and values that are not finite are refused. Golden `metrics.npz`.
 
 mod aupro;
+mod curve;
 mod interval;
 mod ranking;
 
-pub use aupro::{AuproRule, MaskedMap, aupro};
+pub use aupro::{AuproRule, MaskedMap, RegionOverlap};
+pub use curve::{Curve, Point};
 pub use interval::{Bootstrap, Interval};
 pub use ranking::{Cut, Ranking};
 

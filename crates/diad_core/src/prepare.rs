@@ -1,5 +1,7 @@
 //! Camera pixels → the model's input tensor, and the way back from model pixels to frame pixels.
 
+use std::ops::Range;
+
 use crate::frame::{FrameError, PixelFormat, PixelsView, Roi};
 use crate::resize::Resizer;
 use crate::tensor::{Tensor, TensorError};
@@ -113,6 +115,12 @@ pub struct Geometry {
 }
 
 impl Geometry {
+    /// A region of the frame laid over `width` x `height` model pixels, each at least 1.
+    #[must_use]
+    pub const fn new(roi: Roi, width: u32, height: u32) -> Self {
+        Self { roi, width, height }
+    }
+
     /// The part of the frame that the model sees.
     #[must_use]
     pub const fn roi(&self) -> Roi {
@@ -132,6 +140,23 @@ impl Geometry {
         let (y, height) = cover(rect.y, rect.height, self.height, self.roi.height);
         Roi { x: self.roi.x + x, y: self.roi.y + y, width, height }
     }
+
+    /// The model pixels (columns, rows) whose centre lies inside a rectangle of the frame, which may reach out of it.
+    pub(crate) fn centres_inside(&self, rect: Roi) -> (Range<usize>, Range<usize>) {
+        let columns = centres(rect.x, rect.width, self.roi.x, self.roi.width, self.width);
+        (columns, centres(rect.y, rect.height, self.roi.y, self.roi.height, self.height))
+    }
+}
+
+/// The samples of `model`, laid over `frame` pixels that begin at `origin`, whose centres lie in
+/// `start..start + length`.
+fn centres(start: u32, length: u32, origin: u32, frame: u32, model: u32) -> Range<usize> {
+    // Sample i has its centre at (2 i + 1) · frame / (2 model): the first at or behind a position, without rounding.
+    let first = |position: u64| {
+        let behind = position.saturating_sub(u64::from(origin));
+        ((2 * u64::from(model) * behind).div_ceil(u64::from(frame)) / 2).min(u64::from(model)) as usize
+    };
+    first(u64::from(start))..first(u64::from(start) + u64::from(length))
 }
 
 /// Whole frame pixels (start, length) that cover `start..start + length` of `model` pixels laid over `frame`.

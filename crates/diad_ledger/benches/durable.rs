@@ -94,7 +94,7 @@ fn durable(criterion: &mut Criterion) {
         group.bench_function(format!("record_and_mark/{batch}"), |bencher| {
             bencher.iter(|| {
                 let rows = bench.rows(batch);
-                before = sent(&bench.ledger.commit(&[], &rows, &before).expect("recorded"));
+                before = sent(&bench.ledger.commit(&[], &rows, &[], &before).expect("recorded"));
             });
         });
     }

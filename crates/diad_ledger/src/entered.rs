@@ -72,6 +72,14 @@ pub(crate) fn forget(change: &Connection, run: &RunId) -> rusqlite::Result<()> {
         .map(drop)
 }
 
+/// Forgets some parts of a series.
+pub(crate) fn forget_stretch(change: &Connection, series: i64, from: u64, to: u64) -> rusqlite::Result<()> {
+    change
+        .prepare_cached("DELETE FROM entered WHERE series = ?1 AND seq BETWEEN ?2 AND ?3")?
+        .execute([series, from.cast_signed(), to.cast_signed()])
+        .map(drop)
+}
+
 impl Ledger {
     /// Records `UNJUDGED(shutdown)` for every part that an earlier process took in and never judged, because it was
     /// killed or lost its power. To be called before the first part of a run; `now` is when that is decided. Returns

@@ -14,6 +14,7 @@ use crate::error::LedgerError;
 use crate::gap::Gap;
 use crate::lock::WriterLock;
 use crate::moment::Moment;
+use crate::outage::{self, Outage, Slip};
 use crate::reader::Reader;
 use crate::row::{Row, RowId, RunContext};
 use crate::run;
@@ -58,6 +59,10 @@ pub struct Sent {
 pub struct Ledger {
     reader: Reader,
     watch: Watch,
+    /// None where the disk had no room for one.
+    slip: Option<Slip>,
+    /// Parts that a process before this one said without a record.
+    taken_up: u64,
     /// Given back last: SQLite must be done with the files before the next writer comes.
     _lock: WriterLock,
 }
@@ -82,7 +87,57 @@ impl Ledger {
         path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()).map_err(folder)?;
         let files = [path.to_path_buf(), beside(path, "-wal"), lock.path().to_path_buf()];
         let watch = Watch::over(files).map_err(folder)?;
-        Ok(Self { reader, watch, _lock: lock })
+        let (slip, outage) = match Slip::open(path) {
+            Ok((slip, outage)) => (Some(slip), outage),
+            // A full disk must not keep a station from starting; its first outage says what is missing.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => (None, Outage::default()),
+            Err(error) => return Err(folder(error)),
+        };
+        let mut ledger = Self { reader, watch, slip, taken_up: 0, _lock: lock };
+        ledger.take_up(&outage)?;
+        Ok(ledger)
+    }
+
+    /// Puts on record what a process left on the slip that ended before it could.
+    fn take_up(&mut self, outage: &Outage) -> Result<(), LedgerError> {
+        if outage.gaps.is_empty() && outage.decided.is_empty() {
+            return Ok(());
+        }
+        let path = self.path().to_path_buf();
+        let change = self.change()?;
+        let write = || -> rusqlite::Result<()> {
+            keep_gaps(&change, &outage.gaps)?;
+            outage::forget_decided(&change, outage)?;
+            change.commit()
+        };
+        write().map_err(LedgerError::of(&path, "take up an earlier outage"))?;
+        self.taken_up = outage.gaps.iter().map(|gap| gap.parts).sum();
+        // What stays there is on record: taken up again, it changes nothing.
+        let _ = self.slip.as_mut().map(Slip::clear);
+        Ok(())
+    }
+
+    /// How many parts an earlier process said without a record, which is on record since [`Ledger::open`].
+    #[must_use]
+    pub const fn taken_up(&self) -> u64 {
+        self.taken_up
+    }
+
+    /// Where to write down what is said while the ledger cannot be written.
+    ///
+    /// # Errors
+    /// What the system says, if there was no room for one at the start and there is none now.
+    pub fn slip(&mut self) -> io::Result<&mut Slip> {
+        match self.slip {
+            Some(ref mut slip) => Ok(slip),
+            None => Ok(self.slip.insert(Slip::open(self.reader.path())?.0)),
+        }
+    }
+
+    /// Gives the ledger up, because its files are not where they were, and keeps its slip: it goes with the file.
+    #[must_use]
+    pub fn into_slip(self) -> Option<Slip> {
+        self.slip
     }
 
     /// Where the ledger is, without links.
@@ -102,7 +157,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`]; no row of the batch is recorded then.
     pub fn record(&mut self, rows: &[Row]) -> Result<Vec<Recorded>, LedgerError> {
-        self.commit(&[], rows, &[])
+        self.commit(&[], rows, &[], &[])
     }
 
     /// Marks verdicts as acknowledged: [`Ledger::commit`] without results.
@@ -110,19 +165,29 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`]; no verdict of the batch is marked then.
     pub fn mark_sent(&mut self, sent: &[Sent]) -> Result<(), LedgerError> {
-        self.commit(&[], &[], sent).map(drop)
+        self.commit(&[], &[], &[], sent).map(drop)
     }
 
     /// Notes parts that entered, records results and marks verdicts as acknowledged, in one transaction and with one
     /// sync of the disk. Says of each row, in order, what became of it. Of two rows for one part the first stands, also
     /// within one batch. A part that entered and got its verdict leaves no note.
     ///
+    /// `late` are results of parts whose verdict the caller knows to be another one: each is kept beside the verdict that
+    /// is here, and left out where none is, because that verdict could not be written or lies in another file. It never
+    /// becomes one.
+    ///
     /// Marking one twice keeps the first time; marking one that is not there does nothing.
     ///
     /// # Errors
     /// [`LedgerError`]; nothing of the batch is kept then.
-    pub fn commit(&mut self, entered: &[Entered], rows: &[Row], sent: &[Sent]) -> Result<Vec<Recorded>, LedgerError> {
-        if entered.is_empty() && rows.is_empty() && sent.is_empty() {
+    pub fn commit(
+        &mut self,
+        entered: &[Entered],
+        rows: &[Row],
+        late: &[Row],
+        sent: &[Sent],
+    ) -> Result<Vec<Recorded>, LedgerError> {
+        if entered.is_empty() && rows.is_empty() && late.is_empty() && sent.is_empty() {
             return Ok(Vec::new());
         }
         let path = self.path().to_path_buf();
@@ -130,6 +195,7 @@ impl Ledger {
         let write = || -> rusqlite::Result<Vec<Recorded>> {
             entered::note(&change, entered)?;
             let recorded = record(&change, rows)?;
+            keep_late(&change, late)?;
             mark(&change, sent)?;
             change.commit()?;
             Ok(recorded)
@@ -222,14 +288,18 @@ pub(crate) fn record(change: &Connection, rows: &[Row]) -> rusqlite::Result<Vec<
         .collect()
 }
 
+/// A gap that was kept before it had ended makes room for what it came to; one that began at another time stands.
 fn keep_gaps(change: &Connection, gaps: &[Gap]) -> rusqlite::Result<()> {
+    let mut earlier = change.prepare_cached("DELETE FROM gaps WHERE series = ?1 AND since_us = ?2 AND parts <= ?3")?;
     let mut insert = change.prepare_cached(
         "INSERT INTO gaps (series, from_seq, to_seq, parts, since_us, until_us, cause) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM gaps WHERE series = ?1 AND since_us = ?5)",
     )?;
     for gap in gaps {
+        let series = catalogue::series_id(change, &gap.series)?;
+        earlier.execute(params![series, gap.since.micros(), gap.parts.cast_signed()])?;
         insert.execute(params![
-            catalogue::series_id(change, &gap.series)?,
+            series,
             gap.from.cast_signed(),
             gap.to.cast_signed(),
             gap.parts.cast_signed(),
@@ -237,6 +307,20 @@ fn keep_gaps(change: &Connection, gaps: &[Gap]) -> rusqlite::Result<()> {
             gap.until.micros(),
             gap.cause,
         ])?;
+    }
+    Ok(())
+}
+
+/// Keeps results beside the verdicts of their parts; one whose part has none here is left out.
+fn keep_late(change: &Connection, late: &[Row]) -> rusqlite::Result<()> {
+    for row in late {
+        let cells = Cells::of_row(row);
+        let series = catalogue::series_id(change, &row.key.series)?;
+        let ids = [series, catalogue::origin_id(change, &row.origin)?, i64::from(cells.checksum())];
+        match record_beside(change, &cells, ids) {
+            Ok(_) | Err(rusqlite::Error::QueryReturnedNoRows) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

@@ -13,7 +13,8 @@
 //! | `purge` | retention |
 //! | `reader` | [`Reader`]: pages of rows, what is unsent, single parts |
 //! | `stats`, `verify` | counts, and the proof that nothing is missing, double or damaged |
-//! | `gap` | parts that could not be recorded |
+//! | `gap`, `outage` | parts that could not be recorded; what a process leaves that ends before they can be |
+//! | `mark` | what people said of verdicts |
 //! | [`export`] | rows as CSV and Parquet |
 //!
 //! # What is promised
@@ -33,7 +34,8 @@
 //! At the start, every [`LedgerError`] is a reason not to start; its message says what to do. While running it is not
 //! a reason to stop: the station goes on without a record, announces that it is degraded, notes what it misses in
 //! [`Missed`], and hands that in with [`Ledger::record_gaps`] when writing works again. [`LedgerError::Removed`] asks
-//! for a new [`Ledger::open`]; every other error, for another try.
+//! for a new [`Ledger::open`]; every other error, for another try. What a process that ends before then has said is on
+//! the [`Slip`], which the next [`Ledger::open`] takes up.
 //!
 //! # Never
 //! This crate never judges, never knows a topic or a payload, reads no clock, starts no thread and writes no log.
@@ -46,7 +48,9 @@ pub mod export;
 mod gap;
 mod ledger;
 mod lock;
+mod mark;
 mod moment;
+mod outage;
 mod purge;
 mod reader;
 mod row;
@@ -64,7 +68,9 @@ pub use entered::Entered;
 pub use error::LedgerError;
 pub use gap::{Gap, Missed};
 pub use ledger::{Ledger, Recorded, Sent};
+pub use mark::Mark;
 pub use moment::Moment;
+pub use outage::Slip;
 pub use reader::{Entry, LateRow, Reader, Rows, Span, StoredRow};
 pub use row::{Key, Origin, Row, RowId, RunContext, Series, Timings};
 pub use stats::Stats;

@@ -28,7 +28,7 @@ const CONNECT_TIMEOUT_SECS: u64 = 5;
 /// merely too long is refused by name instead of ending the connection.
 const MAX_PACKET_IN_BYTES: usize = 1 << 20;
 
-/// Largest packet written: a payload, a topic and the packet's head.
+/// Largest packet that the link writes: a payload, a topic and the packet's head.
 const MAX_PACKET_OUT_BYTES: usize = 4096;
 
 /// Packets that the library may have under way. Well above [`WINDOW`], so that its packet numbers do not come
@@ -89,6 +89,7 @@ pub enum PublishError {
 }
 
 /// A text that is never printed.
+#[derive(Clone)]
 struct Secret(String);
 
 impl fmt::Debug for Secret {
@@ -98,7 +99,7 @@ impl fmt::Debug for Secret {
 }
 
 /// Everything that a connection needs, read and checked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Broker {
     url: BrokerUrl,
     login: Option<(String, Secret)>,
@@ -128,24 +129,27 @@ impl Broker {
         &self.url
     }
 
-    /// A client for one connection.
+    /// A client for one connection of the link.
     ///
     /// The session is clean. What goes out is the outbox's business, and a broker's memory of it would only
     /// compete. What comes in must not be remembered: a trigger delivered after an outage would judge whatever
     /// part is then before the camera; and the product is retained, so that it comes with every subscription.
-    pub(crate) fn client(&self, topics: &Topics, now: SystemTime) -> (AsyncClient, EventLoop) {
-        let mut options = MqttOptions::new(topics.client_id.as_str(), self.url.host(), self.url.port());
+    pub(crate) fn link_client(&self, topics: &Topics, now: SystemTime) -> (AsyncClient, EventLoop) {
+        let last = StateMessage::new(State::Offline, "connection lost; the time is when it began", now).to_json();
+        let will = LastWill::new(topics.state.as_str(), last, QoS::AtLeastOnce, true);
+        self.client(&topics.client_id, will, MAX_PACKET_OUT_BYTES)
+    }
+
+    /// A client for one connection, in a clean session: what the broker is to say when it breaks, and how large a packet
+    /// may be.
+    pub(crate) fn client(&self, client_id: &str, will: LastWill, max_out_bytes: usize) -> (AsyncClient, EventLoop) {
+        let mut options = MqttOptions::new(client_id, self.url.host(), self.url.port());
         options
             .set_clean_session(true)
             .set_keep_alive(KEEP_ALIVE)
-            .set_max_packet_size(MAX_PACKET_IN_BYTES, MAX_PACKET_OUT_BYTES)
+            .set_max_packet_size(MAX_PACKET_IN_BYTES, max_out_bytes)
             .set_inflight(LIBRARY_IN_FLIGHT)
-            .set_last_will(LastWill::new(
-                topics.state.as_str(),
-                StateMessage::new(State::Offline, "connection lost; the time is when it began", now).to_json(),
-                QoS::AtLeastOnce,
-                true,
-            ));
+            .set_last_will(will);
         if let Some((user, Secret(password))) = &self.login {
             options.set_credentials(user.as_str(), password.as_str());
         }

@@ -1,13 +1,17 @@
 //! What the stages and the link's thread share: the outbox, the state to announce, and the counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
 
 use crate::outbox::{Lane, MessageId, Outbox, Ticket};
+use crate::sparkplug::{Mirror, Said};
 use crate::wire::{Heartbeat, HeartbeatMessage, RejectBit, RejectMessage, StateMessage, VerdictMessage};
+
+#[cfg(test)]
+mod tests;
 
 /// How the link is, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +32,15 @@ pub struct LinkStatus {
     pub acknowledged: u64,
     /// Verdicts in no record that left unacknowledged because the outbox was full or the link had ended.
     pub dropped: u64,
-    /// Reject bits acknowledged since the start; behind `acknowledged` by those that an outage made useless.
+    /// Reject bits acknowledged since the start; behind `acknowledged` by those that came too late for
+    /// the gate.
     pub rejects_acknowledged: u64,
     /// Inbound messages refused since the start.
     pub inbound_refused: u64,
     /// Inbound messages lost since the start because nobody took them from the channel in time.
     pub inbound_lost: u64,
+    /// Verdicts left out of the Sparkplug mirror since the start; their JSON is not touched by that.
+    pub mirror_lost: u64,
     /// Why the last connection or attempt ended.
     pub last_error: Option<String>,
 }
@@ -54,7 +61,24 @@ pub struct DrainReport {
 pub(crate) struct Parcel {
     pub(crate) verdict: VerdictMessage,
     /// None for a part whose moment at the gate has passed.
-    pub(crate) bit: Option<RejectBit>,
+    pub(crate) bit: Option<GateBit>,
+}
+
+/// A bit, and how long its part can be at the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GateBit {
+    pub(crate) bit: RejectBit,
+    pub(crate) until: Instant,
+}
+
+impl Parcel {
+    /// The bit, if the parcel goes out by `lane` at `now` in time for the gate. Without one the verdict is for the record.
+    fn live_bit(&self, lane: Lane, now: Instant) -> Option<RejectBit> {
+        match (lane, self.bit) {
+            (Lane::Live, Some(GateBit { bit, until })) if now <= until => Some(bit),
+            _ => None,
+        }
+    }
 }
 
 /// What the link's thread shall do.
@@ -80,6 +104,8 @@ pub(crate) struct Desk {
     pub(crate) status: LinkStatus,
     /// Nobody takes messages from the plant any more.
     pub(crate) deaf: bool,
+    /// Hears what goes out, where the station is a Sparkplug node too.
+    pub(crate) mirror: Option<Arc<Mirror>>,
     state: StateMessage,
     state_is_news: bool,
     heartbeat: Option<Heartbeat>,
@@ -102,10 +128,22 @@ impl Desk {
             rejects_acknowledged: 0,
             inbound_refused: 0,
             inbound_lost: 0,
+            mirror_lost: 0,
             last_error: None,
         };
         let (order, ended) = (Order::Run, None);
-        Self { outbox, order, status, deaf: false, state, state_is_news: false, heartbeat: None, beats: 0, ended }
+        Self {
+            outbox,
+            order,
+            status,
+            deaf: false,
+            mirror: None,
+            state,
+            state_is_news: false,
+            heartbeat: None,
+            beats: 0,
+            ended,
+        }
     }
 
     /// Takes a part's messages; returns one that had to leave without acknowledgement and is in no record.
@@ -120,6 +158,9 @@ impl Desk {
     }
 
     pub(crate) fn set_state(&mut self, state: StateMessage) {
+        if let Some(mirror) = &self.mirror {
+            mirror.set_state(state.clone());
+        }
         self.state = state;
         self.state_is_news = true;
     }
@@ -127,6 +168,9 @@ impl Desk {
     /// Counts a heartbeat; it is sent only if there is a connection, for an old one says nothing.
     pub(crate) fn beat(&mut self, heartbeat: Heartbeat) {
         self.beats += 1;
+        if let Some(mirror) = &self.mirror {
+            mirror.beat(heartbeat);
+        }
         self.heartbeat = self.status.connected.then_some(heartbeat);
     }
 
@@ -151,8 +195,9 @@ impl Desk {
         self.status.last_error = Some(reason);
     }
 
-    /// What to send next: news of the state, then a heartbeat, then parts.
-    pub(crate) fn next(&mut self) -> Option<Outgoing> {
+    /// What to send next: news of the state, then a heartbeat, then parts. A verdict that comes too late for the gate,
+    /// because a connection ended or somebody on the way took too long, goes out as stored and without a bit.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<Outgoing> {
         if self.state_is_news {
             self.state_is_news = false;
             return Some(Outgoing::State(self.state.to_json()));
@@ -162,12 +207,14 @@ impl Desk {
             return Some(Outgoing::Heartbeat(HeartbeatMessage::new(self.beats, &beat, unrecorded).to_json()));
         }
         let dispatch = self.outbox.dispatch()?;
-        let Parcel { verdict, bit } = dispatch.item;
-        let reject = match (dispatch.lane, bit) {
-            (Lane::Live, Some(bit)) => Some(RejectMessage::new(verdict, *bit).to_json()),
-            _ => None,
-        };
-        Some(Outgoing::Part { id: dispatch.id, verdict: verdict.to_json(dispatch.lane), reject })
+        let Parcel { verdict, .. } = dispatch.item;
+        let bit = dispatch.item.live_bit(dispatch.lane, now);
+        let lane = if bit.is_some() { Lane::Live } else { Lane::Stored };
+        let reject = bit.map(|bit| RejectMessage::new(verdict, bit).to_json());
+        if let Some(mirror) = &self.mirror {
+            mirror.say(Said { verdict: verdict.clone(), bit });
+        }
+        Some(Outgoing::Part { id: dispatch.id, verdict: verdict.to_json(lane), reject })
     }
 
     pub(crate) fn acknowledge(&mut self, id: MessageId) {
@@ -175,7 +222,12 @@ impl Desk {
     }
 
     pub(crate) fn snapshot(&self) -> LinkStatus {
-        LinkStatus { queued: self.outbox.queued(), in_flight: self.outbox.in_flight(), ..self.status.clone() }
+        LinkStatus {
+            queued: self.outbox.queued(),
+            in_flight: self.outbox.in_flight(),
+            mirror_lost: self.mirror.as_ref().map_or(0, |mirror| mirror.lost()),
+            ..self.status.clone()
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`wire`] | the payloads, schema 1: flat JSON of at most [`wire::MAX_PAYLOAD_BYTES`] |
 //! | [`topic`] | `{root}/{line}/{station}/…` |
+//! | `sparkplug` | the station as a Sparkplug B edge node beside that, where the settings ask for it |
 //! | [`outbox`] | verdicts until the broker has acknowledged them: pure, no clock, no network |
 //! | [`settings`] | broker address, credentials and certificate authority |
 //! | [`Publisher`] | the handle; its one thread, `mqtt`, is the only place with async code |
@@ -18,8 +19,8 @@
 //! - After an outage live verdicts go first; those that waited follow in their order with `historical: true`.
 //! - A verdict may arrive twice, always with the same content apart from `historical`; receivers drop repeats by
 //!   `(line, station, camera, run, seq)`.
-//! - The reject bit is a live signal and is never sent late: after an outage its part has left the gate, and a
-//!   late bit would hit another one. The verdict still arrives. Silence is therefore not a pass: a controller that
+//! - The reject bit is a live signal and is never sent late: after an outage, or 0.5 s after its deadline, its part has
+//!   left the gate, and a late bit would hit another one. The verdict still arrives, as `historical`. Silence is therefore not a pass: a controller that
 //!   gets no bit for a part treats it as a reject.
 //!
 //! # Never
@@ -33,6 +34,7 @@ mod link;
 pub mod outbox;
 mod publisher;
 pub mod settings;
+mod sparkplug;
 pub mod topic;
 pub mod wire;
 

@@ -7,6 +7,12 @@
 //! the outbox hands out again whatever was not acknowledged. Nothing is lost with the library's queue, and nothing
 //! is sent by it a second time.
 //!
+//! # Why a broker that hangs gets nothing more
+//! A message that was written cannot be taken back: a broker that stands still for seconds and goes on without ending
+//! the connection delivers all that lies in its socket, reject bits included, to gates where other parts are by then.
+//! So nothing is handed over while the broker owes acknowledgements and has given none for [`STALL`]. What waits on
+//! the desk meanwhile can still lose its bit; what was written before cannot, and is as little as that time allows.
+//!
 //! # Why the poll is never cancelled
 //! Dropping a poll between "counted as sent" and "written" would lose a packet until the connection ends. One poll
 //! is therefore pinned and driven to its end while the bell and the tick are served beside it. Messages go in by
@@ -38,6 +44,10 @@ mod tests;
 
 /// How often the thread looks up from an idle connection: for the watchdog and for deadlines.
 const TICK: Duration = Duration::from_millis(50);
+
+/// A broker that acknowledges nothing for this long hangs. Far above the round trip of a plant's network; a slower one
+/// only makes pauses, for the next acknowledgement ends them.
+const STALL: Duration = Duration::from_millis(250);
 
 /// Time for the broker to acknowledge `offline` after the deadline of a drain.
 pub(crate) const FAREWELL: Duration = Duration::from_millis(250);
@@ -114,8 +124,9 @@ impl Link {
 
     /// One connection from attempt to end, and how long it held after the broker had accepted it.
     async fn connection(&self, tick: &mut Interval) -> (Option<Duration>, End) {
-        let (client, mut events) = self.broker.client(&self.topics, SystemTime::now());
-        let mut session = Session { client, handover: Handover::new(), accepted: None, farewell: Farewell::NotYet };
+        let (client, mut events) = self.broker.link_client(&self.topics, SystemTime::now());
+        let mut session =
+            Session { client, handover: Handover::new(Instant::now()), accepted: None, farewell: Farewell::NotYet };
         let end = loop {
             let polled = {
                 let mut poll = pin!(events.poll());
@@ -177,11 +188,15 @@ impl Link {
         handed.err().map(|_| End::Lost("the client library takes no more messages".to_owned()))
     }
 
-    /// Hands messages to the library until the window is full or nothing waits.
+    /// Hands messages to the library until the window is full or nothing waits; none to a broker that hangs.
     fn hand_over(&self, desk: &mut Desk, session: &mut Session) -> Result<(), ClientError> {
+        let now = Instant::now();
+        if session.handover.stalled(STALL, now) {
+            return Ok(());
+        }
         // Two at a time: a verdict and its bit stay together.
         while session.farewell == Farewell::NotYet && session.handover.len() + 2 <= WINDOW {
-            match desk.next() {
+            match desk.next(now) {
                 None => break,
                 Some(Outgoing::State(payload)) => {
                     session.publish(&self.topics.state, QoS::AtLeastOnce, Retain::Yes, payload, Slot::State)?;
@@ -213,7 +228,7 @@ impl Link {
     fn take(&self, session: &mut Session, event: Event) -> Option<End> {
         match event {
             Event::Incoming(Packet::ConnAck(_)) => return self.begin(session),
-            Event::Incoming(Packet::PubAck(ack)) => match session.handover.acknowledged(ack.pkid) {
+            Event::Incoming(Packet::PubAck(ack)) => match session.handover.acknowledged(ack.pkid, Instant::now()) {
                 Some(Slot::Verdict(id)) => self.shared.desk().acknowledge(id),
                 Some(Slot::Reject) => self.shared.desk().status.rejects_acknowledged += 1,
                 Some(Slot::Goodbye) => {
@@ -335,7 +350,7 @@ impl Session {
         slot: Slot,
     ) -> Result<(), ClientError> {
         self.client.try_publish(topic, qos, retain == Retain::Yes, payload)?;
-        self.handover.hand(slot);
+        self.handover.hand(slot, Instant::now());
         Ok(())
     }
 }
@@ -356,13 +371,13 @@ fn ordered_while_away(desk: &Desk) -> bool {
 }
 
 /// A number in `0.0..1.0` for the jitter. The standard library's hash keys are random enough for that.
-fn chance() -> f64 {
+pub(crate) fn chance() -> f64 {
     use std::hash::{BuildHasher, RandomState};
     (RandomState::new().hash_one(0_u8) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// The library's error in words for an operator.
-fn describe(error: &ConnectionError) -> String {
+pub(crate) fn describe(error: &ConnectionError) -> String {
     match error {
         ConnectionError::ConnectionRefused(
             code @ (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized),

@@ -150,6 +150,21 @@ impl<T> Outbox<T> {
         std::mem::take(&mut self.acknowledged)
     }
 
+    /// The caller's record is gone, and its tickets name other messages from now on, or none: what is here stays until it
+    /// is acknowledged, and what was acknowledged is nobody's business any more.
+    pub fn void_tickets(&mut self) {
+        let waiting = self.live.iter_mut().chain(&mut self.stored).chain(&mut self.kept);
+        for entry in waiting.chain(self.in_flight.values_mut().map(|(_, entry)| entry)) {
+            entry.ticket = None;
+        }
+        // Nobody brings these again.
+        self.kept.extend(self.stored.drain(..));
+        self.kept.make_contiguous().sort_unstable_by_key(|entry| entry.id);
+        self.held.clear();
+        self.acknowledged.clear();
+        self.spilled = false;
+    }
+
     fn entry(&mut self, ticket: Option<Ticket>, item: T) -> Entry<T> {
         let id = MessageId(self.offered);
         self.offered += 1;

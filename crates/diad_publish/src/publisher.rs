@@ -9,15 +9,23 @@ use crossbeam_channel::{Receiver, bounded};
 use diad_core::event::InspectionEvent;
 
 use crate::broker::{Broker, PublishError};
-use crate::desk::{Desk, DrainReport, LinkStatus, Order, Parcel, Shared};
+use crate::desk::{Desk, DrainReport, GateBit, LinkStatus, Order, Parcel, Shared};
 use crate::link::{FAREWELL, Link};
 use crate::outbox::{Outbox, Ticket};
-use crate::settings::LinkSettings;
-use crate::topic::{TopicRoot, Topics};
+use crate::settings::{LinkSettings, PayloadKind};
+use crate::sparkplug::{EdgeNode, Mirror};
+use crate::topic::{NodeTopics, TopicRoot, Topics};
 use crate::wire::{Digests, Heartbeat, Inbound, OnUnjudged, RejectBit, State, StateMessage, Station, VerdictMessage};
+
+/// Time for a Sparkplug node to say its death after the link has ended; within [`SLACK`].
+const NODE_FAREWELL: Duration = Duration::from_millis(150);
 
 /// Inbound messages that may wait for the process.
 const INBOUND_CAPACITY: usize = 1024;
+
+/// How long after its deadline a part may still be at the gate: time for the record and the broker. Later than that its
+/// reject bit would meet another part.
+const GATE_SLACK: Duration = Duration::from_millis(500);
 
 /// Time beyond the deadline in which the link's thread must have ended.
 const SLACK: Duration = Duration::from_millis(250);
@@ -81,7 +89,23 @@ impl Publisher {
         let topics = Topics::new(&root, &station.line, &station.station);
         let now = SystemTime::now();
         let starting = StateMessage::new(State::Starting, "", now);
-        let shared = Arc::new(Shared::new(Desk::new(Outbox::new(outbox_capacity), starting, now)));
+        let mut desk = Desk::new(Outbox::new(outbox_capacity), starting.clone(), now);
+        let node = match link.payload() {
+            PayloadKind::Json => None,
+            PayloadKind::SparkplugB => {
+                let mirror = Arc::new(Mirror::new(starting));
+                desk.mirror = Some(Arc::clone(&mirror));
+                Some((
+                    EdgeNode::new(
+                        Arc::clone(&mirror),
+                        broker.clone(),
+                        NodeTopics::new(&station.line, &station.station),
+                    ),
+                    mirror,
+                ))
+            }
+        };
+        let shared = Arc::new(Shared::new(desk));
         let (inbound_tx, inbound) = bounded(INBOUND_CAPACITY);
         // Nothing is ever sent: the sender goes with the thread, and that is the message.
         let (done_tx, done) = bounded(0);
@@ -91,10 +115,23 @@ impl Publisher {
             .build()
             .map_err(PublishError::Runtime)?;
         let link = Link::new(Arc::clone(&shared), broker, topics, inbound_tx);
+        let ending = Arc::clone(&shared);
+        // Seconds are as good as any number: the next run begins with another one.
+        let first = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs().to_le_bytes()[0];
         let thread = std::thread::Builder::new()
             .name("mqtt".to_owned())
             .spawn(move || {
-                runtime.block_on(link.run());
+                runtime.block_on(async {
+                    let node = node.map(|(node, mirror)| (tokio::spawn(node.run(first)), mirror));
+                    link.run().await;
+                    // A link that leaves without a word leaves its death to the broker as well.
+                    if let Some((node, mirror)) = node
+                        && ending.desk().order != Order::Abandon
+                    {
+                        mirror.leave();
+                        let _ = tokio::time::timeout(NODE_FAREWELL, node).await;
+                    }
+                });
                 // An address look-up may hang for long; nobody needs its answer any more.
                 runtime.shutdown_background();
                 drop(done_tx);
@@ -104,13 +141,16 @@ impl Publisher {
         Ok(Self { shared, inbound, station, on_unjudged, deadline_ms, done, thread })
     }
 
-    /// Takes a verdict and its reject bit. `ticket` says that the caller has the verdict in a record and will bring it
+    /// Takes a verdict and its reject bit. Sent later than 0.5 s after the part's deadline, it goes out as `historical` and
+    /// without the bit. `ticket` says that the caller has the verdict in a record and will bring it
     /// again when a connection ends or was not there; without one it is kept here until acknowledged. If the outbox is
     /// full, the oldest that waits and is in no record leaves, with an error in the log and a count in
     /// [`LinkStatus::dropped`].
     pub fn publish_verdict(&self, ticket: Option<Ticket>, event: &InspectionEvent, digests: &Digests) {
         let verdict = VerdictMessage::from_event(&self.station, event, digests, self.deadline_ms);
-        let parcel = Parcel { verdict, bit: Some(RejectBit::of(event, self.on_unjudged)) };
+        let until = event.meta.captured.mono + Duration::from_millis(self.deadline_ms.into()) + GATE_SLACK;
+        let bit = GateBit { bit: RejectBit::of(event, self.on_unjudged), until };
+        let parcel = Parcel { verdict, bit: Some(bit) };
         let left = self.shared.desk().offer(ticket, parcel);
         self.shared.bell.notify_one();
         if let Some(left) = left {
@@ -157,6 +197,12 @@ impl Publisher {
             acknowledged: desk.outbox.take_acknowledged(),
             spilled: desk.outbox.take_spilled(),
         }
+    }
+
+    /// The caller's record is gone: what is in memory stays there until it is acknowledged, and no ticket that was given
+    /// until now is ever named again.
+    pub fn void_tickets(&self) {
+        self.shared.desk().outbox.void_tickets();
     }
 
     /// Announces the station's state, retained. Only the newest is sent; it is sent again on every connection.

@@ -172,6 +172,15 @@ impl fmt::Display for BrokerUrl {
     }
 }
 
+/// What a station speaks, `mqtt.payload` in the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadKind {
+    /// JSON on the station's own topics.
+    Json,
+    /// That, and the same as a Sparkplug B edge node.
+    SparkplugB,
+}
+
 /// How to reach the broker, `mqtt:` in the settings. Messages go out with QoS 1: any other would break the promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkSettings {
@@ -179,10 +188,11 @@ pub struct LinkSettings {
     username: Option<String>,
     password_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
+    payload: PayloadKind,
 }
 
 impl LinkSettings {
-    /// Takes settings that agree with one another. Opens no file.
+    /// Takes settings that agree with one another. Opens no file. The payload is JSON.
     ///
     /// # Errors
     /// [`SettingsError`] says which setting is wrong and what to write instead.
@@ -202,8 +212,20 @@ impl LinkSettings {
         match (url.transport, &ca_file) {
             (Transport::Tls, None) => Err(SettingsError::CaMissing),
             (Transport::Plain, Some(_)) => Err(SettingsError::CaUnused),
-            _ => Ok(Self { url, username, password_file, ca_file }),
+            _ => Ok(Self { url, username, password_file, ca_file, payload: PayloadKind::Json }),
         }
+    }
+
+    /// The same with another payload.
+    #[must_use]
+    pub fn with_payload(self, payload: PayloadKind) -> Self {
+        Self { payload, ..self }
+    }
+
+    /// What is spoken.
+    #[must_use]
+    pub const fn payload(&self) -> PayloadKind {
+        self.payload
     }
 
     /// The broker.

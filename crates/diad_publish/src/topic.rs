@@ -101,6 +101,37 @@ impl Topics {
     }
 }
 
+/// Topics of the station as a Sparkplug B edge node: the line is the group, the station the node. A name of either
+/// holds none of the characters that Sparkplug forbids, `/`, `+` and `#`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeTopics {
+    /// Out, QoS 0: every metric, at every connection and when asked.
+    pub birth: String,
+    /// Out, QoS 0: metrics that have changed.
+    pub data: String,
+    /// The last will, QoS 1.
+    pub death: String,
+    /// In, QoS 1: orders.
+    pub command: String,
+    /// Names the connection, which is not that of the link.
+    pub client_id: String,
+}
+
+impl NodeTopics {
+    /// The topics of a station.
+    #[must_use]
+    pub fn new(line: &LineName, station: &StationName) -> Self {
+        let of = |kind: &str| format!("spBv1.0/{line}/{kind}/{station}");
+        Self {
+            birth: of("NBIRTH"),
+            data: of("NDATA"),
+            death: of("NDEATH"),
+            command: of("NCMD"),
+            client_id: format!("diad-sparkplug:{line}:{station}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +162,21 @@ mod tests {
             &StationName::try_new(&long).unwrap(),
         );
         assert!(topics.heartbeat.len() <= 255 && topics.client_id.len() <= 255);
+    }
+
+    #[test]
+    fn topics_of_a_node_have_four_levels_whatever_the_names() {
+        for name in ["L1", "a.b_c-d:e@f"] {
+            let topics = NodeTopics::new(&LineName::try_new(name).unwrap(), &StationName::try_new(name).unwrap());
+            assert_eq!(topics.death, format!("spBv1.0/{name}/NDEATH/{name}"));
+            for topic in [topics.birth, topics.data, topics.death, topics.command] {
+                assert_eq!(topic.split('/').count(), 4, "{topic}");
+            }
+        }
+        for character in ['/', '+', '#'] {
+            let name = format!("a{character}b");
+            assert!(LineName::try_new(&name).is_err() && StationName::try_new(&name).is_err());
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod digest;
 mod inbound;
 mod moment;
 mod reject;
+pub mod schema;
+pub mod sparkplug;
 mod state;
 mod verdict;
 

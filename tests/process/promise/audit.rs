@@ -1,12 +1,16 @@
-//! The books after a station has run: what the plant heard against what the ledger holds.
+//! The books after a station has run: what the plant heard against what the ledger holds, and both against what entered.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 
-use diad_ledger::{Reader, RowId};
-use serde_json::Value;
+use diad_core::event::Outcome;
+use diad_core::inspector::Stage;
+use diad_ledger::{Reader, Row, RowId, Series};
+use diad_publish::wire::Digest;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::broker::Received;
+use crate::station::Station;
 
 /// What names a part for ever.
 pub type Key = (String, String, u64);
@@ -14,9 +18,12 @@ pub type Key = (String, String, u64);
 /// What came of a run, or of several over one ledger.
 #[derive(Debug, Default)]
 pub struct Audit {
+    /// Parts that entered, by run: what the process counted and logged at its end, which neither ledger nor broker
+    /// knows of. A process that was killed says nothing.
+    pub entered: BTreeMap<String, Option<u64>>,
     /// Verdicts in the ledger.
     pub recorded: BTreeMap<Key, Recorded>,
-    /// Verdicts that the plant heard, each part once.
+    /// Verdicts that the plant heard, each part once, without `historical`.
     pub heard: BTreeMap<Key, Value>,
     /// Messages that said again what was said before.
     pub repeats: u64,
@@ -24,8 +31,8 @@ pub struct Audit {
     pub missed: u64,
     /// Results that came after the verdict of their part.
     pub late: u64,
-    /// Parts of which the plant heard two verdicts that differ. Never anything but 0: it fails first.
-    pub differently: u64,
+    /// Parts of which the plant heard, or the ledger holds, something else than what was said first.
+    pub differently: BTreeSet<Key>,
 }
 
 /// One verdict on record.
@@ -33,6 +40,10 @@ pub struct Audit {
 pub struct Recorded {
     pub verdict: &'static str,
     pub acknowledged: bool,
+    /// What the plant must hear of it.
+    payload: Value,
+    /// Every stage of a judgement was gone through.
+    judged: bool,
 }
 
 fn key(verdict: &Value) -> Key {
@@ -40,12 +51,57 @@ fn key(verdict: &Value) -> Key {
     (text("run"), text("camera"), verdict["seq"].as_u64().unwrap())
 }
 
+/// A number as it reads after a journey over the wire.
+fn number(value: impl Serialize) -> Value {
+    serde_json::from_str(&serde_json::to_string(&value).unwrap()).unwrap()
+}
+
+/// The payload of a row, written down here once more so that the daemon's own way from row to message is held to it.
+fn payload(row: &Row) -> Value {
+    let Series { line, station, camera, run } = &row.key.series;
+    let (judgement, reason) = match &row.outcome {
+        Outcome::Judged(judgement) => (Some(judgement), None),
+        Outcome::Unjudged(reason) => (None, Some(reason.as_str())),
+    };
+    let region = judgement.map(|judgement| judgement.region);
+    let digest = |bytes| Digest::from_bytes(bytes).to_string();
+    json!({
+        "v": 1, "line": line.as_str(), "station": station.as_str(), "camera": camera.as_str(), "run": run.as_str(),
+        "seq": row.key.seq,
+        "part": row.part.as_ref().map(|part| part.as_str()),
+        "product": row.product.as_ref().map(|product| product.as_str()),
+        "verdict": row.verdict_word(), "reason": reason,
+        "score": judgement.map(|j| number(j.score.get())),
+        "review_at": judgement.map(|j| number(j.thresholds.review().get())),
+        "reject_at": judgement.map(|j| number(j.thresholds.reject().get())),
+        "x_px": region.map(|r| r.x), "y_px": region.map(|r| r.y),
+        "width_px": region.map(|r| r.width), "height_px": region.map(|r| r.height),
+        "captured_at": row.captured.to_string(), "judged_at": row.judged.to_string(),
+        "latency_ms": number((row.latency.as_secs_f64() * 1e6).round() / 1e3),
+        "deadline_ms": row.deadline_ms,
+        "model": digest(row.origin.model), "thresholds": digest(row.origin.thresholds),
+        "settings": digest(row.origin.settings),
+        "historical": null,
+    })
+}
+
+/// Whether a `PASS` names all that a judgement has: a score below the cut-offs, and the place it was found at.
+fn is_whole_pass(verdict: &Value) -> bool {
+    let cut = |name: &str| verdict[name].as_f64().filter(|value| value.is_finite());
+    let (Some(score), Some(review), Some(reject)) = (cut("score"), cut("review_at"), cut("reject_at")) else {
+        return false;
+    };
+    let sides = ["width_px", "height_px"].iter().all(|side| verdict[side].as_u64().is_some_and(|px| px > 0));
+    score < review && review <= reject && sides && verdict["reason"].is_null()
+}
+
 impl Audit {
-    /// Reads the ledger, which must be sound, and compares the messages with each other: a receiver may hear a verdict
-    /// again, and never another one for the same part.
-    pub fn of(ledger: &Path, messages: &[Received]) -> Self {
-        let mut audit = Self::default();
-        let reader = Reader::open(ledger).unwrap();
+    /// Reads the ledger, which must be sound, and compares the messages with it and with each other: a receiver may hear
+    /// a verdict again, and never another one for the same part.
+    #[track_caller]
+    pub fn of(station: &Station, messages: &[Received]) -> Self {
+        let mut audit = Self::of_wire(station, messages);
+        let reader = Reader::open(&station.ledger()).unwrap();
         let report = reader.verify().unwrap();
         assert!(report.is_sound(), "{report:?}");
         let mut after = RowId::START;
@@ -54,31 +110,72 @@ impl Audit {
             let Some(last) = page.last() else { break };
             after = last.as_ref().unwrap().id;
             for entry in page.into_iter().map(Result::unwrap) {
-                let series = &entry.row.key.series;
-                let key = (series.run.to_string(), series.camera.to_string(), entry.row.key.seq);
-                let recorded =
-                    Recorded { verdict: entry.row.verdict_word(), acknowledged: entry.acknowledged.is_some() };
+                let payload = payload(&entry.row);
+                let key = key(&payload);
+                if audit.heard.get(&key).is_some_and(|heard| *heard != payload) {
+                    eprintln!("on record: {payload}\nheard:     {}", audit.heard[&key]);
+                    audit.differently.insert(key.clone());
+                }
+                let timings = entry.row.timings;
+                let recorded = Recorded {
+                    verdict: entry.row.verdict_word(),
+                    acknowledged: entry.acknowledged.is_some(),
+                    payload,
+                    judged: timings.waited.is_some() && Stage::ALL.into_iter().all(|s| timings.get(s).is_some()),
+                };
                 assert!(audit.recorded.insert(key, recorded).is_none());
             }
         }
         audit.late = reader.stats().unwrap().late;
         audit.missed = reader.gaps().unwrap().iter().map(|gap| gap.parts).sum();
+        audit
+    }
+
+    /// The same where the ledger cannot be asked: what the plant heard against itself and against what entered.
+    pub fn of_wire(station: &Station, messages: &[Received]) -> Self {
+        let mut audit = Self { entered: station.entered(), ..Self::default() };
         for message in messages.iter().filter(|m| m.topic.ends_with("/verdict")) {
             let mut verdict = message.payload.clone();
             verdict["historical"] = Value::Null;
             let key = key(&verdict);
-            if let Some(before) = audit.heard.insert(key.clone(), verdict.clone()) {
-                assert_eq!(before, verdict, "{key:?} was said twice, and not the same");
-                audit.repeats += 1;
+            match audit.heard.get(&key) {
+                None => {
+                    audit.heard.insert(key, verdict);
+                }
+                Some(first) if *first == verdict => audit.repeats += 1,
+                Some(first) => {
+                    eprintln!("said first: {first}\nsaid again: {verdict}");
+                    audit.differently.insert(key);
+                }
             }
         }
         audit
     }
 
+    /// What holds after every fault: every part that entered has its verdict at the plant, the same one wherever it is
+    /// found, and no `PASS` is without its judgement.
+    #[track_caller]
+    pub fn expect_promise(&self) {
+        assert!(self.differently.is_empty(), "said differently: {:?}", self.differently);
+        let unfounded = self.false_pass();
+        assert!(unfounded.is_empty(), "PASS without a judgement: {unfounded:?}");
+        assert_eq!(self.lost(), 0, "verdicts that the plant never heard; entered: {:?}", self.entered);
+        for (run, entered) in &self.entered {
+            let known = self.keys().filter(|key| key.0 == *run).count() as u64;
+            assert!(
+                entered.is_none_or(|entered| known <= entered),
+                "{known} verdicts of {entered:?} parts in run {run}"
+            );
+        }
+        for key in self.keys() {
+            assert!(self.entered.contains_key(&key.0), "{key:?} is of no run of this station");
+        }
+    }
+
     /// Everything on record was heard with the same verdict, is acknowledged, and nothing was heard that is not there.
     #[track_caller]
     pub fn expect_all_delivered(&self) {
-        self.expect_consistent();
+        self.expect_promise();
         for (key, recorded) in &self.recorded {
             assert!(recorded.acknowledged, "{key:?} is not acknowledged");
             assert!(self.heard.contains_key(key), "{key:?} was not heard");
@@ -88,43 +185,47 @@ impl Audit {
         }
     }
 
-    /// What is acknowledged was heard, and what was heard is what is on record.
-    #[track_caller]
-    pub fn expect_consistent(&self) {
-        for (key, recorded) in &self.recorded {
-            match self.heard.get(key) {
-                Some(heard) => assert_eq!(heard["verdict"], recorded.verdict, "{key:?}"),
-                None => assert!(!recorded.acknowledged, "{key:?} is acknowledged and was not heard"),
-            }
-        }
-    }
-
     /// For a ledger that could not always be written: the plant heard every part all the same, what was heard is what is
     /// on record, and what is not is in a gap.
     #[track_caller]
     pub fn expect_heard_without_gap(&self) {
-        self.expect_consistent();
-        assert_eq!(self.lost(), 0);
+        self.expect_promise();
+        for (key, recorded) in &self.recorded {
+            let heard = self.heard.contains_key(key);
+            assert!(heard || !recorded.acknowledged, "{key:?} is acknowledged and was not heard");
+        }
         let elsewhere = self.heard.keys().filter(|key| !self.recorded.contains_key(*key)).count() as u64;
         // A commit that failed may have reached the disk all the same.
         assert!(self.missed >= elsewhere, "{} on record as missed, {elsewhere} not there", self.missed);
     }
 
-    /// Parts that entered, as far as their numbers tell.
-    pub fn parts_in(&self) -> u64 {
-        let mut last: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        for (run, camera, seq) in self.recorded.keys().chain(self.heard.keys()) {
-            let highest = last.entry((run, camera)).or_default();
+    /// Parts with a verdict anywhere, each once.
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.recorded.keys().chain(self.heard.keys().filter(|key| !self.recorded.contains_key(*key)))
+    }
+
+    /// Parts that entered in a run: as the process counted them, or, where it was killed, as far as their numbers tell.
+    fn entered(&self, run: &str) -> u64 {
+        if let Some(Some(entered)) = self.entered.get(run) {
+            return *entered;
+        }
+        let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+        for (_, camera, seq) in self.keys().filter(|key| key.0 == run) {
+            let highest = last.entry(camera).or_default();
             *highest = (*highest).max(*seq);
         }
         last.values().sum()
     }
 
-    /// Parts that entered and have a verdict neither on record nor at the plant.
+    /// Parts that entered.
+    pub fn parts_in(&self) -> u64 {
+        self.entered.keys().map(|run| self.entered(run)).sum()
+    }
+
+    /// Parts that entered and of which the plant heard nothing. Whatever the ledger holds, a controller has only the wire.
     pub fn lost(&self) -> u64 {
-        let mut known: std::collections::BTreeSet<&Key> = self.recorded.keys().collect();
-        known.extend(self.heard.keys());
-        self.parts_in() - known.len() as u64
+        let heard = |run: &str| self.heard.keys().filter(|key| key.0 == run).count() as u64;
+        self.entered.keys().map(|run| self.entered(run).saturating_sub(heard(run))).sum()
     }
 
     /// Verdicts of a kind, wherever they are.
@@ -134,12 +235,13 @@ impl Audit {
             + elsewhere.filter(|(_, heard)| heard["verdict"] == verdict).count()
     }
 
-    /// `PASS` without a score below the cut-off that it names, which no unfinished judgement has.
-    pub fn false_pass(&self) -> usize {
-        let passes = self.heard.values().filter(|heard| heard["verdict"] == "PASS");
-        passes
-            .filter(|heard| !(heard["score"].as_f64() < heard["review_at"].as_f64() && heard["score"].is_number()))
-            .count()
+    /// Parts that passed, on the wire or on record, without a judgement that was gone through to its end.
+    pub fn false_pass(&self) -> BTreeSet<&Key> {
+        let heard = self.heard.iter().filter(|(_, heard)| heard["verdict"] == "PASS" && !is_whole_pass(heard));
+        let recorded = self.recorded.iter().filter(|(_, recorded)| {
+            recorded.verdict == "PASS" && !(recorded.judged && is_whole_pass(&recorded.payload))
+        });
+        heard.map(|(key, _)| key).chain(recorded.map(|(key, _)| key)).collect()
     }
 
     /// Parts of each run and camera count from 1 without a gap.

@@ -1,38 +1,45 @@
 //! Pictures of parts, for people: what the camera saw, and the anomaly map. Never in the way of a verdict.
 //!
 //! One thread, `archive`, writes them. It is handed pictures without waiting; what it cannot take or write is counted and
-//! left out. `<folder>/<day>/<run>-<camera>-<number>-<verdict>.frame.png` and `.heatmap.png` are there whole or not at all.
-//! When the room is used up the oldest `PASS` leaves first, then the oldest of the others.
+//! left out. `<folder>/<day>/<run>-<camera>-<number>-<verdict>.frame.png`, `.heatmap.png` and `.overlay.png` are there whole
+//! or not at all. When the room is used up the oldest `PASS` leaves first, then the oldest of the others.
 
+mod print;
 mod shelf;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use diad_capture::Picture;
-use diad_core::frame::{PartKey, PixelFormat};
+use diad_core::event::Judgement;
+use diad_core::frame::{PartKey, PartMeta, Roi};
+use diad_core::judge::Verdict;
 use diad_core::map::AnomalyMap;
-use diad_core::name::RunId;
-use diad_ledger::Moment;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder};
+use diad_core::name::{CameraId, RunId};
+use diad_ledger::{Key, Moment, Row};
 use tracing::{debug, info, warn};
 
 use crate::chain::chain;
 use crate::files::{Draft, FileError};
 use crate::health::Health;
-use crate::picture::{HeatScale, heat_map};
+use crate::picture::HeatScale;
+use crate::retention::Retention;
 use crate::settings::Kept;
 use shelf::Shelf;
 
+pub use print::Print;
+
 /// What the health of a station calls the pictures.
 const SOURCE: &str = "images";
+/// A part that passed with more than this share of the review cut-off was near it.
+const NEAR: f32 = 0.9;
 /// Pictures that may be on their way to the disk: bounds memory, however slow the disk is.
 const ON_THE_WAY: usize = 8;
 /// Room that is left on the disk whatever the settings say: the ledger may lie on the same one.
@@ -61,26 +68,63 @@ pub struct ArchiveSpec {
 #[derive(Debug)]
 pub struct Evidence {
     picture: Picture,
-    map: Option<(AnomalyMap, HeatScale)>,
+    seen: Option<Seen>,
     _permit: Arc<()>,
+}
+
+/// What the networks made of a picture.
+#[derive(Debug)]
+pub struct Seen {
+    /// The anomaly map.
+    pub map: AnomalyMap,
+    /// Its colours.
+    pub scale: HeatScale,
+    /// Where they looked, in frame pixels.
+    pub roi: Roi,
+    /// Where the part is most unlike the good ones, in frame pixels; none on a part that passed.
+    pub region: Option<Roi>,
 }
 
 /// A part whose verdict is on record, and its pictures.
 struct Exhibit {
     place: PathBuf,
-    evidence: Evidence,
+    evidence: Arc<Evidence>,
 }
 
-/// The way to the archive. Clones share it.
+/// The way to the archive. Clones share it. The default keeps nothing but the last part of each camera, in memory.
 #[derive(Debug, Clone, Default)]
-pub struct Archive(Option<Arc<Door>>);
+pub struct Archive(Arc<Inner>);
 
+#[derive(Debug, Default)]
+struct Inner {
+    door: Option<Door>,
+    permit: Arc<()>,
+    /// Since the start.
+    left_out: Arc<AtomicU64>,
+    latest: Mutex<BTreeMap<CameraId, Latest>>,
+}
+
+/// The way to the archive's thread.
 #[derive(Debug)]
 struct Door {
     exhibits: Sender<Exhibit>,
-    permit: Arc<()>,
     keep: Vec<Kept>,
-    left_out: Arc<AtomicU64>,
+}
+
+/// The last part of a camera, with its pictures.
+#[derive(Debug, Clone)]
+pub struct Latest {
+    /// The part.
+    pub key: PartKey,
+    evidence: Arc<Evidence>,
+}
+
+impl Latest {
+    /// One of its pictures as PNG; `None` if there is nothing to see.
+    #[must_use]
+    pub fn png(&self, print: Print) -> Option<Vec<u8>> {
+        print.png(&self.evidence)
+    }
 }
 
 /// The archive's thread; dropped, it is given a moment for the last pictures.
@@ -90,23 +134,69 @@ pub struct Running {
     stop: Sender<()>,
 }
 
-/// The file name of a picture within the folder, without its last part: `.frame.png` or `.heatmap.png`.
+/// The folder of pictures that goes with a ledger, which names the parts.
 #[must_use]
-pub fn place(run: &RunId, key: &PartKey, captured: SystemTime, verdict: &str) -> PathBuf {
+pub fn folder_of(ledger: &Path) -> PathBuf {
+    ledger.with_file_name("images")
+}
+
+/// Whether a part passed so near the review cut-off that a person may want to look.
+#[must_use]
+pub fn nearly_reviewed(Judgement { verdict, score, thresholds, .. }: &Judgement) -> bool {
+    *verdict == Verdict::Pass && score.get() >= NEAR * thresholds.review().get()
+}
+
+/// The name of a part of one station: `<run>-<camera>-<number>`.
+#[must_use]
+pub fn name(key: &Key) -> String {
+    format!("{}-{}-{}", key.series.run, key.series.camera, key.seq)
+}
+
+/// Run, camera and number of a [`name`].
+#[must_use]
+pub fn parse_name(name: &str) -> Option<(RunId, PartKey)> {
+    let (run, rest) = name.split_once('-')?;
+    let (camera, seq) = rest.rsplit_once('-')?;
+    let (run, camera) = (RunId::try_new(run).ok()?, CameraId::try_new(camera).ok()?);
+    Some((run, PartKey { camera, seq: seq.parse().ok()? }))
+}
+
+/// Where a picture of a recorded part lies within the folder, if it was kept.
+#[must_use]
+pub fn file_of(row: &Row, print: Print) -> PathBuf {
+    let Key { series, seq } = &row.key;
+    let key = PartKey { camera: series.camera.clone(), seq: *seq };
+    let mut name = place(&series.run, &key, row.captured.wall(), row.verdict_word()).into_os_string();
+    name.push(print.ending());
+    name.into()
+}
+
+/// Where the pictures of a part lie within the folder, without their [ending](Print::ending).
+fn place(run: &RunId, key: &PartKey, captured: SystemTime, verdict: &str) -> PathBuf {
     let day = Moment::from(captured).to_string();
     let day = day.get(..10).unwrap_or_default();
     PathBuf::from(format!("{day}/{run}-{}-{:010}-{verdict}", key.camera, key.seq))
 }
 
 impl Archive {
-    /// Opens the folder and starts the thread. An archive that keeps nothing has neither.
-    ///
-    /// # Errors
-    /// The folder cannot be made or read, or there is no thread.
-    pub fn start(spec: ArchiveSpec, health: Health) -> io::Result<(Self, Option<Running>)> {
+    /// Opens the folder and starts the thread. An archive that keeps nothing has neither, nor has one whose folder cannot
+    /// be used: `health` says so, and the station goes on without pictures on the disk.
+    #[must_use]
+    pub fn start(spec: ArchiveSpec, retention: Retention, health: &Health) -> (Self, Option<Running>) {
         if spec.max_bytes == 0 || spec.keep.is_empty() {
-            return Ok((Self(None), None));
+            return (Self::default(), None);
         }
+        let folder = spec.folder.clone();
+        match Self::open(spec, retention, health.clone()) {
+            Ok((archive, running)) => (archive, Some(running)),
+            Err(error) => {
+                health.problem(SOURCE, &format!("no pictures are kept: {}: {error}", folder.display()));
+                (Self::default(), None)
+            }
+        }
+    }
+
+    fn open(spec: ArchiveSpec, retention: Retention, health: Health) -> io::Result<(Self, Running)> {
         fs::create_dir_all(&spec.folder)?;
         let shelf = Shelf::of_folder(&spec.folder)?;
         info!(folder = %spec.folder.display(), pictures = shelf.len(), bytes = shelf.bytes(), "archive open");
@@ -114,35 +204,62 @@ impl Archive {
         let (stop, stopped) = bounded(0);
         let left_out = Arc::new(AtomicU64::new(0));
         let keep = spec.keep.clone();
-        let keeper = Keeper { spec, shelf, health, left_out: Arc::clone(&left_out), reserve: RESERVE_BYTES };
+        let keeper =
+            Keeper { spec, retention, shelf, health, left_out: Arc::clone(&left_out), told: 0, reserve: RESERVE_BYTES };
         let thread =
             std::thread::Builder::new().name("archive".to_owned()).spawn(move || keeper.run(&taken, &stopped))?;
-        let door = Door { exhibits, permit: Arc::new(()), keep, left_out };
-        Ok((Self(Some(Arc::new(door))), Some(Running { thread: Some(thread), stop })))
+        let inner = Inner { door: Some(Door { exhibits, keep }), left_out, ..Inner::default() };
+        Ok((Self(Arc::new(inner)), Running { thread: Some(thread), stop }))
     }
 
-    /// Takes what there is to see of a part, until it is known what is said of it. None if nothing is kept anyway or
-    /// too much is on its way to the disk.
+    /// Takes what there is to see of a part, until it is known what is said of it. None if too much is on its way to the
+    /// disk.
     #[must_use]
-    pub fn evidence(&self, picture: Picture, map: Option<(AnomalyMap, HeatScale)>) -> Option<Evidence> {
-        let door = self.0.as_ref()?;
-        // One is the door's own.
-        if Arc::strong_count(&door.permit) > ON_THE_WAY {
-            door.left_out.fetch_add(1, Ordering::Relaxed);
+    pub fn evidence(&self, picture: Picture, seen: Option<Seen>) -> Option<Evidence> {
+        let Inner { permit, left_out, .. } = &*self.0;
+        // One is our own, and one is shown for each camera.
+        if Arc::strong_count(permit) > ON_THE_WAY + self.latest_of_all().len() {
+            left_out.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        Some(Evidence { picture, map, _permit: Arc::clone(&door.permit) })
+        Some(Evidence { picture, seen, _permit: Arc::clone(permit) })
     }
 
-    /// Keeps the pictures of a part whose verdict is known. Never waits.
-    pub fn keep(&self, run: &RunId, key: &PartKey, captured: SystemTime, verdict: &str, evidence: Evidence) {
-        let Some(door) = &self.0 else { return };
-        if !door.keep.iter().any(|kept| kept.word() == verdict) {
+    /// Shows the pictures of a part whose verdict is known, and keeps them if they are asked for: those of a part that was
+    /// [nearly reviewed](nearly_reviewed) where those of `REVIEW` are. Never waits.
+    pub fn keep(&self, run: &RunId, meta: &PartMeta, verdict: &str, near: bool, evidence: Evidence) {
+        let PartMeta { key, captured, .. } = meta;
+        let evidence = Arc::new(evidence);
+        let latest = Latest { key: key.clone(), evidence: Arc::clone(&evidence) };
+        {
+            let mut shown = self.latest_of_all();
+            if shown.get(&key.camera).is_none_or(|before| before.key.seq < key.seq) {
+                shown.insert(key.camera.clone(), latest);
+            }
+        }
+        let Some(door) = &self.0.door else { return };
+        if !door.keep.iter().any(|kept| kept.word() == verdict || (near && *kept == Kept::Review)) {
             return;
         }
-        if door.exhibits.try_send(Exhibit { place: place(run, key, captured, verdict), evidence }).is_err() {
-            door.left_out.fetch_add(1, Ordering::Relaxed);
+        if door.exhibits.try_send(Exhibit { place: place(run, key, captured.wall, verdict), evidence }).is_err() {
+            self.0.left_out.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Parts whose pictures could not be shown or kept, since the start.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.0.left_out.load(Ordering::Relaxed)
+    }
+
+    /// The last part of a camera.
+    #[must_use]
+    pub fn latest(&self, camera: &CameraId) -> Option<Latest> {
+        self.latest_of_all().get(camera).cloned()
+    }
+
+    fn latest_of_all(&self) -> MutexGuard<'_, BTreeMap<CameraId, Latest>> {
+        self.0.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,9 +282,12 @@ impl Drop for Running {
 /// What the thread works with.
 struct Keeper {
     spec: ArchiveSpec,
+    retention: Retention,
     shelf: Shelf,
     health: Health,
     left_out: Arc<AtomicU64>,
+    /// How many of these the log has told.
+    told: u64,
     reserve: u64,
 }
 
@@ -211,15 +331,10 @@ impl Keeper {
 
     /// False if there is no room on the disk.
     fn write(&mut self, Exhibit { place, evidence }: &Exhibit) -> Result<bool, FileError> {
-        let frame = encode(&evidence.picture);
-        let heat = evidence.map.as_ref().map(|(map, scale)| {
-            let picture = heat_map(map, *scale);
-            png(picture.as_raw(), picture.width(), picture.height(), ExtendedColorType::Rgb8)
-        });
-        for (kind, bytes) in [("frame", frame), ("heatmap", heat.flatten())] {
-            let Some(bytes) = bytes else { continue };
+        for print in Print::ALL {
+            let Some(bytes) = print.png(evidence) else { continue };
             let mut name = place.as_os_str().to_owned();
-            name.push(format!(".{kind}.png"));
+            name.push(print.ending());
             if !self.put(Path::new(&name), &bytes)? {
                 return Ok(false);
             }
@@ -267,34 +382,18 @@ impl Keeper {
     }
 
     fn tidy(&mut self) {
-        let left_out = self.left_out.swap(0, Ordering::Relaxed);
-        if left_out > 0 {
-            warn!(pictures = left_out, "pictures left out: the disk is slow or full");
+        let left_out = self.left_out.load(Ordering::Relaxed);
+        let new = left_out.saturating_sub(std::mem::replace(&mut self.told, left_out));
+        if new > 0 {
+            warn!(pictures = new, "pictures left out: the disk is slow or full");
         }
-        let Some(since) = SystemTime::now().checked_sub(self.spec.age) else { return };
-        let day = Moment::from(since).to_string();
+        // The journal says why, where it may not.
+        let Ok(before) = self.retention.before(self.spec.age) else { return };
+        let day = before.to_string();
         for old in self.shelf.older_than(day.get(..10).unwrap_or_default()) {
             self.take_down(&old);
         }
     }
-}
-
-/// None for a picture that is not what it says it is: a torn frame has nothing to show.
-fn encode(picture: &Picture) -> Option<Vec<u8>> {
-    let view = picture.view().ok()?;
-    let colour = match view.format() {
-        PixelFormat::Rgb8 => ExtendedColorType::Rgb8,
-        PixelFormat::Mono8 => ExtendedColorType::L8,
-    };
-    png(view.data(), view.width(), view.height(), colour)
-}
-
-fn png(pixels: &[u8], width: u32, height: u32, colour: ExtendedColorType) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // Losslessly, and quickly rather than small.
-    let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::Adaptive);
-    encoder.write_image(pixels, width, height, colour).ok()?;
-    Some(bytes)
 }
 
 #[cfg(test)]

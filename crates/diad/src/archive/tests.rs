@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use diad_core::frame::PixelFormat;
+use diad_core::judge::Thresholds;
 use diad_core::name::CameraId;
 use diad_core::score::Score;
 use image::{Rgb, RgbImage};
@@ -11,9 +13,22 @@ fn picture(level: u8) -> Picture {
     Picture::try_new(8, 6, PixelFormat::Rgb8, vec![level; 8 * 6 * 3]).unwrap()
 }
 
-fn map() -> (AnomalyMap, HeatScale) {
+fn seen() -> Seen {
     let map = AnomalyMap::try_new(2, 2, vec![0.0, 0.1, 0.2, 0.9]).unwrap();
-    (map, HeatScale::around(Score::try_new(0.4).unwrap()))
+    let roi = Roi { x: 2, y: 1, width: 4, height: 4 };
+    let region = Roi { x: 4, y: 3, width: 2, height: 2 };
+    Seen { map, scale: HeatScale::around(Score::try_new(0.4).unwrap()), roi, region: Some(region) }
+}
+
+fn meta(seq: u64) -> PartMeta {
+    let captured = diad_core::frame::Stamp { wall: SystemTime::now(), mono: Instant::now() };
+    let key = PartKey { camera: CameraId::try_new("cam0").unwrap(), seq };
+    PartMeta { key, part: None, product: None, source: None, captured }
+}
+
+fn retention() -> Retention {
+    let folder = tempfile::tempdir().unwrap();
+    Retention::starting(diad_ledger::Ledger::open(&folder.path().join("ledger")).unwrap().read())
 }
 
 fn keeper(folder: &Path, max_bytes: u64, reserve: u64) -> Keeper {
@@ -24,14 +39,14 @@ fn keeper(folder: &Path, max_bytes: u64, reserve: u64) -> Keeper {
         age: Duration::from_secs(86_400 * 10),
     };
     let (shelf, left_out) = (Shelf::of_folder(folder).unwrap(), Arc::default());
-    Keeper { spec, shelf, health: testing::health(), left_out, reserve }
+    Keeper { spec, retention: retention(), shelf, health: testing::health(), left_out, told: 0, reserve }
 }
 
 fn exhibit(seq: u64, verdict: &str) -> Exhibit {
     let key = PartKey { camera: CameraId::try_new("cam0").unwrap(), seq };
     let run = RunId::try_new("01JD").unwrap();
     let captured = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_254_400);
-    let evidence = Evidence { picture: picture(7), map: Some(map()), _permit: Arc::default() };
+    let evidence = Arc::new(Evidence { picture: picture(7), seen: Some(seen()), _permit: Arc::default() });
     Exhibit { place: place(&run, &key, captured, verdict), evidence }
 }
 
@@ -47,12 +62,12 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn write_leaves_frame_and_heat_map_under_the_name_of_the_part() {
+fn write_leaves_every_print_under_the_name_of_the_part() {
     let folder = tempfile::tempdir().unwrap();
     let mut keeper = keeper(folder.path(), 1 << 20, 0);
     assert!(keeper.write(&exhibit(12, "REJECT")).unwrap());
     let stem = "01JD-cam0-0000000012-REJECT";
-    assert_eq!(names(folder.path()), [format!("{stem}.frame.png"), format!("{stem}.heatmap.png")]);
+    assert_eq!(names(folder.path()), Print::ALL.map(|print| format!("{stem}{}", print.ending())));
     let frame = image::open(folder.path().join("2026-01-01").join(format!("{stem}.frame.png"))).unwrap().into_rgb8();
     assert_eq!(frame, RgbImage::from_pixel(8, 6, Rgb([7; 3])));
 }
@@ -103,17 +118,16 @@ fn archive_never_holds_more_than_its_bound_and_writes_only_what_is_asked_for() {
         max_bytes: 1 << 20,
         age: Duration::from_secs(86_400 * 365 * 100),
     };
-    let (archive, running) = Archive::start(spec, testing::health()).unwrap();
+    let (archive, running) = Archive::start(spec, retention(), &testing::health());
     let held: Vec<_> = (0..20).map_while(|_| archive.evidence(picture(1), None)).collect();
     assert_eq!(held.len(), ON_THE_WAY);
     drop(held);
-    let (run, now) = (RunId::try_new("01JD").unwrap(), SystemTime::now());
+    let run = RunId::try_new("01JD").unwrap();
     for (seq, verdict) in [(1, "PASS"), (2, "REJECT"), (3, "UNJUDGED")] {
-        let key = PartKey { camera: CameraId::try_new("cam0").unwrap(), seq };
-        archive.keep(&run, &key, now, verdict, archive.evidence(picture(1), None).unwrap());
+        archive.keep(&run, &meta(seq), verdict, false, archive.evidence(picture(1), None).unwrap());
     }
     drop(running);
-    if archive.0.as_ref().unwrap().left_out.load(Ordering::Relaxed) == 0 {
+    if archive.0.left_out.load(Ordering::Relaxed) == 0 {
         assert_eq!(names(folder.path()), ["01JD-cam0-0000000002-REJECT.frame.png"]);
     }
 }
@@ -121,6 +135,73 @@ fn archive_never_holds_more_than_its_bound_and_writes_only_what_is_asked_for() {
 #[test]
 fn archive_without_room_or_verdicts_keeps_nothing() {
     let spec = ArchiveSpec { folder: PathBuf::from("/nowhere"), keep: vec![], max_bytes: 5, age: Duration::ZERO };
-    let (archive, running) = Archive::start(spec, testing::health()).unwrap();
-    assert!(running.is_none() && archive.evidence(picture(1), None).is_none());
+    let (archive, running) = Archive::start(spec, retention(), &testing::health());
+    let run = RunId::try_new("01JD").unwrap();
+    archive.keep(&run, &meta(1), "PASS", false, archive.evidence(picture(1), Some(seen())).unwrap());
+    assert!(running.is_none() && !Path::new("/nowhere").exists());
+}
+
+#[test]
+fn latest_is_the_newest_part_of_its_camera_whatever_is_kept() {
+    let archive = Archive::default();
+    let run = RunId::try_new("01JD").unwrap();
+    let camera = meta(1).key.camera;
+    assert!(archive.latest(&camera).is_none());
+    for seq in [1, 3, 2] {
+        let shown = (seq != 2).then(|| Seen { region: None, ..seen() });
+        archive.keep(&run, &meta(seq), "PASS", false, archive.evidence(picture(seq as u8), shown).unwrap());
+    }
+    let latest = archive.latest(&camera).unwrap();
+    assert_eq!(latest.key.seq, 3);
+    let frame = image::load_from_memory(&latest.png(Print::Frame).unwrap()).unwrap().into_rgb8();
+    assert_eq!(frame, RgbImage::from_pixel(8, 6, Rgb([3; 3])));
+    let overlay = image::load_from_memory(&latest.png(Print::Overlay).unwrap()).unwrap().into_rgb8();
+    // The cold corner shows the part, the worst one the heat.
+    assert_eq!((overlay.dimensions(), *overlay.get_pixel(0, 0)), ((2, 2), Rgb([3; 3])));
+    assert!(overlay.get_pixel(1, 1).0[0] > 100);
+    let unjudged = archive.evidence(picture(1), None).unwrap();
+    assert!(Print::Frame.png(&unjudged).is_some() && Print::Overlay.png(&unjudged).is_none());
+}
+
+#[test]
+fn archive_without_a_usable_folder_keeps_nothing_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("in the way");
+    fs::write(&file, "").unwrap();
+    let spec = ArchiveSpec { folder: file, keep: vec![Kept::Pass], max_bytes: 5, age: Duration::ZERO };
+    let (archive, running) = Archive::start(spec, retention(), &testing::health());
+    assert!(running.is_none() && archive.0.door.is_none());
+}
+
+#[test]
+fn part_that_was_nearly_reviewed_is_kept_where_reviewed_ones_are() {
+    for (keep, want) in [(Kept::Review, "01JD-cam0-0000000002-PASS.frame.png"), (Kept::Reject, "")] {
+        let folder = tempfile::tempdir().unwrap();
+        let age = Duration::from_secs(86_400 * 365 * 100);
+        let spec = ArchiveSpec { folder: folder.path().to_owned(), keep: vec![keep], max_bytes: 1 << 20, age };
+        let (archive, running) = Archive::start(spec, retention(), &testing::health());
+        let run = RunId::try_new("01JD").unwrap();
+        for (seq, near) in [(1, false), (2, true)] {
+            archive.keep(&run, &meta(seq), "PASS", near, archive.evidence(picture(1), None).unwrap());
+        }
+        drop(running);
+        if archive.left_out() == 0 {
+            assert_eq!(names(folder.path()).concat(), want, "{keep:?}");
+        }
+    }
+}
+
+#[test]
+fn near_is_a_pass_within_a_tenth_of_the_review_cut_off() {
+    let score = |value| Score::try_new(value).unwrap();
+    let judged = |verdict, value| Judgement {
+        verdict,
+        score: score(value),
+        thresholds: Thresholds::try_new(score(0.2), score(0.4), 0).unwrap(),
+        region: Roi { x: 0, y: 0, width: 1, height: 1 },
+    };
+    let cases = [(Verdict::Pass, 0.19, true), (Verdict::Pass, 0.17, false), (Verdict::Review, 0.21, false)];
+    for (verdict, value, want) in cases {
+        assert_eq!(nearly_reviewed(&judged(verdict, value)), want, "{verdict:?} {value}");
+    }
 }

@@ -11,11 +11,11 @@ const DATE: StaticFormatDescription = format_description!("[year]-[month]-[day]"
 /// Why a text is no time.
 #[derive(Debug, thiserror::Error)]
 #[error("a time is a date or RFC 3339 with its offset: 2026-01-31, 2026-01-31T08:00:00Z, 2026-01-31T09:00:00+01:00")]
-pub(super) struct NoMoment(#[source] time::error::Parse);
+pub(crate) struct NoMoment(#[source] time::error::Parse);
 
 /// Takes RFC 3339, or a date alone for its first moment in UTC. The ledger counts whole microseconds: what lies between
 /// two of them is the later one, so that "from here on" and "before this" keep their meaning.
-pub(super) fn parse(text: &str) -> Result<Moment, NoMoment> {
+pub(crate) fn parse(text: &str) -> Result<Moment, NoMoment> {
     let at = match Date::parse(text, DATE) {
         Ok(date) => date.midnight().assume_utc(),
         Err(_) => OffsetDateTime::parse(text, &Rfc3339).map_err(NoMoment)?,

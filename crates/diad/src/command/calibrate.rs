@@ -9,25 +9,28 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use diad_capture::read_image;
+use diad_core::drift::{Look, Reference, Signal, Spread};
 use diad_core::event::Outcome;
+use diad_core::map::Mask;
 use diad_core::name::ProductName;
 use diad_core::score::Score;
-use diad_core::tolerance::{Bound, Cut, exact_interval};
-use diad_ledger::{Moment, Reader, Span};
+use diad_core::tolerance::{Bound, Cut, ToleranceError, exact_interval};
+use diad_ledger::{Mark, Moment, Reader, Span};
 use indicatif::{ProgressBar, ProgressStyle};
 use similar::TextDiff;
-use std::io::Write;
 
 use crate::cli::CalibrateArgs;
-use crate::files::Draft;
+use crate::command::region::Region;
+use crate::files;
 use crate::model::{Model, ModelSpec};
 use crate::output;
 use crate::settings::Variable;
+use crate::thresholds::ThresholdSet;
 use crate::thresholds::edit::{Cuts, with_cuts};
 use crate::yaml::text;
 
 pub use self::error::CalibrateError;
-use self::parts::Collection;
+use self::parts::{Collection, Train};
 
 /// How many times as many good parts may be looked at as may be thrown out, unless told otherwise.
 const REVIEW_FACTOR: f64 = 10.0;
@@ -35,14 +38,20 @@ const REVIEW_FACTOR: f64 = 10.0;
 const REVIEW_MOST: f64 = 0.5;
 /// A score this many times as far above the median as the upper quartile is unlike a good part's.
 const FAR: f32 = 8.0;
+/// Doubtful parts that a warning names; `--json` names them all.
+const LISTED: usize = 10;
 
 /// The scores of one product's parts.
 #[derive(Debug, Default)]
 pub(crate) struct Scores {
     /// Of good parts, with where each came from.
     good: Vec<(f32, String)>,
+    /// How good parts look; empty where only scores are on record.
+    looks: Vec<Look>,
     /// Of parts with a defect.
     bad: Vec<f32>,
+    /// How many good parts are there that models are trained on, taken or not.
+    train: usize,
 }
 
 /// What came out for one product.
@@ -54,8 +63,29 @@ struct Calibrated {
     reject: (Score, Cut),
     /// Defective parts below `review`, all of them, and the interval of the share that will be missed.
     missed: Option<(usize, usize, (f64, f64))>,
+    /// What the drift guard compares the product with.
+    reference: Reference,
     /// Good parts that look like none.
     doubtful: Vec<String>,
+    /// Good parts of `train/good`, taken or not.
+    train: usize,
+}
+
+/// What was asked, for the report and for the note in the file.
+struct Asked<'a> {
+    reject: &'a Bound,
+    review: &'a Bound,
+    /// Where the parts are from.
+    source: &'a str,
+    train: Train,
+}
+
+impl Asked<'_> {
+    /// How many pictures of `train/good` there were, if any, and what was done with them.
+    fn of_train(&self, found: &[Calibrated]) -> Option<(usize, &'static str)> {
+        let count = found.iter().map(|calibrated| calibrated.train).sum();
+        (count > 0).then(|| (count, self.train.as_str()))
+    }
 }
 
 /// Finds the cut-offs, prints them, and writes them if told to.
@@ -75,11 +105,17 @@ pub fn run(args: &CalibrateArgs, variables: &[Variable]) -> Result<(), Calibrate
     if scores.is_empty() {
         return Err(CalibrateError::NoParts);
     }
+    let train = Train::of(args);
     let mut refused = Vec::new();
     let mut found = Vec::new();
     for (product, scores) in scores {
         match calibrate(&product, &scores, &reject, &review) {
             Ok(calibrated) => found.push(calibrated),
+            Err(CalibrateError::Tolerance(source @ ToleranceError::TooFew { .. }))
+                if scores.train > 0 && train == Train::LeaveOut =>
+            {
+                refused.push((product, CalibrateError::LeftOut { train: scores.train, source }));
+            }
             Err(error) => refused.push((product, error)),
         }
     }
@@ -88,18 +124,20 @@ pub fn run(args: &CalibrateArgs, variables: &[Variable]) -> Result<(), Calibrate
     }
     for calibrated in &found {
         if !calibrated.doubtful.is_empty() {
-            tracing::warn!(product = %calibrated.product, parts = ?calibrated.doubtful,
+            let (parts, more) = calibrated.doubtful.split_at(calibrated.doubtful.len().min(LISTED));
+            tracing::warn!(product = %calibrated.product, ?parts, more = more.len(),
                 "good parts with a score far above the others: look at them, a defect among them raises the threshold");
         }
     }
+    let asked = Asked { reject: &reject, review: &review, source: &source, train };
     let diff = match &args.write {
-        Some(file) => Some(write(file, &found, &reject, &source, args.dry_run)?),
+        Some(file) => Some(write(file, &found, &asked, args.dry_run)?),
         None => None,
     };
     let text = if args.json {
-        report::json(&found, &reject, &review, diff.as_deref())
+        report::json(&found, &asked, diff.as_deref())
     } else {
-        report::text(&found, &reject, &review, diff.as_deref())
+        report::text(&found, &asked, diff.as_deref())
     };
     output::print(&text)?;
     Ok(())
@@ -129,8 +167,26 @@ fn calibrate(
         review,
         reject,
         missed,
+        reference: reference(scores),
         doubtful: doubtful(&scores.good),
+        train: scores.train,
     })
+}
+
+/// Mean and standard deviation of what the good parts show, four digits each.
+fn reference(scores: &Scores) -> Reference {
+    let looks = scores.looks.iter();
+    let mut reference = Reference {
+        score: Spread::of(scores.good.iter().map(|(score, _)| f64::from(*score))),
+        brightness: Spread::of(looks.clone().map(|look| look.brightness)),
+        sharpness: Spread::of(looks.map(|look| look.sharpness)),
+    };
+    let short = |value: f64| format!("{value:.3e}").parse().unwrap_or(value);
+    for signal in Signal::ALL {
+        let spread = reference.get_mut(signal);
+        *spread = spread.and_then(|spread| Spread::try_new(short(spread.mean()), short(spread.sd())).ok());
+    }
+    reference
 }
 
 /// What the interval of the miss rate holds.
@@ -168,15 +224,26 @@ fn of_folder(
     args: &CalibrateArgs,
     variables: &[Variable],
 ) -> Result<(BTreeMap<ProductName, Scores>, String), CalibrateError> {
-    let collection = Collection::scan(folder)?;
+    let region = Region::of(&args.camera, variables)?;
+    let collection = Collection::scan(folder, Train::of(args))?;
+    // A cut-off fits only the scores that the line will compute: of the camera's region, under the masks of the file it is
+    // written to.
+    let set = args
+        .write
+        .as_deref()
+        .map(ThresholdSet::load)
+        .transpose()
+        .map_err(|faults| CalibrateError::of_faults(&faults))?;
     let mut model = Model::load(&ModelSpec::of_folder(&args.model), variables)?;
+    let input = *model.inspector.input();
     let bar = ProgressBar::new(collection.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left") {
         bar.set_style(style);
     }
     let mut scores = BTreeMap::new();
     for product in collection.products {
-        let mut of_product = Scores::default();
+        let mut of_product = Scores { train: product.train, ..Scores::default() };
+        let mask = set.as_ref().map_or(Mask::EVERYTHING, |set| set.mask(Some(&product.name)));
         for (path, good) in product.pictures {
             let failed = |error: &dyn std::error::Error| CalibrateError::Picture {
                 path: path.clone(),
@@ -184,10 +251,14 @@ fn of_folder(
             };
             let picture = read_image(&path).map_err(|error| failed(&error))?;
             let view = picture.view().map_err(|error| failed(&error))?;
-            let inspection = model.inspector.inspect(view, view.full(), &mut ()).map_err(|error| failed(&error))?;
+            let inspected = model.inspector.inspect_under(mask, view, region.in_picture(&view), &mut ());
+            let inspection = inspected.map_err(|error| failed(&error))?;
             let score = inspection.score.get();
             match good {
-                true => of_product.good.push((score, path.display().to_string())),
+                true => {
+                    of_product.good.push((score, path.display().to_string()));
+                    of_product.looks.push(Look::of(inspection.input, &input));
+                }
                 false => of_product.bad.push(score),
             }
             bar.inc(1);
@@ -198,17 +269,22 @@ fn of_folder(
     Ok((scores, format!("model {}", model.digest)))
 }
 
-/// Scores of recorded parts, all of them taken for good.
+/// Scores of recorded parts, all of them taken for good but those that a person called bad.
 fn of_ledger(ledger: &Path, args: &CalibrateArgs) -> Result<BTreeMap<ProductName, Scores>, CalibrateError> {
     let reader = Reader::open(ledger)?;
     let mut scores: BTreeMap<ProductName, Scores> = BTreeMap::new();
     let mut models = std::collections::BTreeSet::new();
+    let marks = reader.marks()?;
     for entry in reader.rows(Span { since: args.since, until: args.until }) {
         let Ok(stored) = entry? else { continue };
         let (Outcome::Judged(judgement), Some(product)) = (&stored.row.outcome, &stored.row.product) else { continue };
         models.insert(stored.row.origin.model);
         let score = (judgement.score.get(), stored.row.key.to_string());
-        scores.entry(product.clone()).or_default().good.push(score);
+        let of_product = scores.entry(product.clone()).or_default();
+        match marks.get(&stored.id) {
+            Some(Mark::TrueReject) => of_product.bad.push(score.0),
+            Some(Mark::FalseReject) | None => of_product.good.push(score),
+        }
     }
     if models.len() > 1 {
         return Err(CalibrateError::Models { models: models.len() });
@@ -217,37 +293,28 @@ fn of_ledger(ledger: &Path, args: &CalibrateArgs) -> Result<BTreeMap<ProductName
 }
 
 /// Writes the cut-offs, unless it is only to be seen what would be written. Gives the difference.
-fn write(
-    file: &Path,
-    found: &[Calibrated],
-    bound: &Bound,
-    source: &str,
-    dry_run: bool,
-) -> Result<String, CalibrateError> {
+fn write(file: &Path, found: &[Calibrated], asked: &Asked<'_>, dry_run: bool) -> Result<String, CalibrateError> {
     let name = file.to_string_lossy();
-    let before = text::load(file).map_err(|fault| CalibrateError::Thresholds { reason: fault.to_string() })?;
-    let cuts: BTreeMap<_, _> =
-        found.iter().map(|c| (c.product.clone(), Cuts { review: c.review.0, reject: c.reject.0 })).collect();
+    let before = text::load(file).map_err(|fault| CalibrateError::of_faults(&[fault]))?;
+    let cuts: BTreeMap<_, _> = found
+        .iter()
+        .map(|c| (c.product.clone(), Cuts { review: c.review.0, reject: c.reject.0, reference: c.reference }))
+        .collect();
     let products: Vec<String> = found.iter().map(|c| format!("{} ({} good parts)", c.product, c.good)).collect();
     let now = Moment::from(SystemTime::now()).to_string();
+    let Asked { reject, source, .. } = asked;
+    let train = asked.of_train(found).map_or_else(String::new, |(_, done)| format!(", train/good {done}"));
     let note = format!(
-        "{} diad calibrate: at most {} of good parts rejected, confidence {}, {source}: {}",
+        "{} diad calibrate: at most {} of good parts rejected, confidence {}, {source}{train}: {}",
         now.get(..10).unwrap_or_default(),
-        bound.rate(),
-        bound.confidence(),
+        reject.rate(),
+        reject.confidence(),
         products.join(", "),
     );
     let after = with_cuts(&before, &name, &cuts, &note)
         .map_err(|error| CalibrateError::Thresholds { reason: error.to_string() })?;
     if !dry_run {
-        let draft = Draft::create(file)?;
-        let written = draft.file().write_all(after.as_bytes());
-        written.map_err(|source| crate::files::FileError::Write { path: file.to_owned(), source })?;
-        // Who may read and write it stays as it was.
-        if let Ok(metadata) = std::fs::metadata(file) {
-            let _ = draft.file().set_permissions(metadata.permissions());
-        }
-        draft.keep()?;
+        files::replace(file, &after)?;
     }
     Ok(TextDiff::from_lines(&before, &after).unified_diff().context_radius(1).header(&name, &name).to_string())
 }
@@ -274,5 +341,16 @@ mod tests {
         good.push((0.5, "scratch.png".to_owned()));
         assert_eq!(doubtful(&good), ["scratch.png"]);
         assert!(doubtful(&[(0.5, String::new())]).is_empty());
+    }
+
+    #[test]
+    fn reference_of_recorded_scores_says_nothing_of_the_look() {
+        let good = [0.01, 0.02, 0.04].map(|score| (score, String::new())).to_vec();
+        let mut scores = Scores { good, ..Scores::default() };
+        let spread = |mean, sd| Spread::try_new(mean, sd).ok();
+        assert_eq!(reference(&scores), Reference { score: spread(0.02333, 0.01528), ..Reference::default() });
+        scores.looks = [0.5, 0.6].map(|brightness| Look { brightness, sharpness: 1.0 }).to_vec();
+        let known = reference(&scores);
+        assert_eq!((known.brightness, known.sharpness), (spread(0.55, 0.07071), spread(1.0, 0.0)));
     }
 }

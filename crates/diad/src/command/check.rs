@@ -12,6 +12,7 @@ use super::CommandError;
 use crate::chain::chain;
 use crate::cli::CheckArgs;
 use crate::exit::Exit;
+use crate::guard::golden;
 use crate::output;
 use crate::settings::{self, Variable};
 use crate::thresholds::ThresholdSet;
@@ -59,14 +60,17 @@ impl Findings {
         match examined.settings {
             Ok(settings) => {
                 findings.settings_digest = Some(settings.digest());
-                findings.notices = settings.notices();
             }
             Err(faults) => findings.settings = faults,
         }
         let thresholds = examined.thresholds.and_then(|path| findings.thresholds(&path));
         let bundle = examined.model.and_then(|folder| findings.bundle(&folder));
+        if let Some((folder, place)) = examined.golden {
+            findings.golden(&folder, &place);
+        }
         if let (Some(thresholds), Some(bundle)) = (thresholds, bundle) {
-            findings.notices.extend(strangers(&thresholds, &bundle.manifest().products));
+            let strangers = thresholds.strangers(&bundle.manifest().products);
+            findings.notices.extend(strangers.iter().map(|notice| format!("thresholds: {notice}")));
         }
         findings
     }
@@ -82,6 +86,15 @@ impl Findings {
                 None
             }
         }
+    }
+
+    fn golden(&mut self, folder: &Path, place: &Place) {
+        self.settings.extend(golden::check(folder).into_iter().map(|error| Fault {
+            place: place.clone(),
+            path: "golden.folder".to_owned(),
+            message: chain(&error),
+            allowed: None,
+        }));
     }
 
     fn bundle(&mut self, folder: &Path) -> Option<Bundle> {
@@ -150,15 +163,6 @@ impl Findings {
     }
 }
 
-/// Products with thresholds that the model was not trained on: allowed, for a model may come later.
-fn strangers(thresholds: &ThresholdSet, known: &[String]) -> Vec<String> {
-    thresholds
-        .products()
-        .filter(|product| !known.iter().any(|known| known == product.as_str()))
-        .map(|product| format!("thresholds: the model does not know product {product}, only {}", known.join(", ")))
-        .collect()
-}
-
 fn fault_json(fault: &Fault) -> Value {
     let (file, mark) = match &fault.place {
         Place::File { file, mark } => (file.to_string(), *mark),
@@ -172,19 +176,4 @@ fn fault_json(fault: &Fault) -> Value {
         "message": fault.message,
         "allowed": fault.allowed,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn strangers_are_products_with_thresholds_that_the_model_does_not_know() {
-        let text = "default: { review: 0.3, reject: 0.4 }\nproducts: { gear: {}, gaer: {} }\n";
-        let thresholds = ThresholdSet::read(text, "t.yaml").unwrap();
-        let known = ["cap".to_owned(), "gear".to_owned()];
-        let want = ["thresholds: the model does not know product gaer, only cap, gear"];
-        assert_eq!(strangers(&thresholds, &known), want);
-        assert!(strangers(&thresholds, &["gaer".to_owned(), "gear".to_owned()]).is_empty());
-    }
 }

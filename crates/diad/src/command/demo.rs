@@ -20,18 +20,20 @@ use diad_publish::settings::{BrokerUrl, LinkSettings, SettingsError};
 use diad_publish::topic::{TopicError, TopicRoot};
 use diad_publish::wire::OnUnjudged;
 use diad_scene::{DatasetSpec, Product, SceneError, write_dataset};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::CommandError;
-use super::run::stop_on_signals;
-use crate::archive::ArchiveSpec;
+use super::run::{stop_on_signals, tell};
+use crate::archive::{self, ArchiveSpec};
 use crate::cli::DemoArgs;
+use crate::guard::GuardSpec;
 use crate::line::{CameraSpec, Listener, Rebuild};
 use crate::model::{Model, ModelSpec, default_folder};
 use crate::output;
-use crate::settings::Variable;
+use crate::settings::{Kept, Variable};
 use crate::station::{self, StationSpec};
-use crate::thresholds::{LiveThresholds, ThresholdSet};
+use crate::thresholds::{LiveThresholds, Watcher};
+use crate::web::{Access, WebSpec};
 use crate::yaml::Fault;
 
 use broker::{Broker, BrokerError};
@@ -45,6 +47,12 @@ const DEFECT_RATE: f32 = 0.4;
 const KEEP: Duration = Duration::from_secs(86_400);
 /// From picture to verdict; generous, because a demonstration may run on a laptop that does other things.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// Whose pictures the page can show.
+const PICTURES: [Kept; 3] = [Kept::Review, Kept::Reject, Kept::Unjudged];
+/// Room for them.
+const MAX_BYTES: u64 = 256 << 20;
+/// Where the page is, unless that is taken.
+const PAGE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// Latencies kept for the summary.
 const KEPT_LATENCIES: usize = 100_000;
 /// Pictures of a data set, per product: enough to train on, and to measure with.
@@ -90,15 +98,15 @@ pub fn run(args: &DemoArgs, variables: &[Variable]) -> Result<(), CommandError> 
     if let Some(folder) = &args.write_dataset {
         return write(folder, args.seed);
     }
-    if let Some(address) = args.http {
-        warn!(%address, "this version does not serve HTTP yet");
-    }
-    let set = ThresholdSet::read(THRESHOLDS, "config/thresholds.yaml").map_err(DemoError::Thresholds)?;
     let model_spec = ModelSpec::of_folder(&default_folder());
     let model = Model::load(&model_spec, variables)?;
     let rebuild = model.rebuild(model_spec, variables.to_vec());
+    let known = model.bundle.manifest().products.clone();
     // The record is the same as on a line, only that it goes with the demonstration.
     let folder = tempfile::tempdir().map_err(DemoError::Folder)?;
+    let thresholds = folder.path().join("thresholds.yaml");
+    std::fs::write(&thresholds, THRESHOLDS).map_err(DemoError::Folder)?;
+    let watcher = Watcher::open(&thresholds).map_err(DemoError::Thresholds)?;
     let address = args.mqtt.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let broker = Broker::start(address).map_err(DemoError::Broker)?;
     info!(address = %broker.address(), "embedded broker listens; try: mosquitto_sub -t 'factory/#' -v");
@@ -113,8 +121,22 @@ pub fn run(args: &DemoArgs, variables: &[Variable]) -> Result<(), CommandError> 
     let (latency_ms, heard) = sync_channel(KEPT_LATENCIES);
     let ledger = folder.path().join("ledger.sqlite3");
     let listener = listener(args.json, latency_ms);
-    let spec = spec(model, rebuild, ledger, set, &broker, camera, listener).map_err(CommandError::Demo)?;
-    let report = station::run(spec, &stop, |_| {})?;
+    let access = Access::open(None).map_err(|fault| DemoError::Thresholds(vec![fault]))?;
+    let listen = args.http.unwrap_or_else(free_address);
+    let web = WebSpec { listen, access, thresholds: thresholds.clone() };
+    let mut spec =
+        spec(model, rebuild, ledger, watcher.live(), &broker, camera, listener).map_err(CommandError::Demo)?;
+    spec.web = Some(web);
+    // The page may write thresholds, and the line takes them.
+    let mut watch = None;
+    let report = station::run(spec, &stop, |health| {
+        let tell_health = health.clone();
+        match watcher.spawn(move |change| tell(&tell_health, &thresholds, &known, change)) {
+            Ok(watching) => watch = Some(watching),
+            Err(error) => health.problem("thresholds", &format!("not watched: {error}")),
+        }
+    })?;
+    drop(watch);
     let summary = Summary::of(&report, heard.try_iter().collect());
     output::print(&if args.json { summary.json() } else { summary.text() })?;
     match summary.unaccounted() {
@@ -127,7 +149,7 @@ fn spec(
     model: Model,
     rebuild: Rebuild<Engine>,
     ledger: PathBuf,
-    set: ThresholdSet,
+    thresholds: LiveThresholds,
     broker: &Broker,
     camera: RenderedSettings,
     listener: Listener,
@@ -139,18 +161,34 @@ fn spec(
         cameras: vec![CameraSpec::rendered(CameraId::try_new("cam0")?, camera)],
         model,
         rebuild,
-        ledger,
         keep: KEEP,
-        archive: ArchiveSpec { folder: PathBuf::new(), keep: Vec::new(), max_bytes: 0, age: KEEP },
-        settings: set.digest(),
-        thresholds: LiveThresholds::new(set),
+        archive: ArchiveSpec {
+            folder: archive::folder_of(&ledger),
+            keep: PICTURES.to_vec(),
+            max_bytes: MAX_BYTES,
+            age: KEEP,
+        },
+        ledger,
+        settings: thresholds.current().digest(),
+        thresholds,
+        web: None,
         deadline: DEADLINE,
         on_unjudged: OnUnjudged::Reject,
         link: LinkSettings::try_new(url, None, None, None)?,
         root: TopicRoot::try_new("factory")?,
+        // Four in ten parts are defective on purpose: that is no drift.
+        guards: GuardSpec::off(),
         witness: Observer::default(),
         listener,
     })
+}
+
+/// The usual address of the page, or another one of this machine.
+fn free_address() -> SocketAddr {
+    match std::net::TcpListener::bind(PAGE) {
+        Ok(_) => PAGE,
+        Err(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+    }
 }
 
 /// Prints each verdict, and keeps its latency.

@@ -1,17 +1,18 @@
 //! `diad eval`: measures a model on a data set in the layout of MVTec-AD.
 
+mod confusion;
+mod curves;
 mod dataset;
 mod document;
 mod error;
 mod examples;
 mod figures;
+mod json;
 mod measure;
 mod plot;
 mod report;
 mod shortcut;
 mod truth;
-
-use std::borrow::Cow;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -20,16 +21,20 @@ pub use self::dataset::DatasetError;
 pub use self::error::EvalError;
 use self::measure::Evaluation;
 use crate::cli::EvalArgs;
+use crate::command::region::Region;
 use crate::files;
 use crate::model::{Model, ModelSpec};
 use crate::output;
 use crate::settings::Variable;
+use crate::thresholds::ThresholdSet;
 
 /// Measures the model, writes the report if one is asked for, and prints the figures.
 ///
 /// # Errors
 /// [`EvalError`]. A picture that cannot be read ends it: figures of the others would be figures of another data set.
 pub fn run(args: &EvalArgs, variables: &[Variable]) -> Result<(), EvalError> {
+    let thresholds = args.thresholds.as_deref().map(ThresholdSet::load).transpose().map_err(EvalError::Thresholds)?;
+    let region = Region::of(&args.camera, variables)?;
     let dataset = Dataset::scan(&args.dataset)?;
     if let Some(folder) = &args.out {
         files::make_folder(folder)?;
@@ -40,18 +45,14 @@ pub fn run(args: &EvalArgs, variables: &[Variable]) -> Result<(), EvalError> {
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left") {
         bar.set_style(style);
     }
-    let evaluation = Evaluation::measure(&mut model, dataset, || bar.inc(1))?;
+    let evaluation = Evaluation::measure(&mut model, dataset, thresholds, region, || bar.inc(1))?;
     bar.finish_and_clear();
-    let document = format!("{:#}\n", document::json(&evaluation, &args.dataset, &model.digest.to_string()));
+    let document = json::document(&evaluation, args, &model.digest.to_string());
     if let Some(folder) = &args.out {
-        let page = report::render(&evaluation, &name(args), &mut model)?;
+        let page = report::render(&evaluation, args, &mut model)?;
         files::write(&folder.join("report.html"), page.as_bytes())?;
         files::write(&folder.join("report.json"), document.as_bytes())?;
     }
     output::print(&if args.json { document } else { document::text(&evaluation) })?;
     Ok(())
-}
-
-fn name(args: &EvalArgs) -> Cow<'_, str> {
-    args.dataset.to_string_lossy()
 }

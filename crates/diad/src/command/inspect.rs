@@ -14,6 +14,7 @@ use std::path::Path;
 use diad_capture::read_image;
 use diad_core::inspector::Inspection;
 use diad_core::judge::{Thresholds, judge};
+use diad_core::map::Mask;
 use diad_core::prepare::InputSpec;
 use serde::Serialize;
 
@@ -28,17 +29,15 @@ use crate::picture::{self, HeatScale};
 use crate::settings::Variable;
 use crate::thresholds::ThresholdSet;
 
-/// Judges every image, by the default thresholds of the file if one is given; without one there is a score and no
-/// verdict.
+/// Judges every image, by the default thresholds and mask of the file if one is given; without one there is a score
+/// of the whole picture and no verdict.
 ///
 /// # Errors
 /// [`InspectionError::Images`] if an image could not be judged; all others before the first image, or because a file
 /// cannot be written.
 pub fn run(args: &InspectArgs, variables: &[Variable]) -> Result<(), InspectionError> {
-    let thresholds = match &args.thresholds {
-        Some(path) => Some(ThresholdSet::load(path).map_err(InspectionError::Thresholds)?.for_product(None)),
-        None => None,
-    };
+    let thresholds =
+        args.thresholds.as_deref().map(ThresholdSet::load).transpose().map_err(InspectionError::Thresholds)?;
     for folder in args.out.iter().chain(&args.dump) {
         files::make_folder(folder)?;
     }
@@ -46,7 +45,7 @@ pub fn run(args: &InspectArgs, variables: &[Variable]) -> Result<(), InspectionE
     let width = args.images.iter().map(|path| path.to_string_lossy().chars().count()).max().unwrap_or(0);
     let mut findings = Vec::with_capacity(args.images.len());
     for (path, name) in args.images.iter().zip(names::distinct(&args.images)) {
-        let finding = inspect(&mut model, path, &name, thresholds, args)?;
+        let finding = inspect(&mut model, path, &name, thresholds.as_ref(), args)?;
         if !args.json {
             output::print(&finding.line(width))?;
         }
@@ -74,9 +73,11 @@ fn inspect(
     model: &mut Model,
     path: &Path,
     name: &str,
-    thresholds: Option<Thresholds>,
+    set: Option<&ThresholdSet>,
     args: &InspectArgs,
 ) -> Result<Finding, FileError> {
+    let thresholds = set.map(|set| set.for_product(None));
+    let mask = set.map_or(Mask::EVERYTHING, |set| set.mask(None));
     let unjudged = |fault: &Fault| Ok(Finding::unjudged(path, fault, thresholds));
     let image = match read_image(path) {
         Ok(image) => image,
@@ -89,7 +90,7 @@ fn inspect(
     let alone = args.images.len() == 1;
     let mut dump = Dump::new(args.dump.as_ref().map(|dir| if alone { dir.clone() } else { dir.join(name) }))?;
     let spec = *model.inspector.input();
-    let inspected = model.inspector.inspect(pixels, pixels.full(), &mut dump);
+    let inspected = model.inspector.inspect_under(mask, pixels, pixels.full(), &mut dump);
     dump.finish(inspected.as_ref().ok().map(|inspection| inspection.score))?;
     let inspection = match inspected {
         Ok(inspection) => inspection,

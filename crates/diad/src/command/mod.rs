@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod eval;
 pub mod inspect;
 pub mod ledger;
+mod region;
 pub mod run;
 pub mod whatif;
 
@@ -22,6 +23,7 @@ use crate::settings::Variable;
 use crate::station::StationError;
 
 use demo::DemoError;
+pub use region::RegionError;
 
 /// Runs a command; `variables` are those of the environment.
 ///
@@ -104,9 +106,7 @@ impl CommandError {
             Self::Model(error) => error.exit(),
             Self::Station(StationError::Line(LineError::Camera(_)) | StationError::Publish(_)) => Exit::Unavailable,
             Self::Station(StationError::Ledger(error)) => error.into(),
-            Self::Station(StationError::Archive(_)) | Self::Demo(DemoError::Dataset(_) | DemoError::Folder(_)) => {
-                Exit::Disk
-            }
+            Self::Demo(DemoError::Dataset(_) | DemoError::Folder(_)) => Exit::Disk,
             Self::Demo(DemoError::Broker(_)) => Exit::Unavailable,
             Self::Demo(DemoError::Thresholds(_)) => Exit::Settings,
             Self::Station(_) | Self::Demo(_) | Self::Signals(_) => Exit::Bug,

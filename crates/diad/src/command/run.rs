@@ -1,21 +1,26 @@
 //! `diad run`: a station, until systemd or Ctrl-C ends it.
 
+mod reload;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use tracing::{info, warn};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use tracing::{error, info, warn};
 
 use super::CommandError;
-use crate::archive::ArchiveSpec;
+use crate::archive::{self, ArchiveSpec};
 use crate::chain::chain;
 use crate::cli::RunArgs;
+use crate::guard::{GoldenRequest, GoldenSpec, GuardSpec};
+use crate::health::Health;
 use crate::line::{CameraSpec, Stop};
 use crate::model::{Model, ModelSpec};
-use crate::settings::{self, Variable};
+use crate::settings::{self, Settings, Variable};
 use crate::station::{self, StationSpec};
-use crate::thresholds::{Change, Watcher};
+use crate::thresholds::{Change, ThresholdSet, Watcher};
+use crate::web::{Access, WebSpec};
 use crate::yaml::Fault;
 
 /// What the health of a station calls the thresholds file.
@@ -28,14 +33,17 @@ const THRESHOLDS: &str = "thresholds";
 /// that does not open, a bug.
 pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
     let settings = settings::load(&args.config, variables).map_err(|faults| print_faults(&faults))?;
-    for notice in settings.notices() {
-        warn!("{notice}");
-    }
     let watcher = Watcher::open(settings.thresholds()).map_err(|faults| print_faults(&faults))?;
+    let http = settings.http();
+    let access = Access::open(http.token_file.as_deref()).map_err(|fault| print_faults(&[fault]))?;
     let stop = stop_on_signals()?;
+    let request = GoldenRequest::default();
+    signal_hook::flag::register(SIGUSR1, request.flag()).map_err(CommandError::Signals)?;
+    let hangups = reload::listen().map_err(CommandError::Signals)?;
     let model_spec = ModelSpec::from_settings(settings.engine());
     let model = Model::load(&model_spec, variables)?;
     let rebuild = model.rebuild(model_spec, variables.to_vec());
+    let known = model.bundle.manifest().products.clone();
     let thresholds = watcher.live();
     let keep = Duration::from_secs(u64::from(settings.ledger().keep_days) * 86_400);
     let spec = StationSpec {
@@ -52,50 +60,80 @@ pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
         ledger: settings.ledger().path.clone(),
         keep,
         archive: ArchiveSpec {
-            // Beside the ledger, which names the parts.
-            folder: settings.ledger().path.with_file_name("images"),
+            folder: archive::folder_of(&settings.ledger().path),
             keep: settings.ledger().keep.clone(),
             max_bytes: u64::from(settings.ledger().max_gib) << 30,
             age: keep,
         },
         settings: settings.digest(),
+        web: Some(WebSpec { listen: http.listen, access, thresholds: settings.thresholds().to_owned() }),
+        guards: GuardSpec { drift_alarm: settings.drift_alarm(), golden: golden(&settings), request: request.clone() },
         witness: (),
         listener: Box::new(|_| {}),
     };
-    let mut watch = None;
+    let mut reload = None;
     let mut failed = None;
     let report = station::run(spec, &stop, |health| {
-        let health = health.clone();
-        let path = settings.thresholds().to_owned();
-        match watcher.spawn(move |change| tell(&health, &path, change)) {
-            Ok(running) => watch = Some(running),
+        let (tell_health, path) = (health.clone(), settings.thresholds().to_owned());
+        tell_strangers(health, &thresholds.current(), &known);
+        let on_change = move |change| {
+            // What is good and bad by other thresholds must still come out right.
+            if matches!(change, Change::Taken(_)) {
+                request.ask();
+            }
+            tell(&tell_health, &path, &known, change);
+        };
+        let heeded = watcher.spawn(on_change).and_then(|watch| {
+            let (file, variables) = (args.config.clone(), variables.to_vec());
+            reload::Running { file, variables, settings, watch, health: health.clone() }.heed(hangups)
+        });
+        match heeded {
+            Ok(running) => reload = Some(running),
             Err(error) => failed = Some(error),
         }
     });
     if let Some(error) = failed {
         warn!(error = %chain(&error), "thresholds were not watched");
     }
-    drop(watch);
+    drop(reload);
     report?;
     Ok(())
 }
 
+/// Golden pictures are whole ones of the first camera.
+fn golden(settings: &Settings) -> Option<GoldenSpec> {
+    let settings::Golden { folder, every } = settings.golden();
+    let roi = settings.cameras().first().and_then(|camera| camera.roi);
+    Some(GoldenSpec { folder: folder.clone()?, every: *every, roi })
+}
+
 /// A save of the thresholds file is told everywhere the station speaks.
-fn tell(health: &crate::health::Health, path: &Path, change: Change) {
+pub(super) fn tell(health: &Health, path: &Path, known: &[String], change: Change) {
     match change {
         Change::Taken(set) => {
             info!(file = %path.display(), digest = %set.digest(), "thresholds taken over");
             health.well(THRESHOLDS);
+            tell_strangers(health, &set, known);
         }
         Change::Refused(faults) => {
+            for fault in &faults {
+                error!("{fault}");
+            }
             let faults: Vec<_> = faults.iter().map(Fault::to_string).collect();
             health.problem(THRESHOLDS, &format!("not taken over, the old ones stay: {}", faults.join("; ")));
         }
     }
 }
 
-/// SIGTERM and SIGINT ask for an orderly stop. SIGHUP does nothing by itself: a saved thresholds file is noticed
-/// anyway, but without a handler the signal would end the process.
+/// A mistyped product leaves the real one to the default: no fault, for a model may come later, and nothing to keep quiet.
+fn tell_strangers(health: &Health, set: &ThresholdSet, known: &[String]) {
+    let strangers = set.strangers(known);
+    if !strangers.is_empty() {
+        health.notice(THRESHOLDS, &strangers.join("; "));
+    }
+}
+
+/// SIGTERM and SIGINT ask for an orderly stop. SIGHUP must not end the process; what [`run`] does at it is `reload`'s.
 pub(super) fn stop_on_signals() -> Result<Stop, CommandError> {
     let stop = Stop::new();
     for signal in [SIGTERM, SIGINT] {
@@ -107,7 +145,7 @@ pub(super) fn stop_on_signals() -> Result<Stop, CommandError> {
 
 fn print_faults(faults: &[Fault]) -> CommandError {
     for fault in faults {
-        tracing::error!("{fault}");
+        error!("{fault}");
     }
     CommandError::Faults { count: faults.len(), exit: crate::exit::Exit::Settings }
 }

@@ -1,17 +1,46 @@
 //! The count of parts: everything that was triggered, everything that was said.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use diad_core::event::{InspectionEvent, Outcome};
+use diad_core::event::{InspectionEvent, Outcome, Reason};
 use diad_core::judge::Verdict;
 
 /// Shared counters. Clones count together.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Account(Arc<Counters>);
 
-#[derive(Debug, Default)]
+impl Default for Account {
+    fn default() -> Self {
+        let zero = AtomicU64::default;
+        Self(Arc::new(Counters {
+            triggered: zero(),
+            pass: zero(),
+            review: zero(),
+            reject: zero(),
+            unjudged: zero(),
+            open: zero(),
+            missing: zero(),
+            entered: zero(),
+            adrift: zero(),
+            rounds: zero(),
+            owed: zero(),
+            overdue: zero(),
+            late: zero(),
+            unrecorded: zero(),
+            least_margin_micros: AtomicI64::new(NO_MARGIN),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;
+
+/// No margin was seen.
+const NO_MARGIN: i64 = i64::MAX;
+
+#[derive(Debug)]
 struct Counters {
     triggered: AtomicU64,
     pass: AtomicU64,
@@ -20,20 +49,31 @@ struct Counters {
     unjudged: AtomicU64,
     open: AtomicU64,
     missing: AtomicU64,
+    entered: AtomicU64,
+    adrift: AtomicU64,
+    rounds: AtomicU64,
     owed: AtomicU64,
-    least_margin_micros: AtomicU64,
+    overdue: AtomicU64,
+    late: AtomicU64,
+    unrecorded: AtomicU64,
+    least_margin_micros: AtomicI64,
 }
 
 /// Watches that every part that was triggered is somewhere: with a verdict, or open with one to come.
 #[derive(Debug, Default)]
 pub struct Balance {
-    before: u64,
+    before: Totals,
 }
 
 impl Balance {
-    /// Parts that are nowhere, now and at the last look: one that is just being handed over is not among them.
+    /// Parts that are nowhere or twice, now and at the last look: one that is just being handed over is not among them.
     pub fn look(&mut self, totals: &Totals) -> u64 {
-        std::mem::replace(&mut self.before, totals.missing).min(totals.missing)
+        let before = std::mem::replace(&mut self.before, *totals);
+        // Nothing came in between, and the record stage has looked for what was on its way.
+        let quiet = (before.triggered, before.entered) == (totals.triggered, totals.entered)
+            && totals.rounds >= before.rounds + 2;
+        let on_the_way = if quiet { totals.triggered.abs_diff(totals.entered) } else { 0 };
+        totals.adrift + totals.missing.min(before.missing).max(on_the_way)
     }
 }
 
@@ -55,8 +95,16 @@ pub struct Totals {
     /// Parts that were given a number and never reached the record stage. Above zero for longer than a moment is an
     /// alarm.
     pub missing: u64,
+    /// Parts that reached the record stage.
+    pub entered: u64,
+    /// By how much these differ from the verdicts and the open parts together: anything but 0 is an alarm.
+    pub adrift: u64,
+    /// Rounds of the record stage, each of which ends with the counters above.
+    pub rounds: u64,
     /// Verdicts on record that the broker has not acknowledged.
     pub owed: u64,
+    /// Verdicts that were decided in time and on record only after the deadline: the disk was slow.
+    pub overdue: u64,
 }
 
 impl Totals {
@@ -64,6 +112,12 @@ impl Totals {
     #[must_use]
     pub const fn verdicts(&self) -> u64 {
         self.pass + self.review + self.reject + self.unjudged
+    }
+
+    /// Parts that are nowhere or twice, as far as one look tells.
+    #[must_use]
+    pub const fn unaccounted(&self) -> u64 {
+        self.adrift + self.missing
     }
 
     /// Parts that are on the line.
@@ -79,8 +133,9 @@ impl Account {
         self.0.triggered.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A part's event is recorded.
-    pub fn recorded(&self, event: &InspectionEvent, deadline: Duration) {
+    /// A part's event is recorded since `recorded`. Says by how much a verdict that was decided in time has missed its
+    /// deadline on the way to the disk.
+    pub fn recorded(&self, event: &InspectionEvent, deadline: Duration, recorded: Instant) -> Option<Duration> {
         let counter = match &event.outcome {
             Outcome::Judged(judgement) => match judgement.verdict {
                 Verdict::Pass => &self.0.pass,
@@ -90,23 +145,28 @@ impl Account {
             Outcome::Unjudged(_) => &self.0.unjudged,
         };
         counter.fetch_add(1, Ordering::AcqRel);
-        let margin = deadline.saturating_sub(event.latency()).as_micros();
-        // Stored plus one, so that zero can say "none yet".
-        let margin = u64::try_from(margin).unwrap_or(u64::MAX - 1).saturating_add(1);
-        let least = &self.0.least_margin_micros;
-        let mut seen = least.load(Ordering::Relaxed);
-        while seen == 0 || margin < seen {
-            match least.compare_exchange_weak(seen, margin, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(now) => seen = now,
-            }
+        let took = recorded.saturating_duration_since(event.meta.captured.mono);
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(NO_MARGIN - 1);
+        self.0.least_margin_micros.fetch_min(micros(deadline) - micros(took), Ordering::Relaxed);
+        // One whose verdict is that the deadline has passed is not late on top of it.
+        let over = took.checked_sub(deadline).filter(|over| !over.is_zero())?;
+        if event.outcome == Outcome::Unjudged(Reason::Deadline) {
+            return None;
         }
+        self.0.overdue.fetch_add(1, Ordering::AcqRel);
+        Some(over)
     }
 
-    /// How many parts the record stage has open, and how many it misses.
-    pub fn set_open(&self, open: u64, missing: u64) {
-        self.0.open.store(open, Ordering::Release);
-        self.0.missing.store(missing, Ordering::Release);
+    /// The end of a round: how many parts the record stage has open, how many it misses, and how many ever reached it.
+    /// Nobody else gives verdicts, so these and the verdicts must add up now.
+    pub fn set_open(&self, open: u64, missing: u64, entered: u64) {
+        let c = &self.0;
+        let verdicts = [&c.pass, &c.review, &c.reject, &c.unjudged].map(|count| count.load(Ordering::Acquire));
+        c.adrift.store(entered.abs_diff(verdicts.iter().sum::<u64>() + open), Ordering::Release);
+        c.open.store(open, Ordering::Release);
+        c.missing.store(missing, Ordering::Release);
+        c.entered.store(entered, Ordering::Release);
+        c.rounds.fetch_add(1, Ordering::AcqRel);
     }
 
     /// How many verdicts on record the broker has not acknowledged.
@@ -114,22 +174,50 @@ impl Account {
         self.0.owed.store(owed, Ordering::Release);
     }
 
+    /// So many results came after the verdicts of their parts.
+    pub fn late(&self, results: u64) {
+        self.0.late.fetch_add(results, Ordering::Relaxed);
+    }
+
+    /// A verdict went out that the ledger could not take.
+    pub fn unrecorded(&self) {
+        self.0.unrecorded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Late results, and verdicts without a record, since the start.
+    #[must_use]
+    pub fn asides(&self) -> (u64, u64) {
+        (self.0.late.load(Ordering::Relaxed), self.0.unrecorded.load(Ordering::Relaxed))
+    }
+
     /// The counters. `triggered` is read last, so that it is never behind the verdicts.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let read = |counter: &AtomicU64| counter.load(Ordering::Acquire);
         let c = &self.0;
-        let (pass, review, reject, unjudged) = (read(&c.pass), read(&c.review), read(&c.reject), read(&c.unjudged));
-        let (open, missing, owed) = (read(&c.open), read(&c.missing), read(&c.owed));
-        Totals { triggered: read(&c.triggered), pass, review, reject, unjudged, open, missing, owed }
+        Totals {
+            rounds: read(&c.rounds),
+            pass: read(&c.pass),
+            review: read(&c.review),
+            reject: read(&c.reject),
+            unjudged: read(&c.unjudged),
+            open: read(&c.open),
+            missing: read(&c.missing),
+            entered: read(&c.entered),
+            adrift: read(&c.adrift),
+            owed: read(&c.owed),
+            overdue: read(&c.overdue),
+            triggered: read(&c.triggered),
+        }
     }
 
-    /// Smallest time left to the deadline since the last call, in milliseconds; `None` if no part came.
+    /// Smallest time that was left to the deadline when a verdict was on record, since the last call, in milliseconds:
+    /// negative where it had passed, `None` if no part came.
     #[must_use]
     pub fn take_least_margin_ms(&self) -> Option<f64> {
-        match self.0.least_margin_micros.swap(0, Ordering::Relaxed) {
-            0 => None,
-            stored => Some((stored - 1) as f64 / 1000.0),
+        match self.0.least_margin_micros.swap(NO_MARGIN, Ordering::Relaxed) {
+            NO_MARGIN => None,
+            micros => Some(micros as f64 / 1000.0),
         }
     }
 }

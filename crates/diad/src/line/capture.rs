@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use diad_capture::{Backoff, Camera, Capture, CaptureError, Take};
+use diad_capture::{Capture, CaptureError, Take};
 use diad_core::event::Reason;
 use diad_core::frame::{PartMeta, Roi, Stamp};
 use diad_core::name::{CameraId, ProductName};
@@ -15,10 +15,11 @@ use super::clock::now;
 use super::desk::{Arrival, Desk};
 use super::infer::Frame;
 use super::lane::Entrance;
-use super::sources::{CameraSpec, Open, Overload};
+use super::reopened::Reopened;
+use super::sources::{CameraSpec, Overload};
+use super::stages::LineError;
 use super::stop::Stop;
 use super::triggers::Triggers;
-use crate::chain::chain;
 use crate::health::Health;
 use crate::settings;
 
@@ -26,13 +27,12 @@ use crate::settings;
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How often a stored picture asks for room on the line.
 const ROOM: Duration = Duration::from_millis(1);
-/// Waits between attempts to open a lost camera again.
-const FIRST_RETRY: Duration = Duration::from_millis(200);
-const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// Share of the deadline after which a camera that gave no picture is the reason for it, before the deadline is.
 const GIVE_UP: f64 = 0.9;
-/// A free-running clock that is later than this goes on from now, instead of firing a burst of parts that were never there.
+/// A part of the clock that comes up later than this is not worth a picture: it would show another part.
 const LATE: Duration = Duration::from_secs(1);
+/// Before every picture. A driver may date one wrongly by some seconds, where the clock of the machine was set.
+const LONG_PAST: Duration = Duration::from_secs(3600);
 
 /// Everything a capture thread works with.
 pub(super) struct Capturing {
@@ -42,6 +42,7 @@ pub(super) struct Capturing {
     deadline: Duration,
     source: Reopened,
     clock: Clock,
+    long_past: Instant,
     frames: Entrance<Frame>,
     desk: Desk,
     stop: Stop,
@@ -67,7 +68,8 @@ pub(super) struct Joins {
 }
 
 impl Capturing {
-    pub(super) fn new(spec: CameraSpec, triggers: &Triggers, joins: Joins) -> Self {
+    /// Begins to open the camera; [`first_open`](Self::first_open) waits for it.
+    pub(super) fn start(spec: CameraSpec, triggers: &Triggers, joins: Joins) -> Result<Self, LineError> {
         let CameraSpec { id, trigger, roi, overload, open } = spec;
         let Joins { frames, desk, stop, beat, deadline, health } = joins;
         let clock = match trigger {
@@ -77,35 +79,50 @@ impl Capturing {
             }
             settings::Trigger::Camera => Clock::Camera,
         };
-        let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
-        let source = Reopened { name: format!("camera {id}"), open, camera: None, backoff, health };
+        let source = Reopened::start(&id, open, health, stop.clone())?;
+        let now = Instant::now();
+        let long_past = now.checked_sub(LONG_PAST).unwrap_or(now);
         let product = {
             let triggers = triggers.clone();
             Box::new(move || triggers.product())
         };
-        Self { id, roi, overload, deadline, source, clock, frames, desk, stop, beat, product }
+        Ok(Self { id, roi, overload, deadline, source, clock, long_past, frames, desk, stop, beat, product })
     }
 
-    /// Opens the camera before the line says it is ready.
-    pub(super) fn open(&mut self) -> Result<(), CaptureError> {
-        let camera = (self.source.open)()?;
-        info!(camera = %self.id, source = camera.describe(), "camera open");
-        self.source.camera = Some(camera);
-        Ok(())
+    /// Waits for the camera, before the line says it is ready.
+    pub(super) fn first_open(&mut self) -> Result<(), CaptureError> {
+        self.source.first()
+    }
+
+    /// The camera did not open, and others did: it is tried again while they work.
+    pub(super) fn is_away(&mut self, error: &CaptureError) {
+        self.source.failed(error);
     }
 
     /// Runs until the camera has ended or everybody should stop.
     pub(super) fn run(mut self) {
+        if let Clock::FreeRun { every, next } = &mut self.clock {
+            *next = Instant::now() + *every;
+        }
         while !self.stop.asked() {
             self.beat.tick();
-            self.source.mend();
-            let goes_on = match self.fire() {
+            let fired = self.fire();
+            // Where the camera fires, there is nothing to do without it.
+            self.source.mend(if matches!(fired, Fired::AnyPicture) { PATIENCE } else { Duration::ZERO });
+            let goes_on = match fired {
                 Fired::Nothing => true,
                 // A tick of the clock without a picture is no part.
-                Fired::Tick(_) if self.source.is_over() => false,
+                Fired::Tick(_) | Fired::LateTick(_) if self.source.is_over() => false,
                 Fired::Tick(at) => {
                     let meta = self.desk.enter(&self.id, self.arrival(at));
                     self.take_triggered(meta)
+                }
+                Fired::LateTick(at) => {
+                    let meta = self.desk.enter(&self.id, self.arrival(at));
+                    warn!(part = %meta.key, "part of the clock without a picture: the clock is faster than camera and line");
+                    let reason = if self.source.camera().is_some() { Reason::Overrun } else { Reason::Camera };
+                    self.desk.unjudged(meta, reason);
+                    true
                 }
                 Fired::Part(meta) => self.take_triggered(meta),
                 Fired::AnyPicture => self.take_next(),
@@ -144,8 +161,9 @@ impl Capturing {
                 if at.mono < *next {
                     return Fired::Nothing;
                 }
-                *next = if at.mono > *next + LATE { at.mono + *every } else { *next + *every };
-                Fired::Tick(at)
+                let is_late = at.mono > *next + LATE;
+                *next += *every;
+                if is_late { Fired::LateTick(at) } else { Fired::Tick(at) }
             }
         }
     }
@@ -155,7 +173,7 @@ impl Capturing {
         let triggered = meta.captured.mono;
         let give_up = triggered + self.deadline.mul_f64(GIVE_UP);
         loop {
-            let Some(camera) = &mut self.source.camera else {
+            let Some(camera) = self.source.camera() else {
                 self.desk.unjudged(meta, Reason::Camera);
                 return true;
             };
@@ -187,21 +205,16 @@ impl Capturing {
 
     /// The next picture, whenever it comes; each is a part. False: the end.
     fn take_next(&mut self) -> bool {
-        let Some(camera) = &mut self.source.camera else {
-            std::thread::sleep(self.source.backoff.remaining(Instant::now()).min(PATIENCE));
-            return true;
-        };
+        let long_past = self.long_past;
         // A stored picture is taken when the line is ready for it, so that its latency is the line's and not the queue's.
         if self.overload == Overload::Wait && self.frames.len() > 0 {
             std::thread::sleep(ROOM);
             return true;
         }
-        match camera.next_frame(Instant::now(), PATIENCE) {
+        let Some(camera) = self.source.camera() else { return true };
+        match camera.next_frame(long_past, PATIENCE) {
             Ok(Take::Frame(capture)) => {
-                for _ in 0..capture.superseded {
-                    let missed = self.desk.enter(&self.id, self.arrival(capture.stamp));
-                    self.desk.unjudged(missed, Reason::Overrun);
-                }
+                self.book_superseded(capture.superseded, capture.stamp);
                 let truth = capture.truth.as_ref().and_then(|t| ProductName::try_new(t.part.product.name()).ok());
                 let arrival = self.arrival(capture.stamp);
                 let product = truth.or(arrival.product);
@@ -212,14 +225,23 @@ impl Capturing {
             Ok(Take::Idle) => true,
             Ok(Take::Ended) => false,
             Err(error) => {
-                let fatal = error.is_fatal();
                 self.source.failed(&error);
-                if !fatal {
+                if let CaptureError::Lost { superseded, .. } = &error {
+                    self.book_superseded(*superseded, now());
+                }
+                if !error.is_fatal() {
                     let arrival = Arrival { source: origin(&error), ..self.arrival(now()) };
                     self.desk.unjudged(self.desk.enter(&self.id, arrival), error.reason());
                 }
                 true
             }
+        }
+    }
+
+    /// Parts that the camera saw and whose pictures made way for newer ones.
+    fn book_superseded(&self, parts: u64, captured: Stamp) {
+        for _ in 0..parts {
+            self.desk.unjudged(self.desk.enter(&self.id, self.arrival(captured)), Reason::Overrun);
         }
     }
 
@@ -229,7 +251,7 @@ impl Capturing {
 
     /// Puts a part on the line, the way that its camera's [`Overload`] says.
     fn send(&mut self, meta: PartMeta, capture: Capture) {
-        self.source.backoff.succeeded();
+        self.source.succeeded();
         let mut frame = Frame { meta, roi: self.roi, capture };
         match self.overload {
             Overload::EvictOldest => self.frames.offer(frame, |old: Frame| {
@@ -255,6 +277,8 @@ enum Fired {
     Nothing,
     /// The clock: a part, if there is a picture to come.
     Tick(Stamp),
+    /// The clock, so long ago that the part has left the camera.
+    LateTick(Stamp),
     /// A part that has entered with its trigger.
     Part(PartMeta),
     AnyPicture,
@@ -266,52 +290,4 @@ fn origin(error: &CaptureError) -> Option<Arc<str>> {
         CaptureError::Frame { origin, .. } => Some(Arc::from(&**origin)),
         _ => None,
     }
-}
-
-/// A camera that is opened again after it was lost.
-struct Reopened {
-    name: String,
-    health: Health,
-    open: Open,
-    camera: Option<Box<dyn Camera>>,
-    backoff: Backoff,
-}
-
-impl Reopened {
-    /// Books a failure; a lost camera is closed first, so that the device is free for the next attempt.
-    fn failed(&mut self, error: &CaptureError) {
-        if error.is_fatal() {
-            self.camera = None;
-            let wait = self.backoff.failed(Instant::now(), dice());
-            info!(camera = self.name, retry_ms = wait.as_millis() as u64, "camera will be opened again");
-            self.health.problem(&self.name, &chain(error));
-        } else {
-            warn!(camera = self.name, error = %chain(error), "bad picture");
-        }
-    }
-
-    /// Whether the camera is there and has nothing more to give.
-    fn is_over(&self) -> bool {
-        self.camera.as_ref().is_some_and(|camera| camera.is_over())
-    }
-
-    /// Opens the camera again when its time has come.
-    fn mend(&mut self) {
-        if self.camera.is_some() || !self.backoff.remaining(Instant::now()).is_zero() {
-            return;
-        }
-        match (self.open)() {
-            Ok(camera) => {
-                info!(camera = self.name, source = camera.describe(), "camera open again");
-                self.camera = Some(camera);
-                self.health.well(&self.name);
-            }
-            Err(error) => self.failed(&error),
-        }
-    }
-}
-
-/// A number in 0..1 that differs between processes, so that several boxes do not knock in step.
-fn dice() -> f64 {
-    f64::from(Instant::now().elapsed().subsec_nanos() ^ std::process::id()) / f64::from(u32::MAX)
 }

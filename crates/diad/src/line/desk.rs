@@ -7,7 +7,6 @@ use std::time::Duration;
 use diad_capture::Picture;
 use diad_core::event::{InspectionEvent, Reason};
 use diad_core::frame::{PartKey, PartMeta, Stamp};
-use diad_core::map::AnomalyMap;
 use diad_core::name::{CameraId, PartId, ProductName};
 use diad_ledger::Timings;
 use tracing::error;
@@ -17,8 +16,7 @@ use super::beat::Beat;
 use super::clock::now;
 use super::lane::Entrance;
 use super::stop::Stop;
-use crate::archive::{Archive, Evidence};
-use crate::picture::HeatScale;
+use crate::archive::{Archive, Evidence, Seen};
 use crate::thresholds::{LiveThresholds, ThresholdSet};
 
 /// Longest wait between two heartbeats.
@@ -137,8 +135,8 @@ impl Desk {
     }
 
     /// Takes what there is to see of a part, for [`decided`](Self::decided).
-    pub(super) fn evidence(&self, picture: Picture, map: Option<(AnomalyMap, HeatScale)>) -> Option<Evidence> {
-        self.archive.evidence(picture, map)
+    pub(super) fn evidence(&self, picture: Picture, seen: Option<Seen>) -> Option<Evidence> {
+        self.archive.evidence(picture, seen)
     }
 
     /// Says that nothing more will come, whoever may still hold a desk.
@@ -148,10 +146,9 @@ impl Desk {
 
     fn hand_in(&self, said: Said) {
         let mut said = said;
-        while let Err(back) = self.said.send(said, PATIENCE) {
-            if self.stop.is_left_behind() {
-                return;
-            }
+        // With nobody to hear it the process ends, and what was said is made good at the next start.
+        while !self.stop.is_unheard() {
+            let Err(back) = self.said.send(said, PATIENCE) else { return };
             error!("parts wait: the record stage is slow");
             self.beat.tick();
             said = back;

@@ -2,30 +2,38 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread::{Builder, scope};
 use std::time::{Duration, Instant};
 
 use diad_capture::Capture;
+use diad_core::drift::Look;
 use diad_core::event::{InspectionEvent, Judgement, Outcome, Reason};
 use diad_core::frame::{PartMeta, Roi};
 use diad_core::graphs::Graphs;
 use diad_core::inspector::{InspectError, Inspection, Inspector};
-use diad_core::judge::judge;
-use diad_core::map::AnomalyMap;
+use diad_core::judge::{Thresholds, Verdict, judge};
+use diad_core::name::ProductName;
 use diad_ledger::Timings;
-use tracing::{debug, error, info};
+use tracing::error;
 
 use super::beat::Beat;
 use super::clock::now;
 use super::desk::Desk;
-use super::lane::{Exit, Take};
+use super::lane::{Either, Exit, Take};
 use super::stop::Stop;
+use crate::archive::Seen;
 use crate::chain::chain;
+use crate::guard::Guards;
+use crate::guard::golden::{Answer, Exam};
+use crate::health::Health;
 use crate::picture::HeatScale;
 use crate::thresholds::{LiveThresholds, ThresholdSet};
 use crate::timing::StageClock;
 
 /// Longest wait between two heartbeats.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How often networks that are being loaded are looked at.
+const STEP: Duration = Duration::from_millis(10);
 
 /// A part on its way to the networks.
 #[derive(Debug)]
@@ -55,8 +63,17 @@ pub type Rebuild<G> = Box<dyn FnMut() -> Result<Inspector<G>, String> + Send>;
 /// Failures in a row after which the networks are loaded anew, and after which, then, the process gives up.
 const FAILURES: u32 = 3;
 
-/// What is said of a part, and the map that shows why.
-type Judged = (InspectionEvent, (AnomalyMap, HeatScale));
+/// What the health of a station calls the networks.
+const SOURCE: &str = "engine";
+/// How long the networks may take to be loaded: TensorRT builds its engines, which takes minutes. After that the watchdog
+/// is fed no more.
+const LOADING: Duration = Duration::from_secs(15 * 60);
+
+/// Share of the slowest inspection that is forgotten with every part: a hiccup does not count for ever.
+const FORGET: f64 = 0.01;
+
+/// What is said of a part, what there is to see of it, and how it looks.
+type Judged = (InspectionEvent, Seen, Look);
 
 /// What the infer thread works with.
 pub(super) struct Inferring<G, W> {
@@ -66,28 +83,91 @@ pub(super) struct Inferring<G, W> {
     pub(super) rebuild: Rebuild<G>,
     /// Engine failures since the last part that was judged.
     pub(super) failures: u32,
+    /// The last of them.
+    pub(super) failure: String,
+    pub(super) health: Health,
     pub(super) clock: StageClock,
     pub(super) thresholds: LiveThresholds,
     pub(super) deadline: Duration,
     pub(super) desk: Desk,
     pub(super) witness: W,
+    pub(super) guards: Guards,
+    pub(super) pace: Pace,
     pub(super) stop: Stop,
     pub(super) beat: Beat,
 }
 
-impl<G: Graphs, W: Witness> Inferring<G, W> {
+/// Whether the deadline leaves room for a golden part, while a part of every camera may come.
+pub(super) struct Pace {
+    cameras: u32,
+    deadline: Duration,
+    /// How long an inspection may take, by the slowest of late; none before the first part.
+    slowest: Option<Duration>,
+}
+
+impl Pace {
+    pub(super) fn new(cameras: usize, deadline: Duration) -> Self {
+        Self { cameras: u32::try_from(cameras).unwrap_or(u32::MAX), deadline, slowest: None }
+    }
+
+    fn took(&mut self, time: Duration) {
+        self.slowest = Some(self.slowest.map_or(time, |slowest| time.max(slowest.mul_f64(1.0 - FORGET))));
+    }
+
+    /// Before the first part there is nothing to be late for.
+    fn has_room(&self) -> bool {
+        self.slowest.is_none_or(|slowest| slowest.saturating_mul(self.cameras.saturating_add(1)) <= self.deadline)
+    }
+}
+
+impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
     /// Runs until every camera has ended and the lane is empty. Gives the witness back.
     pub(super) fn run(mut self) -> W {
         loop {
-            match self.frames.take(PATIENCE) {
+            match self.next() {
                 Take::Closed => return self.witness,
                 // A camera hangs and holds its end of the lane.
                 Take::Idle if self.stop.is_left_behind() => return self.witness,
                 Take::Idle => {}
-                Take::Item(frame) => self.judge(frame),
+                Take::Item(Either::Lane(frame)) => self.judge(frame),
+                Take::Item(Either::Beside(exam)) => self.examine(exam),
             }
             self.beat.tick();
         }
+    }
+
+    /// The next part or, if none waits and none will be late for it, a golden one.
+    fn next(&self) -> Take<Either<Frame, Exam>> {
+        if self.pace.has_room() && !self.stop.asked() {
+            return self.frames.take_or(&self.guards.exams.waiting, PATIENCE);
+        }
+        match self.frames.take(PATIENCE) {
+            Take::Item(frame) => Take::Item(Either::Lane(frame)),
+            Take::Idle => Take::Idle,
+            Take::Closed => Take::Closed,
+        }
+    }
+
+    /// Judges a golden part, by the networks and thresholds in force.
+    fn examine(&mut self, exam: Exam) {
+        let thresholds = self.thresholds.current();
+        let judged = catch_unwind(AssertUnwindSafe(|| self.judge_golden(&exam, &thresholds)));
+        exam.answer(judged.unwrap_or_else(|_| {
+            self.inspector = None;
+            self.stop.bug("infer");
+            Err("a bug in the networks".to_owned())
+        }));
+    }
+
+    /// As a part of its product is judged: the same region of the picture, under the same mask.
+    fn judge_golden(&mut self, exam: &Exam, thresholds: &ThresholdSet) -> Answer {
+        let inspector = self.inspector.as_mut().ok_or("the networks are not loaded")?;
+        let pixels = exam.picture.view().map_err(|error| chain(&error))?;
+        let roi = exam.roi.unwrap_or_else(|| pixels.full());
+        let (mask, cuts) = (thresholds.mask(Some(&exam.product)), thresholds.for_product(Some(&exam.product)));
+        let inspection = inspector.inspect_under(mask, pixels, roi, &mut ()).map_err(|error| chain(&error))?;
+        let Judgement { verdict, score, .. } = judgement(&inspection, cuts);
+        Ok((verdict, score))
     }
 
     fn judge(&mut self, frame: Frame) {
@@ -97,59 +177,95 @@ impl<G: Graphs, W: Witness> Inferring<G, W> {
             return self.desk.unjudged_with(frame.meta, Reason::Shutdown, frame.capture.picture);
         }
         if frame.meta.captured.mono.elapsed() > self.deadline {
-            // The record stage has decided it.
-            return debug!(part = %frame.meta.key, "deadline passed while the part waited");
+            // The record stage decides it, or has; the picture shows what was missed.
+            return self.desk.unjudged_with(frame.meta, Reason::Deadline, frame.capture.picture);
         }
         // A panic must take neither the part in hand with it nor those that wait: the stage lives on without its
         // networks until the line has stopped, and nothing it says then is a judgement.
         self.clock.reset();
         let begun = Instant::now();
         let judged = catch_unwind(AssertUnwindSafe(|| self.inspect(&frame, &thresholds)));
-        let (event, map) = match judged {
-            Ok(Ok((event, map))) => (event, Some(map)),
-            Ok(Err(reason)) => (InspectionEvent::unjudged(frame.meta.clone(), reason, now()), None),
+        let (event, seen, look) = match judged {
+            Ok(Ok((event, seen, look))) => (event, Some(seen), Some(look)),
+            Ok(Err(reason)) => (InspectionEvent::unjudged(frame.meta.clone(), reason, now()), None, None),
             Err(_) => {
                 self.inspector = None;
                 self.stop.bug("infer");
-                (InspectionEvent::unjudged(frame.meta.clone(), Reason::Engine, now()), None)
+                (InspectionEvent::unjudged(frame.meta.clone(), Reason::Engine, now()), None, None)
             }
         };
+        self.pace.took(begun.elapsed());
         let mut timings = Timings::NONE;
         timings.waited = Some(begun.saturating_duration_since(frame.meta.captured.mono));
         for (stage, took) in self.clock.take(event.judged.mono) {
             timings.set(stage, took);
         }
         let outcome = event.outcome.clone();
-        let evidence = self.desk.evidence(frame.capture.picture, map);
+        let reference = thresholds.reference(frame.meta.product.as_ref());
+        let evidence = self.desk.evidence(frame.capture.picture, seen);
         self.desk.decided(event, thresholds, timings, evidence);
+        if let (Outcome::Judged(judgement), Some(look)) = (&outcome, look) {
+            self.guards.drift.judged(&frame.meta, judgement, look, reference);
+        }
         self.watch(&outcome);
     }
 
     /// Networks that fail again and again are loaded anew, once; if that does not help, systemd starts us anew.
     fn watch(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Judged(_) => self.failures = 0,
-            Outcome::Unjudged(Reason::Engine) => self.failures += 1,
-            Outcome::Unjudged(_) => {}
-        }
-        if self.failures == FAILURES && matches!(outcome, Outcome::Unjudged(Reason::Engine)) {
-            error!(failures = FAILURES, "the networks fail again and again: loading them anew");
-            // The old ones go first: two may not fit.
-            self.inspector = None;
-            match (self.rebuild)() {
-                Ok(inspector) => {
-                    info!("networks loaded anew");
-                    self.inspector = Some(inspector);
+            Outcome::Judged(_) => {
+                if self.failures >= FAILURES {
+                    self.health.well(SOURCE);
                 }
-                Err(error) => {
-                    error!(error, "the networks cannot be loaded anew");
-                    self.stop.bug("infer");
+                self.failures = 0;
+            }
+            Outcome::Unjudged(Reason::Engine) => {
+                self.failures += 1;
+                if self.failures == FAILURES {
+                    self.load_anew();
+                } else if self.failures >= 2 * FAILURES {
+                    self.give_up(&format!("the networks still fail after they were loaded anew: {}", self.failure));
                 }
             }
-        } else if self.failures >= 2 * FAILURES {
-            error!("the networks still fail after they were loaded anew: giving up");
-            self.stop.bug("infer");
+            Outcome::Unjudged(_) => {}
         }
+    }
+
+    fn load_anew(&mut self) {
+        let trouble = format!("{FAILURES} parts in a row were not judged: {}", self.failure);
+        self.health.problem(SOURCE, &format!("{trouble}; the networks are being loaded anew"));
+        // The old ones go first: two may not fit.
+        self.inspector = None;
+        match self.rebuild_with_beats() {
+            Ok(inspector) => {
+                self.inspector = Some(inspector);
+                self.health
+                    .problem(SOURCE, &format!("{trouble}; the networks are loaded anew, and no part judged yet"));
+            }
+            Err(error) => self.give_up(&format!("the networks cannot be loaded anew: {error}")),
+        }
+    }
+
+    fn give_up(&self, why: &str) {
+        self.health.problem(SOURCE, why);
+        self.stop.bug("infer");
+    }
+
+    /// Loads the networks on a thread of their own: that takes longer than a stage may be still.
+    fn rebuild_with_beats(&mut self) -> Result<Inspector<G>, String> {
+        let Self { rebuild, beat, .. } = self;
+        scope(|scope| {
+            let loading = Builder::new().name("load".to_owned()).spawn_scoped(scope, rebuild);
+            let loading = loading.map_err(|error| format!("start thread load: {error}"))?;
+            let begun = Instant::now();
+            while !loading.is_finished() {
+                if begun.elapsed() < LOADING {
+                    beat.tick();
+                }
+                std::thread::sleep(STEP);
+            }
+            loading.join().unwrap_or_else(|_| Err("a bug".to_owned()))
+        })
     }
 
     fn inspect(&mut self, frame: &Frame, thresholds: &Arc<ThresholdSet>) -> Result<Judged, Reason> {
@@ -160,18 +276,68 @@ impl<G: Graphs, W: Witness> Inferring<G, W> {
         })?;
         let roi = frame.roi.unwrap_or_else(|| pixels.full());
         let inspector = self.inspector.as_mut().ok_or(Reason::Engine)?;
-        let inspection = inspector.inspect(pixels, roi, &mut self.clock).map_err(|error| {
-            error!(part = %key, error = %chain(&error), "part not judged");
-            match error {
-                InspectError::Prepare(_) => Reason::Frame,
-                _ => Reason::Engine,
-            }
-        })?;
-        let cuts = thresholds.for_product(frame.meta.product.as_ref());
-        let verdict = judge(inspection.score, &cuts, |cut| inspection.area_at_least(cut));
-        let judgement = Judgement { verdict, score: inspection.score, thresholds: cuts, region: inspection.region };
+        let product = frame.meta.product.as_ref();
+        let input = *inspector.input();
+        let inspection =
+            inspector.inspect_under(thresholds.mask(product), pixels, roi, &mut self.clock).map_err(|error| {
+                let (product, picture) = (product.map(ProductName::as_str), pixels.full());
+                error!(part = %key, product, %picture, error = %chain(&error), "part not judged");
+                match error {
+                    InspectError::Prepare(_) | InspectError::Mask(_) => Reason::Frame,
+                    _ => {
+                        self.failure = chain(&error);
+                        Reason::Engine
+                    }
+                }
+            })?;
+        let cuts = thresholds.for_product(product);
+        let judgement = judgement(&inspection, cuts);
+        let seen = Seen {
+            map: inspection.map.clone(),
+            scale: HeatScale::of_thresholds(&cuts),
+            roi,
+            region: (judgement.verdict != Verdict::Pass).then_some(inspection.region),
+        };
         let event = InspectionEvent::judged(frame.meta.clone(), judgement, now());
         self.witness.judged(frame, &inspection, &event);
-        Ok((event, (inspection.map.clone(), HeatScale::of_thresholds(&cuts))))
+        Ok((event, seen, Look::of(inspection.input, &input)))
+    }
+}
+
+fn judgement(inspection: &Inspection<'_>, thresholds: Thresholds) -> Judgement {
+    let verdict = judge(inspection.score, &thresholds, |cut| inspection.area_at_least(cut));
+    Judgement { verdict, score: inspection.score, thresholds, region: inspection.region }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pace_has_room_for_a_golden_part_only_if_a_part_of_every_camera_would_be_in_time_behind_it() {
+        for (cameras, took_ms, room) in [
+            (1, &[][..], true),
+            (1, &[90], true),
+            (1, &[110], false),
+            (2, &[60], true),
+            (2, &[70], false),
+            (3, &[60], false),
+        ] {
+            let mut pace = Pace::new(cameras, Duration::from_millis(200));
+            took_ms.iter().for_each(|ms| pace.took(Duration::from_millis(*ms)));
+            assert_eq!(pace.has_room(), room, "{cameras} cameras, {took_ms:?} ms");
+        }
+    }
+
+    #[test]
+    fn pace_forgets_a_hiccup_and_not_at_once() {
+        let mut pace = Pace::new(1, Duration::from_millis(200));
+        pace.took(Duration::from_millis(1000));
+        let parts = (1..).find(|_| {
+            pace.took(Duration::from_millis(20));
+            pace.has_room()
+        });
+        // A hundredth each: 0.99^n is a tenth.
+        assert_eq!(parts, Some(230));
     }
 }

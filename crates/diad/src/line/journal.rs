@@ -2,27 +2,39 @@
 //!
 //! While the ledger can be written, nothing is a verdict before it is there. While it cannot, the station says so,
 //! verdicts go out without a record, and what is missed is counted; every second it is tried again, and when it works
-//! the gap is put on record.
+//! the gap is put on record. For a process that ends before that, the slip beside the ledger says which of the parts that
+//! are there as entered have been decided, before their verdicts go out.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use diad_core::name::{LineName, StationName};
-use diad_ledger::{Entered, Key, Ledger, LedgerError, Missed, Recorded, Row, RowId, RunContext, Sent};
+use crossbeam_channel::Sender;
+use diad_core::name::{LineName, ProductName, StationName};
+use diad_ledger::{Entered, Key, Ledger, LedgerError, Mark, Missed, Recorded, Row, RowId, RunContext, Sent, Slip};
 use diad_publish::Publisher;
 use diad_publish::outbox::Ticket;
 use tracing::{error, info, warn};
 
 use crate::chain::chain;
 use crate::health::Health;
+use crate::retention::Retention;
 
 #[cfg(test)]
 mod tests;
 
 /// What the health of a station calls the ledger.
 const SOURCE: &str = "ledger";
+/// What it calls stored verdicts that cannot be read.
+const BACKLOG: &str = "ledger backlog";
+/// What it calls the slip.
+const SLIP: &str = "ledger slip";
+/// What it calls the deletion of what is old.
+const RETENTION: &str = "retention";
 /// A ledger that failed is left alone for this long: a try may take a while, and verdicts wait for it.
 const RETRY: Duration = Duration::from_secs(1);
+/// Verdicts that are looked through for the product of the last part.
+const NEWEST: u32 = 256;
 /// How often old verdicts are looked for.
 const PURGE: Duration = Duration::from_secs(60);
 /// Old verdicts deleted at a time: some milliseconds.
@@ -40,6 +52,9 @@ pub fn open(
     deadline_ms: u32,
 ) -> Result<(Ledger, RunContext), LedgerError> {
     let mut ledger = Ledger::open(path)?;
+    if ledger.taken_up() > 0 {
+        warn!(parts = ledger.taken_up(), "verdicts of an earlier run without a record; the gap is on record");
+    }
     let now = SystemTime::now();
     let left = ledger.close_entered(now.into())?;
     if left > 0 {
@@ -51,15 +66,44 @@ pub fn open(
     Ok((ledger, RunContext { line: line.clone(), station: station.clone(), run, deadline_ms }))
 }
 
-/// What became of a row that was handed in.
+/// The product of the newest part of this station on record.
+fn last_product(ledger: &Ledger, context: &RunContext) -> Option<ProductName> {
+    let newest = ledger.read().newest(None, NEWEST).ok()?;
+    let is_ours = |row: &Row| (&row.key.series.line, &row.key.series.station) == (&context.line, &context.station);
+    newest.into_iter().flatten().map(|stored| stored.row).find(is_ours)?.product
+}
+
+/// What became of a verdict that was handed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kept {
     /// It is on the disk, and the verdict of its part.
     Verdict(RowId),
-    /// It is on the disk beside the verdict of its part, which came first.
+    /// It is on the disk beside another verdict of its part, which came first.
     Beside,
     /// It is nowhere but in memory.
     Nowhere,
+}
+
+/// A person's word that was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MarkError {
+    /// The ledger has no such part.
+    #[error("there is no such part")]
+    Unknown,
+    /// The ledger cannot be written now.
+    #[error("the ledger cannot be written at the moment; try again")]
+    Broken,
+}
+
+/// A person's word on a verdict, and where to say what became of it.
+#[derive(Debug)]
+pub struct MarkRequest {
+    /// The part.
+    pub key: Key,
+    /// The word; `None` takes back what was said before.
+    pub mark: Option<Mark>,
+    /// Where to answer. Nobody waits for whoever asked.
+    pub answer: Sender<Result<(), MarkError>>,
 }
 
 /// The ledger of a running line.
@@ -69,14 +113,27 @@ pub struct Journal {
     context: RunContext,
     path: std::path::PathBuf,
     keep: Duration,
+    retention: Retention,
     health: Health,
     missed: Missed,
+    /// Parts that the ledger holds as entered, without a verdict.
+    noted: BTreeSet<Key>,
+    /// Those of them that were decided without a record.
+    decided: BTreeSet<Key>,
+    /// The slip of a ledger whose file is gone: it went with it.
+    slip: Option<Slip>,
     /// What this run has written, by series: all of it is missing from a file that is made anew.
     written: Missed,
     last: Option<Key>,
+    /// Product of the last part before this run.
+    product: Option<ProductName>,
     /// When to try again, if the last try failed.
     retry: Option<Instant>,
     owed: u64,
+    /// Damaged ones among those that were read since the start of the last look.
+    damaged: u64,
+    /// The file was taken away, and with it what every ticket names.
+    void: bool,
     /// Acknowledged, and not yet marked so.
     unmarked: Vec<Sent>,
     next_purge: Instant,
@@ -89,22 +146,34 @@ impl Journal {
         Self {
             path: ledger.path().to_owned(),
             owed: ledger.read().unsent_count().unwrap_or(0),
-            ledger: Some(ledger),
-            context,
             keep,
+            retention: Retention::starting(ledger.read()),
             health,
             missed: Missed::new(),
+            noted: BTreeSet::new(),
+            decided: BTreeSet::new(),
+            slip: None,
             written: Missed::new(),
             last: None,
+            product: last_product(&ledger, &context),
             retry: None,
+            damaged: 0,
+            void: false,
             unmarked: Vec::new(),
             next_purge: Instant::now(),
+            ledger: Some(ledger),
+            context,
         }
     }
 
     /// What is the same for every part of this run.
     pub(super) const fn context(&self) -> &RunContext {
         &self.context
+    }
+
+    /// The product that was in force when the last part before this run was seen.
+    pub(super) const fn product(&self) -> Option<&ProductName> {
+        self.product.as_ref()
     }
 
     /// Verdicts on record that the broker has not acknowledged, as far as is known.
@@ -116,6 +185,11 @@ impl Journal {
     /// Acknowledgements that wait to be marked.
     pub(super) const fn unmarked(&self) -> usize {
         self.unmarked.len()
+    }
+
+    /// Whether the last try failed.
+    pub(super) const fn is_broken(&self) -> bool {
+        self.retry.is_some()
     }
 
     /// Whether a broken ledger should be tried again. [`resume`](Self::resume) does.
@@ -134,15 +208,30 @@ impl Journal {
                 }
                 self.retry = None;
                 self.health.well(SOURCE);
+                self.health.well(SLIP);
             }
-            Err(error) => self.failed(&error),
+            Err(error) => {
+                self.failed(&error);
+                if !self.missed.is_empty() {
+                    self.write_slip();
+                }
+            }
         }
     }
 
     fn try_resume(&mut self, open: &[Entered]) -> Result<(), LedgerError> {
         let ledger = match &mut self.ledger {
             Some(ledger) => ledger,
-            None => self.ledger.insert(Ledger::open(&self.path)?),
+            None => {
+                // The other file may come back one day; whatever it holds as entered is decided here.
+                if let Some(slip) = &mut self.slip {
+                    let all = self.decided.union(&self.noted).cloned().collect();
+                    if let Err(error) = slip.write(&self.missed.gaps(), &all) {
+                        warn!(%error, "the slip of the ledger that was taken away could not be written");
+                    }
+                }
+                self.ledger.insert(Ledger::open(&self.path)?)
+            }
         };
         let mut gaps = self.missed.gaps();
         let elsewhere = match &self.last {
@@ -156,26 +245,40 @@ impl Journal {
         if elsewhere {
             self.written.clear();
         }
-        self.owed = ledger.read().unsent_count()?;
+        self.noted = open.iter().map(|part| part.key.clone()).collect();
+        self.decided.clear();
+        self.slip = None;
+        // What stays on it is on record: taken up by the next start, it changes nothing.
+        if let Err(error) = ledger.slip().and_then(Slip::clear) {
+            warn!(%error, "the slip of the ledger could not be cleared");
+        }
+        // One page that cannot be read must not keep the others from being written.
+        self.owed = ledger.read().unsent_count().unwrap_or(self.owed);
         Ok(())
     }
 
-    /// Writes what happened since the last time, durably, together with what was acknowledged, and says of each row
-    /// what became of it.
-    pub(super) fn commit(&mut self, entered: &[Entered], rows: &[Row]) -> Vec<Kept> {
+    /// Writes what happened since the last time, durably, together with what was acknowledged, and says of each verdict
+    /// what became of it. `late` are results of parts that have a verdict.
+    pub(super) fn commit(&mut self, entered: &[Entered], verdicts: &[Row], late: &[Row]) -> Vec<Kept> {
         let ledger = match &mut self.ledger {
             Some(ledger) if self.retry.is_none() => ledger,
-            _ => return self.miss(rows, "the ledger could not be written"),
+            _ => return self.miss(verdicts, "the ledger could not be written"),
         };
-        match ledger.commit(entered, rows, &self.unmarked) {
+        match ledger.commit(entered, verdicts, late, &self.unmarked) {
             Ok(recorded) => {
                 self.owed = self.owed.saturating_sub(self.unmarked.len() as u64);
                 self.unmarked.clear();
-                recorded.into_iter().zip(rows).map(|(recorded, row)| self.kept(recorded, row)).collect()
+                self.noted.extend(entered.iter().map(|part| part.key.clone()));
+                for row in verdicts {
+                    self.noted.remove(&row.key);
+                }
+                recorded.into_iter().zip(verdicts).map(|(recorded, row)| self.kept(recorded, row)).collect()
             }
             Err(error) => {
+                // It may have reached the disk all the same.
+                self.noted.extend(entered.iter().map(|part| part.key.clone()));
                 self.failed(&error);
-                self.miss(rows, &chain(&error))
+                self.miss(verdicts, &chain(&error))
             }
         }
     }
@@ -190,18 +293,43 @@ impl Journal {
             }
             // A commit that failed may have reached the disk all the same.
             Recorded::Again(id) => Kept::Verdict(id),
-            Recorded::Late(first) => {
-                info!(part = %row.key, verdict = %first, result = row.verdict_word(), "late result kept beside the verdict");
-                Kept::Beside
-            }
+            Recorded::Late(_) => Kept::Beside,
         }
     }
 
     fn miss(&mut self, rows: &[Row], cause: &str) -> Vec<Kept> {
+        let mut is_news = self.missed.is_empty() && !rows.is_empty();
         for row in rows {
             self.missed.note(&row.key, row.judged, cause);
+            if let Some(key) = self.noted.take(&row.key) {
+                self.decided.insert(key);
+                is_news = true;
+            }
+        }
+        // Parts that entered during the outage are nowhere: they only count, and every try to write counts them.
+        if is_news {
+            self.write_slip();
         }
         vec![Kept::Nowhere; rows.len()]
+    }
+
+    /// Writes down what the outage has come to, for a process that ends before the ledger works again.
+    fn write_slip(&mut self) {
+        let slip = match (&mut self.ledger, &mut self.slip) {
+            (Some(ledger), _) => ledger.slip(),
+            (None, Some(slip)) => Ok(slip),
+            (None, None) => Err(std::io::ErrorKind::NotFound.into()),
+        };
+        match slip.and_then(|slip| slip.write(&self.missed.gaps(), &self.decided)) {
+            Ok(()) => self.health.well(SLIP),
+            Err(error) => self.health.problem(
+                SLIP,
+                &format!(
+                    "what is said without a record cannot be noted either ({error}); a stop before the ledger works again \
+                     forgets it, and may give parts that were on the line a second verdict"
+                ),
+            ),
+        }
     }
 
     fn failed(&mut self, error: &LedgerError) {
@@ -209,8 +337,18 @@ impl Journal {
         self.retry = Some(Instant::now() + RETRY);
         if matches!(error, LedgerError::Removed { .. }) {
             // Its lock goes with it, so that a new file can be made in its place.
-            self.ledger = None;
+            self.slip = self.ledger.take().and_then(Ledger::into_slip);
+            // The next file numbers its rows anew.
+            self.void = true;
+            self.unmarked.clear();
+            self.owed = 0;
         }
+    }
+
+    /// Whether the tickets given until now name nothing any more. To be asked before a try to go on and before
+    /// acknowledgements are handed in: [`Publisher::void_tickets`] makes the link forget them.
+    pub(super) const fn take_void(&mut self) -> bool {
+        std::mem::replace(&mut self.void, false)
     }
 
     /// The broker has acknowledged verdicts; marked with the next [`commit`](Self::commit).
@@ -225,10 +363,15 @@ impl Journal {
         let page = match self.ledger.as_ref()?.read().unsent(after, limit) {
             Ok(page) => page,
             Err(error) => {
-                self.failed(&error);
+                // Writing may go on all the same; whoever writes finds out.
+                let detail = "what is owed to the broker cannot be read and is not sent before the next connection";
+                self.health.problem(BACKLOG, &format!("{detail}: {}", chain(&error)));
                 return None;
             }
         };
+        if after == RowId::START {
+            self.damaged = 0;
+        }
         let mut last = after;
         let mut rows = Vec::with_capacity(page.len());
         for entry in page {
@@ -242,9 +385,18 @@ impl Journal {
                 }
                 Err(damaged) => {
                     error!(error = %chain(&damaged), "a damaged verdict cannot be sent; see `diad ledger verify`");
+                    self.damaged += 1;
                     last = damaged.id;
                 }
             }
+        }
+        match self.damaged {
+            0 if last == after => self.health.well(BACKLOG),
+            0 => {}
+            damaged => self.health.problem(
+                BACKLOG,
+                &format!("{damaged} verdicts that are owed to the broker are damaged and cannot be sent; see `diad ledger verify`"),
+            ),
         }
         Some((rows, last))
     }
@@ -252,9 +404,29 @@ impl Journal {
     /// Marks what was acknowledged since the line ended. Gives how many verdicts are owed still.
     #[must_use]
     pub fn settle(&mut self, publisher: &Publisher) -> u64 {
+        if self.take_void() {
+            publisher.void_tickets();
+        }
         self.acknowledged(publisher.delivery().acknowledged);
-        self.commit(&[], &[]);
+        if self.is_broken() {
+            // The last chance to put the gap on record.
+            self.resume(&[]);
+        }
+        self.commit(&[], &[], &[]);
         self.owed
+    }
+
+    /// Keeps what a person says of a verdict. Says why not, in words for that person.
+    pub(super) fn mark(&mut self, key: &Key, mark: Option<Mark>) -> Result<(), MarkError> {
+        let ledger = self.ledger.as_mut().filter(|_| self.retry.is_none()).ok_or(MarkError::Broken)?;
+        match ledger.mark(key, mark, SystemTime::now().into()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(MarkError::Unknown),
+            Err(error) => {
+                self.failed(&error);
+                Err(MarkError::Broken)
+            }
+        }
     }
 
     /// Deletes some of what is old, now and then.
@@ -264,8 +436,11 @@ impl Journal {
             return;
         };
         self.next_purge = now + PURGE;
-        let Some(before) = SystemTime::now().checked_sub(self.keep) else { return };
-        match ledger.purge(before.into(), PURGED_AT_ONCE) {
+        let before = match self.retention.before(self.keep) {
+            Ok(before) => before,
+            Err(implausible) => return self.health.problem(RETENTION, &implausible.to_string()),
+        };
+        match ledger.purge(before, PURGED_AT_ONCE) {
             Ok(PURGED_AT_ONCE..) => self.next_purge = now,
             Ok(_) => {}
             Err(error) => self.failed(&error),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded, select_biased};
 
 /// What came out of a lane.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,6 +13,15 @@ pub enum Take<T> {
     Idle,
     /// The lane is empty and nobody sends any more.
     Closed,
+}
+
+/// An item of a lane, or one that came beside it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Either<T, U> {
+    /// Of the lane.
+    Lane(T),
+    /// From beside it.
+    Beside(U),
 }
 
 /// The entrance of a lane; a lane may have several.
@@ -81,6 +90,16 @@ impl<T> Exit<T> {
             Err(RecvTimeoutError::Disconnected) => Take::Closed,
         }
     }
+
+    /// Takes the oldest item or, only where none waits, one from `beside`; waits for either at most `patience`. `beside`
+    /// must stay connected.
+    pub fn take_or<U>(&self, beside: &Receiver<U>, patience: Duration) -> Take<Either<T, U>> {
+        select_biased! {
+            recv(self.0) -> item => item.map_or(Take::Closed, |item| Take::Item(Either::Lane(item))),
+            recv(beside) -> item => item.map_or(Take::Idle, |item| Take::Item(Either::Beside(item))),
+            default(patience) => Take::Idle,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +128,20 @@ mod tests {
         entrance.offer(1, |_| unreachable!("there is room"));
         drop(entrance);
         assert_eq!((exit.take(AT_ONCE), exit.take(AT_ONCE)), (Take::Item(1), Take::Closed));
+    }
+
+    #[test]
+    fn take_or_prefers_the_lane_and_closes_with_it() {
+        let (entrance, exit) = lane(2);
+        let (beside, others) = bounded(2);
+        beside.send('a').unwrap();
+        entrance.offer(1, |_| unreachable!("there is room"));
+        let next = || exit.take_or(&others, AT_ONCE);
+        assert_eq!(next(), Take::Item(Either::Lane(1)));
+        assert_eq!((next(), next()), (Take::Item(Either::Beside('a')), Take::Idle));
+        drop(entrance);
+        beside.send('b').unwrap();
+        assert_eq!(next(), Take::Closed);
     }
 
     #[test]

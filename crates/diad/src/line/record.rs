@@ -2,28 +2,34 @@
 //! lets it go to the broker. It brings again what the broker has not acknowledged.
 //!
 //! The order within one round is the promise: close what was said in time, expire what is overdue, commit both in one
-//! sync, publish.
+//! sync, publish. The sync takes its time after the deadlines were looked at: a verdict that was decided in time and on
+//! the disk too late stands, for it is on record, and the station says so.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
 use diad_core::book::{Book, Ruling};
-use diad_core::event::InspectionEvent;
+use diad_core::event::{InspectionEvent, Outcome};
 use diad_core::frame::PartMeta;
 use diad_ledger::{Entered, Key, Origin, Row, RowId, Series, Timings};
 use diad_publish::outbox::Ticket;
 use diad_publish::wire::{self, Digest, Digests, VerdictMessage};
 use diad_publish::{Delivery, Publisher};
-use tracing::error;
+use tracing::{error, info};
 
 use super::account::Account;
 use super::beat::Beat;
 use super::clock::now;
 use super::desk::Said;
-use super::journal::{Journal, Kept};
+use super::journal::{Journal, Kept, MarkRequest};
 use super::lane::{Exit, Take};
-use crate::archive::{Archive, Evidence};
+use crate::archive::{self, Archive, Evidence};
+use crate::health::Health;
 use crate::thresholds::{LiveThresholds, ThresholdSet};
+
+#[cfg(test)]
+mod tests;
 
 /// Longest wait between two heartbeats.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -35,6 +41,11 @@ const BROUGHT_PER_S: u32 = 2000;
 const SHORT: Duration = Duration::from_millis(10);
 /// Acknowledgements wait this long for a verdict to be written together with.
 const MARK_AFTER: Duration = Duration::from_millis(50);
+
+/// What the health of a station calls verdicts that were on the disk too late.
+const DEADLINE: &str = "deadline";
+/// The disk is well again when no verdict was late for this long.
+const IN_TIME: Duration = Duration::from_secs(10);
 
 /// What is said of a part whose result came late.
 const UNJUDGED: &str = "UNJUDGED";
@@ -57,6 +68,14 @@ pub(super) struct Recording {
     pub(super) beat: Beat,
     /// How long it may take to get rid of what is owed once nothing more comes.
     pub(super) drain: Duration,
+    /// What people say of verdicts.
+    pub(super) marks: Receiver<MarkRequest>,
+    /// The ledger works again: what it owes is to be brought from the start.
+    pub(super) rescan: bool,
+    /// Where a disk that costs verdicts their deadline is reported.
+    pub(super) health: Health,
+    /// When a verdict was last on the disk too late.
+    pub(super) last_overdue: Option<Instant>,
 }
 
 /// A decided part on its way to the ledger.
@@ -88,7 +107,9 @@ impl Recording {
             let (words, closed) = self.take(&book, &backlog);
             self.round(&mut book, words, closed);
             self.deliver(&mut backlog);
+            self.mark();
             self.journal.purge();
+            self.tell_overdue(None, Instant::now());
             self.beat.tick();
             if closed {
                 break;
@@ -156,49 +177,101 @@ impl Recording {
         }
         if self.journal.is_worth_a_try() {
             let digests = self.digests(&self.thresholds.current());
-            let open: Vec<_> = book.parts().map(|meta| self.entry(meta, &digests)).collect();
+            // Those that were decided just now are on record with this round's commit and no sooner.
+            let open = book.parts().chain(verdicts.iter().map(|decision| &decision.event.meta));
+            let open: Vec<_> = open.map(|meta| self.entry(meta, &digests)).collect();
+            self.void_tickets();
             self.journal.resume(&open);
+            self.rescan = true;
         }
         // Who came and went within one round needs no note.
         entered.retain(|(meta, _)| book.is_open(&meta.key));
         let entered: Vec<_> = entered.iter().map(|(meta, digests)| self.entry(meta, digests)).collect();
         if !(entered.is_empty() && verdicts.is_empty() && late.is_empty()) {
             self.keep_and_say(&entered, &verdicts, &late);
+            for Decision { event, .. } in late.iter().filter(|late| is_result(late)) {
+                info!(part = %event.meta.key, result = event.verdict_word(), "result came after the verdict of its part");
+            }
             // After the verdicts: nobody waits for pictures. A late result shows why its part was not judged.
             let late = late.into_iter().map(|decision| (UNJUDGED, decision));
             for (word, decision) in verdicts.into_iter().map(|d| (d.event.verdict_word(), d)).chain(late) {
-                let PartMeta { key, captured, .. } = &decision.event.meta;
                 if let Some(evidence) = decision.evidence {
-                    self.archive.keep(&self.journal.context().run, key, captured.wall, word, evidence);
+                    let InspectionEvent { meta, outcome, .. } = &decision.event;
+                    let near = matches!(outcome, Outcome::Judged(judgement) if archive::nearly_reviewed(judgement));
+                    self.archive.keep(&self.journal.context().run, meta, word, near && word != UNJUDGED, evidence);
                 }
             }
         }
-        self.account.set_open(book.open() as u64, book.missing());
+        self.account.set_open(book.open() as u64, book.missing(), book.entered());
     }
 
     /// Writes, then speaks.
     fn keep_and_say(&mut self, entered: &[Entered], verdicts: &[Decision], late: &[Decision]) {
-        let rows: Vec<Row> = verdicts.iter().chain(late).map(|decision| self.row(decision)).collect();
-        let kept = self.journal.commit(entered, &rows);
+        let rows: Vec<Row> = verdicts.iter().map(|decision| self.row(decision)).collect();
+        let late: Vec<Row> = late.iter().filter(|late| is_result(late)).map(|decision| self.row(decision)).collect();
+        let kept = self.journal.commit(entered, &rows, &late);
+        let recorded = Instant::now();
+        let mut overdue = None;
+        self.account.late(late.len() as u64);
         for (Decision { event, digests, .. }, kept) in verdicts.iter().zip(kept) {
             let ticket = match kept {
                 Kept::Verdict(row) => Some(Ticket(row.number())),
-                Kept::Nowhere => None,
+                Kept::Nowhere => {
+                    self.account.unrecorded();
+                    None
+                }
                 Kept::Beside => {
                     error!(part = %event.meta.key, "the ledger holds another verdict of this part, which stands");
-                    self.account.recorded(event, self.deadline);
+                    self.account.recorded(event, self.deadline, recorded);
                     continue;
                 }
             };
             self.publisher.publish_verdict(ticket, event, digests);
-            self.account.recorded(event, self.deadline);
+            let over = self.account.recorded(event, self.deadline, recorded);
+            if let Some(over) = over {
+                error!(part = %event.meta.key, over_ms = over.as_secs_f64() * 1e3, "verdict on record after its deadline");
+            }
+            overdue = overdue.max(over);
             (self.listener)(event);
         }
+        self.tell_overdue(overdue, recorded);
         self.account.set_owed(self.journal.owed());
+    }
+
+    /// Says that verdicts were on record too late, until none was for a while.
+    fn tell_overdue(&mut self, overdue: Option<Duration>, now: Instant) {
+        if let Some(over) = overdue {
+            self.last_overdue = Some(now);
+            let (all, over) = (self.account.totals().overdue, over.as_millis());
+            let detail = format!(
+                "{all} verdicts since the start were on record only after their deadline, the last by {over} ms: the \
+                 ledger's disk is too slow"
+            );
+            self.health.problem(DEADLINE, &detail);
+        } else if self.last_overdue.is_some_and(|last| now >= last + IN_TIME) {
+            self.last_overdue = None;
+            self.health.well(DEADLINE);
+        }
+    }
+
+    /// Keeps one word of a person: after the verdicts, and one at a time.
+    fn mark(&mut self) {
+        if let Ok(MarkRequest { key, mark, answer }) = self.marks.try_recv() {
+            // Whoever asked may have gone.
+            let _ = answer.try_send(self.journal.mark(&key, mark));
+        }
+    }
+
+    /// What a ledger that was taken away has numbered is not what the next one will number so.
+    fn void_tickets(&mut self) {
+        if self.journal.take_void() {
+            self.publisher.void_tickets();
+        }
     }
 
     /// Marks what the broker has acknowledged, and brings what it has not.
     fn deliver(&mut self, backlog: &mut Backlog) {
+        self.void_tickets();
         let Delivery { connection, acknowledged, spilled } = self.publisher.delivery();
         self.journal.acknowledged(acknowledged);
         let news = connection != backlog.connection;
@@ -208,7 +281,8 @@ impl Recording {
                 backlog.cursor = None;
                 self.publisher.set_backlog(true);
             }
-            Some(_) if news || spilled => {
+            Some(_) if news || spilled || self.rescan => {
+                self.rescan = false;
                 backlog.cursor = Some(RowId::START);
                 self.publisher.set_backlog(true);
             }
@@ -218,11 +292,13 @@ impl Recording {
         let bringing = backlog.cursor.is_some();
         if self.journal.unmarked() > 0 && (bringing || now >= backlog.last_mark + MARK_AFTER) {
             backlog.last_mark = now;
-            self.journal.commit(&[], &[]);
+            self.journal.commit(&[], &[], &[]);
             self.account.set_owed(self.journal.owed());
         }
         if let Some(cursor) = backlog.cursor {
-            backlog.cursor = self.bring(cursor, &mut backlog.paid_until);
+            // What a broken ledger owes is brought once it works again; until then nobody waits for it.
+            let goes_on = !self.journal.is_broken();
+            backlog.cursor = goes_on.then(|| self.bring(cursor, &mut backlog.paid_until)).flatten();
             if backlog.cursor.is_none() {
                 self.publisher.set_backlog(false);
             }
@@ -269,13 +345,18 @@ impl Recording {
     }
 }
 
+/// That somebody gave up on a part says nothing once it is decided; what was judged of it does.
+const fn is_result(decision: &Decision) -> bool {
+    matches!(decision.event.outcome, Outcome::Judged(_))
+}
+
 fn origin(digests: &Digests) -> Origin {
     let Digests { model, thresholds, settings } = digests;
     Origin { model: model.to_bytes(), thresholds: thresholds.to_bytes(), settings: settings.to_bytes() }
 }
 
 /// What a stored verdict says, byte for byte what it would have said live, apart from `historical`.
-fn message(row: &Row, anchor: Instant) -> VerdictMessage {
+pub(crate) fn message(row: &Row, anchor: Instant) -> VerdictMessage {
     let Series { line, station, run, .. } = row.key.series.clone();
     let Origin { model, thresholds, settings } = row.origin;
     let digests = Digests {

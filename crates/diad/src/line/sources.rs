@@ -74,7 +74,9 @@ impl CameraSpec {
         Self { id: camera.id.clone(), trigger: camera.trigger, roi: camera.roi, overload, open }
     }
 
-    pub(super) const fn id(&self) -> &CameraId {
+    /// Its name.
+    #[must_use]
+    pub const fn id(&self) -> &CameraId {
         &self.id
     }
 

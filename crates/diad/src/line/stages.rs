@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Receiver;
 use diad_capture::CaptureError;
 use diad_core::event::Reason;
 use diad_core::graphs::Graphs;
@@ -17,14 +18,15 @@ use super::account::Account;
 use super::beat::Beats;
 use super::capture::{Capturing, Joins};
 use super::desk::Desk;
-use super::infer::{Inferring, Rebuild, Witness};
-use super::journal::Journal;
+use super::infer::{Inferring, Pace, Rebuild, Witness};
+use super::journal::{Journal, MarkRequest};
 use super::lane::lane;
 use super::record::{Listener, Recording};
 use super::sources::CameraSpec;
 use super::stop::Stop;
 use super::triggers::Triggers;
 use crate::archive::Archive;
+use crate::guard::Guards;
 use crate::health::Health;
 use crate::thresholds::LiveThresholds;
 use crate::timing::StageClock;
@@ -65,14 +67,18 @@ pub struct LineSpec<G, W> {
     pub listener: Listener,
     /// Where pictures are kept.
     pub archive: Archive,
-    /// Where a lost camera is reported.
+    /// What people say of verdicts; nothing, ever, if nobody can.
+    pub marks: Receiver<MarkRequest>,
+    /// Who watches the station itself.
+    pub guards: Guards,
+    /// Where lost cameras and failing networks are reported.
     pub health: Health,
 }
 
 /// A line that could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
-    /// A camera did not open.
+    /// No camera opened.
     #[error("open a camera of the settings")]
     Camera(#[source] CaptureError),
     /// The system gave no thread.
@@ -106,7 +112,8 @@ pub enum Ended<W> {
     Broken(&'static str, Option<Journal>),
 }
 
-/// Starts every stage. Cameras are opened first, so that a station with a wrong device says so at once.
+/// Starts every stage. Cameras are opened first, so that a station that sees nothing says so at once; one that sees with
+/// some of its cameras begins, and opens the others when it can.
 ///
 /// # Errors
 /// [`LineError`].
@@ -115,9 +122,9 @@ where
     G: Graphs + Send + 'static,
     W: Witness + 'static,
 {
-    let LineSpec { cameras, inspector, rebuild, thresholds, deadline, witness, health, .. } = spec;
+    let LineSpec { cameras, inspector, rebuild, thresholds, deadline, witness, guards, health, .. } = spec;
     let account = Account::default();
-    let triggers = Triggers::new();
+    let triggers = Triggers::new(spec.journal.product().cloned());
     let mut beats = Beats::default();
     let (frames_in, frames_out) = lane(WAITING_FRAMES);
     let (said_in, said_out) = lane(WAITING_WORDS);
@@ -142,11 +149,10 @@ where
             deadline,
             health: health.clone(),
         };
-        let mut stage = Capturing::new(camera, &triggers, joins);
-        stage.open().map_err(LineError::Camera)?;
-        capturing.push((name, stage));
+        capturing.push((name, Capturing::start(camera, &triggers, joins)?));
     }
     drop(frames_in);
+    first_open(&mut capturing)?;
 
     let beat = beats.add("record");
     let recording = Recording {
@@ -162,19 +168,31 @@ where
         archive: spec.archive.clone(),
         beat,
         drain: spec.drain,
+        marks: spec.marks,
+        rescan: false,
+        health: health.clone(),
+        last_overdue: None,
     };
-    let record = spawn("record", move || recording.run())?;
+    let unheard = Unheard(stop.clone());
+    let record = spawn("record", move || {
+        let _unheard = unheard;
+        recording.run()
+    })?;
     let beat = beats.add("infer");
     let inferring = Inferring {
         frames: frames_out,
         inspector: Some(inspector),
         rebuild,
         failures: 0,
+        failure: String::new(),
+        health,
         clock: StageClock::default(),
         thresholds: thresholds.clone(),
         deadline,
         desk: supervisor.of_stage(beat.clone()),
         witness,
+        guards,
+        pace: Pace::new(capturing.len(), deadline),
         stop: stop.clone(),
         beat,
     };
@@ -182,6 +200,29 @@ where
     let captures =
         capturing.into_iter().map(|(name, stage)| spawn(&name, move || stage.run())).collect::<Result<_, _>>()?;
     Ok(Line { captures, infer, record, desk: supervisor, triggers, account, stop, beats })
+}
+
+/// Waits until every camera has been tried, all of them at the same time.
+fn first_open(capturing: &mut [(String, Capturing)]) -> Result<(), LineError> {
+    let opened: Vec<_> = capturing.iter_mut().map(|(_, stage)| stage.first_open()).collect();
+    let sees = opened.iter().any(Result::is_ok);
+    for ((_, stage), opened) in capturing.iter_mut().zip(opened) {
+        match opened {
+            Err(error) if !sees => return Err(LineError::Camera(error)),
+            Err(error) => stage.is_away(&error),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Tells the others when the record stage is gone, also by a panic: they would wait for it for ever.
+struct Unheard(Stop);
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        self.0.unheard();
+    }
 }
 
 fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, LineError> {
@@ -208,16 +249,25 @@ impl<W> Line<W> {
     /// Stages that have not moved since the last look; empty while the line lives. Stages that have ended in good
     /// order are not accused.
     pub fn still(&mut self) -> Vec<&str> {
-        for capture in self.captures.iter().filter(|c| c.is_finished()) {
-            self.beats.remove(capture.thread().name().unwrap_or_default());
-        }
+        self.reap();
         self.desk.tick();
         self.beats.still()
     }
 
     /// Whether nothing more will come: every camera has ended, or a stage is gone that should not be.
-    pub fn is_over(&self) -> bool {
-        self.captures.iter().all(JoinHandle::is_finished) || self.infer.is_finished() || self.record.is_finished()
+    pub fn is_over(&mut self) -> bool {
+        self.reap();
+        self.captures.is_empty() || self.infer.is_finished() || self.record.is_finished()
+    }
+
+    /// Joins cameras that have ended: in good order, or by a panic, which stops everybody.
+    fn reap(&mut self) {
+        for capture in self.captures.extract_if(.., |capture| capture.is_finished()) {
+            self.beats.remove(capture.thread().name().unwrap_or_default());
+            if capture.join().is_err() {
+                self.stop.bug("capture");
+            }
+        }
     }
 
     /// Waits until every stage has drained into the next: cameras, networks, record. `last_messages` is asked once,

@@ -15,6 +15,7 @@ struct Inner {
     deadline: Mutex<Option<Instant>>,
     bug: OnceLock<&'static str>,
     left_behind: AtomicBool,
+    unheard: AtomicBool,
 }
 
 impl Stop {
@@ -47,6 +48,16 @@ impl Stop {
     /// Whether a stage that hangs was given up.
     pub(super) fn is_left_behind(&self) -> bool {
         self.0.left_behind.load(Ordering::Acquire)
+    }
+
+    /// The record stage has ended, in whatever way: nobody hears what stages say.
+    pub(super) fn unheard(&self) {
+        self.0.unheard.store(true, Ordering::Release);
+    }
+
+    /// Whether the record stage has ended.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.0.unheard.load(Ordering::Acquire)
     }
 
     /// When waiting parts must be given up; now, if nobody has asked to stop.

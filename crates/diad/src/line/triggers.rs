@@ -19,7 +19,7 @@ const WAITING_TRIGGERS: usize = 64;
 const REMEMBERED: usize = 256;
 
 /// Hands trigger messages to the cameras they are meant for, in the order in which they came, and keeps the product.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Triggers(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
@@ -31,10 +31,13 @@ struct State {
 }
 
 impl Triggers {
-    /// No camera, no product.
+    /// No camera. `product` is in force until the plant names one.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(product: Option<ProductName>) -> Self {
+        if let Some(product) = &product {
+            info!(%product, "product of the last part on record is in force until the plant names one");
+        }
+        Self(Arc::new(Mutex::new(State { product, ..State::default() })))
     }
 
     /// A camera that takes parts on messages.
@@ -146,7 +149,7 @@ mod tests {
 
     #[test]
     fn route_to_a_camera_that_has_ended_gives_the_part_back() {
-        let triggers = Triggers::new();
+        let triggers = Triggers::new(None);
         let waiting = triggers.subscribe(camera("cam0"));
         assert!(triggers.route(trigger(r#"{"part":"P-1"}"#), enter).is_empty());
         triggers.leave(&camera("cam0"));
@@ -160,7 +163,7 @@ mod tests {
 
     #[test]
     fn route_to_one_of_two_cameras_leaves_the_other_alone() {
-        let triggers = Triggers::new();
+        let triggers = Triggers::new(None);
         let (first, second) = (triggers.subscribe(camera("cam0")), triggers.subscribe(camera("cam1")));
         assert!(triggers.route(trigger(r#"{"part":"P-1","camera":"cam1"}"#), enter).is_empty());
         assert_eq!((first.len(), second.len()), (0, 1));
@@ -169,8 +172,22 @@ mod tests {
     }
 
     #[test]
+    fn product_of_the_start_is_in_force_until_the_plant_names_one() {
+        let triggers = Triggers::new(ProductName::try_new("washer").ok());
+        let waiting = triggers.subscribe(camera("cam0"));
+        triggers.route(trigger(r#"{"part":"P-1"}"#), enter);
+        let product =
+            diad_publish::wire::ProductMessage::parse("factory/L1/S1/product", br#"{"product":"gear"}"#).unwrap();
+        let at = Stamp { wall: SystemTime::now(), mono: Instant::now() };
+        triggers.route(Inbound::Product { product, at }, enter);
+        triggers.route(trigger(r#"{"part":"P-2"}"#), enter);
+        let products: Vec<_> = waiting.try_iter().map(|meta| meta.product.unwrap().to_string()).collect();
+        assert_eq!(products, ["washer", "gear"]);
+    }
+
+    #[test]
     fn route_beyond_what_may_wait_gives_the_newest_back() {
-        let triggers = Triggers::new();
+        let triggers = Triggers::new(None);
         let waiting = triggers.subscribe(camera("cam0"));
         let refused: usize = (0..WAITING_TRIGGERS + 3)
             .map(|i| triggers.route(trigger(&format!(r#"{{"part":"P-{i}"}}"#)), enter).len())

@@ -14,9 +14,9 @@ const COVER: f32 = 0.7;
 const BOX_COLOUR: Rgb<u8> = Rgb([0, 229, 255]);
 
 /// Lays a map over the picture it was made of: the hotter, the less of the part is seen. The box is drawn around
-/// `region`, outside of it where there is room.
+/// `region`, if there is one, outside of it where there is room.
 #[must_use]
-pub fn overlay(photo: &RgbImage, map: &AnomalyMap, scale: HeatScale, region: ModelRect) -> RgbImage {
+pub fn overlay(photo: &RgbImage, map: &AnomalyMap, scale: HeatScale, region: impl Into<Option<ModelRect>>) -> RgbImage {
     let mut picture = photo.clone();
     for (pixel, &value) in picture.pixels_mut().zip(map.values()) {
         let (heat, cover) = (scale.colour(value), COVER * scale.level(value));
@@ -24,7 +24,9 @@ pub fn overlay(photo: &RgbImage, map: &AnomalyMap, scale: HeatScale, region: Mod
             *sample = (f32::from(*sample) * (1.0 - cover) + f32::from(hot) * cover).round() as u8;
         }
     }
-    draw_box(&mut picture, region);
+    if let Some(region) = region.into() {
+        draw_box(&mut picture, region);
+    }
     picture
 }
 

@@ -1,6 +1,6 @@
 //! The `mqtt` section.
 
-use diad_publish::settings::{BrokerUrl, LinkSettings};
+use diad_publish::settings::{BrokerUrl, LinkSettings, PayloadKind};
 use diad_publish::topic::TopicRoot;
 
 use super::named_file;
@@ -16,9 +16,10 @@ pub struct Mqtt {
 }
 
 pub(super) fn section(item: Item<'_>) -> Option<Mqtt> {
-    let keys = item.mapping()?.only(&["url", "root", "qos", "username", "password_file", "ca_file"]);
+    let keys = item.mapping()?.only(&["url", "root", "payload", "qos", "username", "password_file", "ca_file"]);
     let url = keys.get("url").parsed(BrokerUrl::parse, None);
     let root = keys.get("root").parsed(TopicRoot::try_new, None);
+    let payload = keys.get("payload").choice(&[("json", PayloadKind::Json), ("sparkplug_b", PayloadKind::SparkplugB)]);
     let qos_item = keys.get("qos");
     let qos = qos_item.whole(0..=2).and_then(|qos| match qos {
         1 => Some(()),
@@ -32,5 +33,5 @@ pub(super) fn section(item: Item<'_>) -> Option<Mqtt> {
         Err(error) => keys.get(error.key()).fault(&error.to_string(), None),
     };
     qos?;
-    Some(Mqtt { link: link?, root: root? })
+    Some(Mqtt { link: link?.with_payload(payload?), root: root? })
 }

@@ -7,7 +7,7 @@ use diad_core::frame::{MAX_SIDE_PX, Roi};
 use diad_core::name::CameraId;
 use diad_scene::Product;
 
-use crate::yaml::{Item, Section};
+use crate::yaml::{Item, Section, rectangle};
 
 /// Most cameras of one station.
 const MAX_CAMERAS: usize = 16;
@@ -101,7 +101,7 @@ fn camera(item: Item<'_>, ids: &mut Vec<CameraId>) -> Option<Camera> {
         Some(Source::V4l2 { width, height, .. }) => (*width, *height),
         _ => (MAX_SIDE_PX, MAX_SIDE_PX),
     };
-    let roi = keys.get("roi").nullable(|item| roi(item.mapping()?, size));
+    let roi = keys.get("roi").nullable(|item| rectangle(item.mapping()?, size));
     Some(Camera { id: id?, source: source?, trigger: trigger?, roi: roi? })
 }
 
@@ -188,19 +188,4 @@ fn trigger(keys: Section<'_>) -> Option<Trigger> {
         Kind::Mqtt => Some(Trigger::Mqtt),
         Kind::Camera => Some(Trigger::Camera),
     }
-}
-
-fn roi(keys: Section<'_>, (frame_width, frame_height): (u32, u32)) -> Option<Roi> {
-    let keys = keys.only(&["x", "y", "width", "height"]);
-    let x = keys.get("x").whole(0..=MAX_SIDE_PX - 1);
-    let y = keys.get("y").whole(0..=MAX_SIDE_PX - 1);
-    let width = keys.get("width").whole(1..=MAX_SIDE_PX);
-    let height = keys.get("height").whole(1..=MAX_SIDE_PX);
-    let roi = Roi { x: x?, y: y?, width: width?, height: height? };
-    if roi.x + roi.width > frame_width || roi.y + roi.height > frame_height {
-        let message = format!("reaches to x {}, y {}", roi.x + roi.width, roi.y + roi.height);
-        let allowed = format!("inside the picture of {frame_width}x{frame_height} px");
-        return keys.fault(&message, Some(&allowed));
-    }
-    Some(roi)
 }

@@ -1,4 +1,4 @@
-//! The `http` section. Read and checked so that a station's file stays valid; this version serves no HTTP.
+//! The `http` section.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -9,7 +9,9 @@
 
 mod broker;
 mod camera;
+mod difference;
 mod engine;
+mod guard;
 mod http;
 mod layers;
 mod ledger;
@@ -17,6 +19,7 @@ mod named_file;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +33,9 @@ use crate::yaml::{Fault, Place, Report, text};
 
 pub use broker::Mqtt;
 pub use camera::{Camera, Source, Trigger};
+pub use difference::Difference;
 pub use engine::Engine;
+pub use guard::Golden;
 pub use http::Http;
 pub use ledger::{Kept, Ledger};
 
@@ -49,8 +54,12 @@ pub struct Settings {
     mqtt: Mqtt,
     ledger: Ledger,
     http: Http,
+    drift_alarm: bool,
+    golden: Golden,
     thresholds: PathBuf,
     digest: Digest,
+    /// What the digest is over: every value, by its path.
+    effective: BTreeMap<String, String>,
 }
 
 /// What a text says: settings or faults, and the other files it names even where something else is wrong.
@@ -62,6 +71,8 @@ pub struct Examined {
     pub thresholds: Option<PathBuf>,
     /// The model bundle, if that setting can be read.
     pub model: Option<PathBuf>,
+    /// The folder of golden parts and where it is set, if there is one.
+    pub golden: Option<(PathBuf, Place)>,
 }
 
 /// Reads the file and the variables over it. Only variables that begin with `DIAD__` count.
@@ -92,7 +103,7 @@ pub fn examine(text: &str, file: &str, variables: &[Variable]) -> Examined {
     let place = Place::File { file: Arc::from(file), mark: None };
     let merged = match layers::merge(text, &place, variables) {
         Ok(merged) => merged,
-        Err(faults) => return Examined { settings: Err(faults), thresholds: None, model: None },
+        Err(faults) => return Examined { settings: Err(faults), thresholds: None, model: None, golden: None },
     };
     let unreported = Report::new(&merged.places, Vec::new());
     let named = |keys: &[&str]| {
@@ -100,12 +111,13 @@ pub fn examine(text: &str, file: &str, variables: &[Variable]) -> Examined {
         item?.file_path()
     };
     let (thresholds, model) = (named(&["thresholds"]), named(&["engine", "model"]));
+    let golden = named(&["golden", "folder"]).map(|folder| (folder, merged.places.of_value("golden.folder")));
     let report = Report::new(&merged.places, merged.faults);
     let settings = match (section(&report, &merged.value), report.into_faults()) {
         (Some(settings), faults) if faults.is_empty() => Ok(settings),
         (_, faults) => Err(faults),
     };
-    Examined { settings, thresholds, model }
+    Examined { settings, thresholds, model, golden }
 }
 
 fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {
@@ -119,6 +131,8 @@ fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {
         "mqtt",
         "ledger",
         "http",
+        "drift",
+        "golden",
         "thresholds",
     ]);
     let line = keys.get("line").parsed(LineName::try_new, None);
@@ -134,6 +148,8 @@ fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {
     let mqtt = broker::section(keys.get("mqtt"));
     let ledger = ledger::section(keys.get("ledger"));
     let http = http::section(keys.get("http"));
+    let drift_alarm = guard::drift(keys.get("drift"));
+    let golden = guard::golden(keys.get("golden"));
     let thresholds = keys.get("thresholds").file_path();
     Some(Settings {
         line: line?,
@@ -145,8 +161,11 @@ fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {
         mqtt: mqtt?,
         ledger: ledger?,
         http: http?,
+        drift_alarm: drift_alarm?,
+        golden: golden?,
         thresholds: thresholds?,
         digest: report.digest(),
+        effective: report.effective(),
     })
 }
 
@@ -193,16 +212,28 @@ impl Settings {
         &self.mqtt
     }
 
-    /// The part ledger. Without effect in this version.
+    /// The part ledger.
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// The web page. Without effect in this version.
+    /// The web page.
     #[must_use]
     pub const fn http(&self) -> &Http {
         &self.http
+    }
+
+    /// Whether drift turns the state to `degraded`.
+    #[must_use]
+    pub const fn drift_alarm(&self) -> bool {
+        self.drift_alarm
+    }
+
+    /// The golden parts.
+    #[must_use]
+    pub const fn golden(&self) -> &Golden {
+        &self.golden
     }
 
     /// The thresholds file.
@@ -217,10 +248,10 @@ impl Settings {
         self.digest
     }
 
-    /// What an integrator should know of these settings although nothing is wrong with them.
+    /// What these settings say otherwise than `self`, by path: what a restart would change. None where the digests are
+    /// equal.
     #[must_use]
-    pub fn notices(&self) -> Vec<String> {
-        let listen = self.http.listen;
-        vec![format!("http: this version does not serve HTTP yet; nothing listens on {listen}")]
+    pub fn differences(&self, then: &Self) -> Vec<Difference> {
+        difference::between(&self.effective, &then.effective)
     }
 }

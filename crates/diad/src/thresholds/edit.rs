@@ -4,23 +4,26 @@
 use std::collections::BTreeMap;
 
 use config::{Value, ValueKind};
+use diad_core::drift::{Reference, Signal};
 use diad_core::name::ProductName;
 use diad_core::score::Score;
 
-use super::ThresholdSet;
-use crate::yaml::fault::child;
+use super::{KEYS, OF_PRODUCT, ThresholdSet, reference};
+use crate::yaml::fault::{child, nth};
 use crate::yaml::{Document, Fault, Mark, Place, parse};
 
 #[cfg(test)]
 mod tests;
 
-/// The cut-offs of one product.
+/// The cut-offs of one product, and what the drift guard compares it with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cuts {
     /// At or above this, a person should look.
     pub review: Score,
     /// At or above this, the part is off.
     pub reject: Score,
+    /// The signals that are known; what the file says of the others stays.
+    pub reference: Reference,
 }
 
 /// A file that cannot be edited.
@@ -31,13 +34,13 @@ pub enum EditError {
     Faults(Vec<Fault>),
     /// It is valid, but written so that the place to write to is not clear.
     #[error(
-        "{file}: the place for {product} is not clear; write it by hand: {product}: {{ review: {review}, reject: {reject} }}"
+        "{file}: the place for {entry} is not clear; write it by hand: {entry}: {{ review: {review}, reject: {reject} }}"
     )]
     Unclear {
         /// The file.
         file: String,
-        /// The product.
-        product: ProductName,
+        /// The product, or `default`.
+        entry: String,
         /// Its new cut-off.
         review: Score,
         /// Its new cut-off.
@@ -52,32 +55,128 @@ pub enum EditError {
 pub fn with_cuts(text: &str, file: &str, cuts: &BTreeMap<ProductName, Cuts>, note: &str) -> Result<String, EditError> {
     let before = ThresholdSet::read(text, file).map_err(EditError::Faults)?;
     let mut edited = text.to_owned();
-    for (product, Cuts { review, reject }) in cuts {
-        let unclear =
-            || EditError::Unclear { file: file.to_owned(), product: product.clone(), review: *review, reject: *reject };
-        edited = with_product(&edited, product, Cuts { review: *review, reject: *reject }).ok_or_else(unclear)?;
+    for (product, new) in cuts {
+        let Cuts { review, reject, .. } = new;
+        let unclear = || EditError::Unclear {
+            file: file.to_owned(),
+            entry: product.to_string(),
+            review: *review,
+            reject: *reject,
+        };
+        edited = with_product(&edited, product, new).ok_or_else(unclear)?;
         // Whoever reads the file judges whether the edit was right.
         let after = ThresholdSet::read(&edited, file).map_err(|_| unclear())?;
         let got = after.for_product(Some(product));
-        let untouched = before.products().chain(after.products()).filter(|name| !cuts.contains_key(*name));
-        let kept = untouched.map(Some).chain([None]);
-        if (got.review(), got.reject()) != (*review, *reject)
-            || kept.into_iter().any(|name| before.for_product(name) != after.for_product(name))
+        let names = || before.products().chain(after.products()).map(Some).chain([None]);
+        let mut untouched = names().filter(|name| name.is_none_or(|name| !cuts.contains_key(name)));
+        let mut reference = before.reference(Some(product));
+        for signal in Signal::ALL {
+            *reference.get_mut(signal) = new.reference.get(signal).or(reference.get(signal));
+        }
+        if (got.review(), got.reject(), after.reference(Some(product))) != (*review, *reject, reference)
+            || untouched.any(|name| {
+                before.for_product(name) != after.for_product(name) || before.reference(name) != after.reference(name)
+            })
+            || names().any(|name| before.mask(name) != after.mask(name))
         {
             return Err(unclear());
         }
     }
-    if !edited.ends_with('\n') {
-        edited.push('\n');
-    }
-    edited.push_str("# ");
-    edited.extend(note.chars().map(|c| if c.is_control() { ' ' } else { c }));
-    edited.push('\n');
-    Ok(edited)
+    Ok(noted(edited, note))
 }
 
-/// The text with the cut-offs of one product. None where there is no clear place for them.
-fn with_product(text: &str, product: &ProductName, Cuts { review, reject }: Cuts) -> Option<String> {
+/// The text with new cut-offs for every product without its own, and a note at its end. What the text says of all else is
+/// the same.
+///
+/// # Errors
+/// [`EditError`]; `Faults` also where a product that takes one of its cut-offs from the default would get `review` above
+/// `reject`.
+pub fn with_default(text: &str, file: &str, review: Score, reject: Score, note: &str) -> Result<String, EditError> {
+    let before = ThresholdSet::read(text, file).map_err(EditError::Faults)?;
+    let unclear = || EditError::Unclear { file: file.to_owned(), entry: "default".to_owned(), review, reject };
+    let mut edited = text.to_owned();
+    for (key, value) in [("review", review), ("reject", reject)] {
+        let document = parse(&edited, &Place::File { file: "".into(), mark: None }, "").map_err(|_| unclear())?;
+        let spot = document.places.exact(&child("default", key)).and_then(|spot| mark(&spot.value));
+        let replaced = spot.and_then(|mark| replace_scalar(&edited, mark, &value.to_string()));
+        edited = replaced.ok_or_else(unclear)?;
+    }
+    let after = ThresholdSet::read(&edited, file).map_err(EditError::Faults)?;
+    let (old, new) = (before.for_product(None), after.for_product(None));
+    // A product keeps what is its own, and follows the default in what is not.
+    let follows =
+        |before: Score, after: Score, old: Score, new: Score| before == after || (before, after) == (old, new);
+    let sound = |name: Option<&ProductName>| {
+        let (was, is) = (before.for_product(name), after.for_product(name));
+        follows(was.review(), is.review(), old.review(), new.review())
+            && follows(was.reject(), is.reject(), old.reject(), new.reject())
+            && was.min_area_px() == is.min_area_px()
+            && (before.mask(name), before.reference(name)) == (after.mask(name), after.reference(name))
+    };
+    if (new.review(), new.reject()) != (review, reject)
+        || !before.products().eq(after.products())
+        || !before.products().map(Some).chain([None]).all(sound)
+    {
+        return Err(unclear());
+    }
+    Ok(noted(edited, note))
+}
+
+fn noted(mut text: String, note: &str) -> String {
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str("# ");
+    text.extend(note.chars().map(|c| if c.is_control() { ' ' } else { c }));
+    text.push('\n');
+    text
+}
+
+/// The text with the cut-offs and the reference of one product. None where there is no clear place for them.
+fn with_product(text: &str, product: &ProductName, cuts: &Cuts) -> Option<String> {
+    let text = with_cut_offs(text, product, cuts)?;
+    let path = child(&child("products", product.as_str()), "reference");
+    let mut edited = text;
+    // The last first: each goes before what is there.
+    for signal in Signal::ALL.into_iter().rev() {
+        let Some(spread) = cuts.reference.get(signal) else { continue };
+        let document = parse(&edited, &Place::File { file: "".into(), mark: None }, "").ok()?;
+        let inside = child(&path, signal.as_str());
+        let item = format!("{signal}: {}", reference::text(spread), signal = signal.as_str());
+        let spot = |path: &str| document.places.exact(path).and_then(|spot| mark(&spot.value));
+        edited = match (spot(&nth(&inside, 0)), spot(&nth(&inside, 1))) {
+            (Some(mean), Some(sd)) => {
+                let edited = replace_scalar(&edited, sd, &spread.sd().to_string())?;
+                replace_scalar(&edited, mean, &spread.mean().to_string())?
+            }
+            _ if spot(&inside).is_some() => return None,
+            _ if spot(&path).is_some() => {
+                let known = Signal::ALL.map(|signal| child(&path, signal.as_str()));
+                let known = known.into_iter().filter(|path| document.places.exact(path).is_some());
+                insert_into(&edited, &document, &path, known, &item)?
+            }
+            _ => insert_behind_reject(&edited, &document, product, &format!("reference: {{ {item} }}"))?,
+        };
+    }
+    Some(edited)
+}
+
+/// Puts `item` into the mapping of a product, behind `reject`: on a line of its own, or behind a comma.
+fn insert_behind_reject(text: &str, document: &Document, product: &ProductName, item: &str) -> Option<String> {
+    let path = child("products", product.as_str());
+    let reject = document.places.exact(&child(&path, "reject"))?;
+    let entry = offset(text, mark(&document.places.exact(&path)?.value)?)?;
+    if text[entry..].starts_with('{') {
+        let at = offset(text, mark(&reject.value)?)?;
+        let end = at + scalar_length(&text[at..]);
+        return Some(format!("{}, {item}{}", &text[..end], &text[end..]));
+    }
+    let key = mark(&reject.key)?;
+    Some(insert_line(text, key.line + 1, &format!("{}{item}", " ".repeat(key.column - 1))))
+}
+
+/// The text with the cut-offs of one product.
+fn with_cut_offs(text: &str, product: &ProductName, Cuts { review, reject, .. }: &Cuts) -> Option<String> {
     let place = Place::File { file: "".into(), mark: None };
     let document = parse(text, &place, "").ok()?;
     let products = table(&document.value)?.get("products");
@@ -107,7 +206,7 @@ fn with_product(text: &str, product: &ProductName, Cuts { review, reject }: Cuts
         edited = match document.places.exact(&inside) {
             Some(spot) => replace_scalar(&edited, mark(&spot.value)?, &value.to_string())?,
             None => {
-                let known = ["review", "reject", "min_area_px"].map(|key| child(&path, key));
+                let known = KEYS.iter().chain(&OF_PRODUCT).map(|key| child(&path, key));
                 let known = known.into_iter().filter(|path| document.places.exact(path).is_some());
                 insert_into(&edited, &document, &path, known, &format!("{key}: {value}"))?
             }
@@ -166,8 +265,12 @@ fn ended(text: &str) -> String {
 /// The text with another plain scalar at a place.
 fn replace_scalar(text: &str, mark: Mark, value: &str) -> Option<String> {
     let at = offset(text, mark)?;
-    let length = text[at..].find(|c: char| c.is_whitespace() || ",}#".contains(c)).unwrap_or(text.len() - at);
-    Some(format!("{}{value}{}", &text[..at], &text[at + length..]))
+    Some(format!("{}{value}{}", &text[..at], &text[at + scalar_length(&text[at..])..]))
+}
+
+/// Length of the plain scalar that a text begins with, in bytes.
+fn scalar_length(text: &str) -> usize {
+    text.find(|c: char| c.is_whitespace() || ",}]#".contains(c)).unwrap_or(text.len())
 }
 
 /// Where a place is, in bytes.

@@ -5,6 +5,8 @@
 
 pub mod edit;
 mod live;
+mod mask;
+mod reference;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -13,7 +15,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use diad_core::drift::Reference;
 use diad_core::judge::Thresholds;
+use diad_core::map::Mask;
 use diad_core::name::ProductName;
 use diad_core::score::Score;
 use diad_publish::wire::Digest;
@@ -26,12 +30,25 @@ pub use watch::{Change, POLL_EVERY, Watch, Watcher};
 /// Largest least area, in frame pixels: the largest picture there is.
 const MAX_AREA_PX: u32 = 16_384 * 16_384;
 
+/// What may be said of a product.
+const KEYS: [&str; 5] = ["review", "reject", "min_area_px", "roi", "ignore"];
+/// What may be said of a product and not of the default.
+const OF_PRODUCT: [&str; 1] = ["reference"];
+
 /// The thresholds of every product, complete: what a product leaves out, the default gave.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ThresholdSet {
-    default: Thresholds,
-    products: BTreeMap<ProductName, Thresholds>,
+    default: Entry,
+    products: BTreeMap<ProductName, Entry>,
+    references: BTreeMap<ProductName, Reference>,
     digest: Digest,
+}
+
+/// What is said of one product.
+#[derive(Debug, Clone, PartialEq)]
+struct Entry {
+    cuts: Thresholds,
+    mask: Mask,
 }
 
 impl ThresholdSet {
@@ -45,7 +62,7 @@ impl ThresholdSet {
     }
 
     /// Reads a text; `file` is the name that faults give. Cut-offs are numbers from 0 to 1 with
-    /// `review <= reject`, areas whole numbers of frame pixels.
+    /// `review <= reject`, areas and rectangles whole numbers of frame pixels.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -63,29 +80,43 @@ impl ThresholdSet {
     fn section(root: Item<'_>) -> Option<Self> {
         let keys = root.mapping()?.only(&["default", "products"]);
         let default = keys.get("default").mapping().and_then(|keys| entry(keys, None));
-        let base = default.or_else(widest);
-        let mut products = BTreeMap::new();
+        let base = default.clone().or_else(widest);
+        let (mut products, mut references) = (BTreeMap::new(), BTreeMap::new());
         let section = keys.get("products").nullable(|item| item.mapping())?;
         for (name, item) in section.iter().flat_map(Section::entries) {
             let name: Option<ProductName> = match ProductName::try_new(name) {
                 Ok(name) => Some(name),
                 Err(error) => item.key_fault(&error.to_string(), None),
             };
-            let thresholds = item.mapping().and_then(|keys| entry(keys, base));
-            products.extend(name.zip(thresholds));
+            let keys = item.mapping();
+            let reference = keys.as_ref().and_then(|keys| reference::read(keys.get("reference")));
+            let entry = keys.and_then(|keys| entry(keys, base.as_ref()));
+            references.extend(name.clone().zip(reference));
+            products.extend(name.zip(entry));
         }
         let default = default?;
-        let named = products.iter().map(|(name, thresholds)| (name.as_str(), thresholds));
-        let digest = digest(std::iter::once(("", &default)).chain(named).map(|(name, t)| {
-            format!("{name:?} review={} reject={} min_area_px={}\n", t.review(), t.reject(), t.min_area_px())
+        let named = products.iter().map(|(name, entry)| (name.as_str(), entry));
+        let digest = digest(std::iter::once(("", &default)).chain(named).map(|(name, Entry { cuts: t, mask })| {
+            let mask = mask::words(mask);
+            format!("{name:?} review={} reject={} min_area_px={}{mask}\n", t.review(), t.reject(), t.min_area_px())
         }));
-        Some(Self { default, products, digest })
+        Some(Self { default, products, references, digest })
     }
 
     /// The thresholds of a product; those of no product, or of one without its own, are the default.
     #[must_use]
     pub fn for_product(&self, product: Option<&ProductName>) -> Thresholds {
-        product.and_then(|name| self.products.get(name)).copied().unwrap_or(self.default)
+        self.entry(product).cuts
+    }
+
+    /// Which pixels count for a product; for no product, or one without its own entry, what the default says.
+    #[must_use]
+    pub fn mask(&self, product: Option<&ProductName>) -> &Mask {
+        &self.entry(product).mask
+    }
+
+    fn entry(&self, product: Option<&ProductName>) -> &Entry {
+        product.and_then(|name| self.products.get(name)).unwrap_or(&self.default)
     }
 
     /// The products with thresholds of their own, in alphabetical order.
@@ -93,7 +124,24 @@ impl ThresholdSet {
         self.products.keys()
     }
 
-    /// Over the cut-offs of every product: the same for two files that mean the same.
+    /// What is to be said of products that a model does not know, which knows those: their thresholds judge no part, and a
+    /// product that was meant by one of them is judged by the default. Allowed, for a model may come later.
+    #[must_use]
+    pub fn strangers(&self, known: &[String]) -> Vec<String> {
+        self.products()
+            .filter(|product| !known.iter().any(|known| known == product.as_str()))
+            .map(|product| format!("the model does not know product {product}, only {}", known.join(", ")))
+            .collect()
+    }
+
+    /// What the drift guard compares a product with; empty where the file says nothing of it.
+    #[must_use]
+    pub fn reference(&self, product: Option<&ProductName>) -> Reference {
+        product.and_then(|name| self.references.get(name)).copied().unwrap_or_default()
+    }
+
+    /// Over the cut-offs and masks of every product: the same for two files that mean the same. References do not count:
+    /// they change no verdict.
     #[must_use]
     pub const fn digest(&self) -> Digest {
         self.digest
@@ -101,26 +149,29 @@ impl ThresholdSet {
 }
 
 /// Stands in for a faulty default, whose fault must not be reported again for every product.
-fn widest() -> Option<Thresholds> {
-    Thresholds::try_new(Score::try_new(0.0).ok()?, Score::try_new(1.0).ok()?, 0).ok()
+fn widest() -> Option<Entry> {
+    let cuts = Thresholds::try_new(Score::try_new(0.0).ok()?, Score::try_new(1.0).ok()?, 0).ok()?;
+    Some(Entry { cuts, mask: Mask::EVERYTHING.clone() })
 }
 
 /// Reads one entry; what it leaves out is the base's. The default, which has no base, must be complete.
-fn entry(keys: Section<'_>, base: Option<Thresholds>) -> Option<Thresholds> {
-    let keys = keys.only(&["review", "reject", "min_area_px"]);
+fn entry(keys: Section<'_>, base: Option<&Entry>) -> Option<Entry> {
+    let of_product: &[_] = if base.is_some() { &OF_PRODUCT } else { &[] };
+    let keys = keys.only(&[&KEYS[..], of_product].concat());
     let cut = |key, of_base: fn(&Thresholds) -> Score| {
         let item = keys.get(key);
-        match &base {
-            Some(base) if !item.is_set() => Some(of_base(base)),
+        match base {
+            Some(base) if !item.is_set() => Some(of_base(&base.cuts)),
             _ => score(&item),
         }
     };
     let review = cut("review", Thresholds::review);
     let reject = cut("reject", Thresholds::reject);
-    let min_area_px = base.map_or(0, |base| base.min_area_px());
+    let min_area_px = base.map_or(0, |base| base.cuts.min_area_px());
     let min_area_px = keys.get("min_area_px").or(min_area_px, |item| item.whole(0..=MAX_AREA_PX));
+    let mask = mask::read(&keys, base.map_or(Mask::EVERYTHING, |base| &base.mask));
     match Thresholds::try_new(review?, reject?, min_area_px?) {
-        Ok(thresholds) => Some(thresholds),
+        Ok(cuts) => Some(Entry { cuts, mask: mask? }),
         Err(error) => keys.fault(&error.to_string(), None),
     }
 }

@@ -1,11 +1,12 @@
 use std::fs;
 
+use diad_core::drift::Spread;
 use proptest::prelude::*;
 
 use super::*;
 
 const GOOD: &str = "default: { review: 0.36, reject: 0.42 }\nproducts:\n  washer: { review: 0.30, reject: 0.38 }\n";
-const OTHER: &str = "default: { review: 0.1, reject: 0.2 }\n";
+const OTHER: &str = "default: { review: 0.1, reject: 0.2 }\nproducts: { washer: {} }\n";
 const BAD: &str = "default: { review: 0.5, reject: 0.2 }\n";
 
 fn read(text: &str) -> Result<ThresholdSet, Vec<String>> {
@@ -37,6 +38,14 @@ fn for_product_takes_the_default_for_what_is_not_set() {
 }
 
 #[test]
+fn strangers_are_products_with_thresholds_that_the_model_does_not_know() {
+    let set = read("default: { review: 0.3, reject: 0.4 }\nproducts: { gear: {}, gaer: {} }\n").unwrap();
+    let known = ["cap".to_owned(), "gear".to_owned()];
+    assert_eq!(set.strangers(&known), ["the model does not know product gaer, only cap, gear"]);
+    assert!(set.strangers(&["gaer".to_owned(), "gear".to_owned()]).is_empty());
+}
+
+#[test]
 fn read_takes_the_shipped_file_and_one_without_products() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/thresholds.yaml");
     let set = ThresholdSet::load(&shipped).unwrap();
@@ -48,7 +57,7 @@ fn read_takes_the_shipped_file_and_one_without_products() {
 
 #[test]
 fn read_reports_every_fault_at_once() {
-    let keys = "allowed: review, reject, min_area_px";
+    let keys = "allowed: review, reject, min_area_px, roi, ignore";
     for (text, want) in [
         ("", &["1:1: has no value, allowed: a mapping of keys to values"][..]),
         ("products: {}\n", &["1:1: default: is missing, allowed: a mapping of keys to values"]),
@@ -80,7 +89,7 @@ fn read_reports_every_fault_at_once() {
             &[
                 "3:9: products.gear: review 0.5 is above reject 0.4; review must not be larger",
                 "4:3: products.a b: character ' ' is not allowed in a name; use letters, digits, '.', '_', '-', ':' or '@'",
-                &format!("4:10: products.a b.rejct: unknown key, did you mean \"reject\"?, {keys}"),
+                &format!("4:10: products.a b.rejct: unknown key, did you mean \"reject\"?, {keys}, reference"),
                 "5:8: products.cap: 5 is a number, allowed: a mapping of keys to values",
             ],
         ),
@@ -89,6 +98,17 @@ fn read_reports_every_fault_at_once() {
             &[
                 "4:3: products.gear: is set twice, first in line 3",
                 "5:1: prodcts: unknown key, did you mean \"products\"?, allowed: default, products",
+            ],
+        ),
+        (
+            "default: { review: 0.3, reject: 0.4, reference: {} }\nproducts: { gear: { reference: { score: 1, brigthness: [0, 1], sharpness: [1] } },\n  cap: { reference: { score: [-1, .inf] } } }\n",
+            &[
+                &format!("1:38: default.reference: unknown key, {keys}"),
+                "2:41: products.gear.reference.score: 1 is a number, allowed: a list",
+                "2:44: products.gear.reference.brigthness: unknown key, did you mean \"brightness\"?, allowed: score, brightness, sharpness",
+                "2:75: products.gear.reference.sharpness: must be two numbers, allowed: [mean, standard deviation]",
+                "3:31: products.cap.reference.score[0]: -1 is out of range, allowed: a number from 0 to 1000",
+                "3:35: products.cap.reference.score[1]: inf is out of range, allowed: a number from 0 to 1000",
             ],
         ),
         ("default:\n\treview: 0.3\n", &["2:1: a tab stands in the indentation, allowed: spaces"]),
@@ -105,6 +125,23 @@ fn digest_follows_the_meaning_and_not_the_spelling() {
     assert_eq!(digest(GOOD), digest(spelled));
     assert_ne!(digest(GOOD), digest(OTHER));
     assert_ne!(digest(GOOD), digest(&GOOD.replace("0.38", "0.39")));
+}
+
+#[test]
+fn digest_of_a_set_without_masks_is_what_it_was_before_there_were_any() {
+    let digest = read(GOOD).unwrap().digest().to_string();
+    assert_eq!(digest, "sha256:827ec8b4a1cfdcce9c92d21f1a7145a4");
+}
+
+#[test]
+fn reference_is_read_by_product_and_changes_no_digest() {
+    let text = GOOD.replace("0.38", "0.38, reference: { score: [0.02, 3e-3], sharpness: [1, 0] }");
+    let set = read(&text).unwrap();
+    let reference = set.reference(Some(&product("washer")));
+    assert_eq!(reference.score.map(|spread| (spread.mean(), spread.sd())), Some((0.02, 0.003)));
+    assert_eq!((reference.brightness, reference.sharpness.map(Spread::mean)), (None, Some(1.0)));
+    assert_eq!((set.reference(Some(&product("gear"))), set.reference(None)), Default::default());
+    assert_eq!(set.digest(), read(GOOD).unwrap().digest());
 }
 
 /// A watched file in a folder of its own.
@@ -203,15 +240,69 @@ fn poll_of_a_file_that_is_gone_keeps_the_thresholds_until_it_is_back() {
 }
 
 #[test]
-fn poll_never_takes_half_a_save_even_where_the_half_is_valid() {
+fn poll_waits_longer_for_the_rest_of_a_valid_text_that_may_be_half_a_save() {
+    let whole = "default: { review: 0.1, reject: 0.25 }\nproducts:\n  washer: { review: 0.2 }\n  gear: {}\n";
+    for half in [
+        // Within a line.
+        "default: { review: 0.1, reject: 0.25 }\nproducts:\n  washer: { review: 0.2 }",
+        // Without a product that had thresholds.
+        "default: { review: 0.1, reject: 0.25 }\n",
+        "default: { review: 0.1, reject: 0.25 }\nproducts:\n",
+        // The beginning of what was there.
+        "default: { review: 0.36, reject: 0.42 }\n",
+    ] {
+        assert!(read(half).is_ok(), "{half}");
+        let mut save = Save::new();
+        save.in_place(half);
+        assert_eq!([(); 3].map(|()| save.watcher.poll()), [None, None, None], "{half}");
+        assert_eq!(cuts(&save.watcher.live().current(), "washer"), (0.30, 0.38, 0), "{half}");
+        save.in_place(whole);
+        save.expect_taken(0.1);
+        assert_eq!(cuts(&save.watcher.live().current(), "washer"), (0.2, 0.25, 0), "{half}");
+        // One that stays is what somebody meant.
+        save.in_place(half);
+        assert_eq!([(); 3].map(|()| save.watcher.poll()), [None, None, None], "{half}");
+        assert!(matches!(save.watcher.poll(), Some(Change::Taken(_))), "{half}");
+        assert_eq!(save.watcher.poll(), None, "reported once");
+    }
+}
+
+#[test]
+fn a_save_is_in_force_within_a_second_whatever_it_looks_like() {
+    // The first reading is at most one interval after the save.
+    assert!(POLL_EVERY * watch::SETTLED_IF_CUT < std::time::Duration::from_secs(1));
+}
+
+#[test]
+fn reread_takes_a_single_reading_at_its_word_and_says_so_every_time() {
     let mut save = Save::new();
-    let (half, whole) = ("default:\n  review: 0.1\n  reject: 0.2", "default:\n  review: 0.1\n  reject: 0.25\n");
-    assert!(read(half).is_ok());
-    save.in_place(half);
-    assert_eq!(save.watcher.poll(), None);
-    save.in_place(whole);
-    save.expect_taken(0.1);
-    assert_eq!(save.watcher.live().current().for_product(None).reject(), score(0.25));
+    for (text, review) in [(GOOD, 0.36), (OTHER, 0.1), (OTHER, 0.1)] {
+        save.in_place(text);
+        let Change::Taken(set) = save.watcher.reread() else { panic!("{text} was refused") };
+        assert_eq!((set.for_product(None).review(), save.review()), (score(review), score(review)));
+    }
+    for _ in 0..2 {
+        save.in_place(BAD);
+        assert!(matches!(save.watcher.reread(), Change::Refused(_)));
+        assert_eq!(save.review(), score(0.1));
+    }
+    assert_eq!((save.watcher.poll(), save.watcher.poll()), (None, None), "what was told is not told again");
+    save.in_place(GOOD);
+    save.expect_taken(0.36);
+}
+
+#[test]
+fn spawn_tells_of_a_reading_that_was_asked_for() {
+    let Save { folder, watcher } = Save::new();
+    let (changes, received) = std::sync::mpsc::sync_channel(8);
+    let watch = watcher.spawn(move |change| changes.send(change).unwrap()).unwrap();
+    for _ in 0..2 {
+        watch.reread();
+        // The file is as it was: nobody but the one who asked could have caused this.
+        assert!(matches!(received.recv_timeout(std::time::Duration::from_secs(30)), Ok(Change::Taken(_))));
+    }
+    drop((watch, folder));
+    assert_eq!(received.recv(), Err(std::sync::mpsc::RecvError));
 }
 
 #[test]

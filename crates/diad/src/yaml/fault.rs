@@ -78,6 +78,12 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Faults one below the other.
+#[must_use]
+pub fn lines(faults: &[Fault]) -> String {
+    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")
+}
+
 /// Where one value stands: its key, and the value itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Spot {

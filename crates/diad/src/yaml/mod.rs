@@ -8,8 +8,10 @@
 pub mod document;
 pub mod fault;
 pub mod reader;
+mod rectangle;
 pub mod text;
 
 pub use document::{Document, parse};
-pub use fault::{Fault, Mark, Place, Places};
+pub use fault::{Fault, Mark, Place, Places, lines};
 pub use reader::{Item, Report, Section, digest};
+pub use rectangle::rectangle;

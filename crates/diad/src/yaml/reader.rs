@@ -47,6 +47,12 @@ impl<'p> Report<'p> {
         digest(effective.iter().map(|(path, value)| format!("{path}={value}\n")))
     }
 
+    /// The effective values, by path.
+    #[must_use]
+    pub fn effective(&self) -> BTreeMap<String, String> {
+        self.effective.borrow().clone()
+    }
+
     /// What was wrong, in the order of the file.
     #[must_use]
     pub fn into_faults(self) -> Vec<Fault> {
@@ -93,6 +99,12 @@ impl<'r> Item<'r> {
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.value.is_some_and(|v| !matches!(v.kind, ValueKind::Nil))
+    }
+
+    /// Whether anything stands here, be it `null`.
+    #[must_use]
+    pub const fn is_written(&self) -> bool {
+        self.value.is_some()
     }
 
     /// Whether this very text stands here.

@@ -68,6 +68,29 @@ fn inspect_with_thresholds_judges_by_their_default() {
 }
 
 #[test]
+fn inspect_with_thresholds_judges_under_their_mask() {
+    let folder = tempdir().unwrap();
+    let path = save(folder.path().join("part.png"), &pattern(64, 1));
+    let thresholds = folder.path().join("thresholds.yaml");
+    let arguments = [path.as_os_str(), "--json".as_ref(), "--thresholds".as_ref(), thresholds.as_os_str()];
+    let said = |mask: &str, code: i32| {
+        fs::write(&thresholds, format!("default: {{ review: 0.01, reject: 0.02, {mask} }}\n")).unwrap();
+        Run::of("inspect", &arguments).expect_code(code).document()["images"][0].clone()
+    };
+    let whole = said("ignore: []", 0);
+    assert_eq!(said("roi: { x: 0, y: 0, width: 900, height: 900 }", 0), whole);
+
+    let left = said("roi: { x: 0, y: 0, width: 32, height: 64 }", 0);
+    assert!(left["score"].as_f64() <= whole["score"].as_f64(), "{left}, {whole}");
+    assert!(left["x_px"].as_u64().unwrap() + left["width_px"].as_u64().unwrap() <= 32, "{left}");
+
+    let nothing = said("roi: { x: 64, y: 0, width: 32, height: 64 }", 65);
+    assert_eq!((&nothing["verdict"], &nothing["score"]), (&json!("UNJUDGED"), &Value::Null));
+    let error = nothing["error"].as_str().unwrap();
+    assert!(error.contains("x 64, y 0, 32x64 px") && error.contains("x 0, y 0, 64x64 px"), "{error}");
+}
+
+#[test]
 fn inspect_with_bad_thresholds_lists_every_fault_and_exits_78() {
     let folder = tempdir().unwrap();
     let path = save(folder.path().join("part.png"), &pattern(64, 1));

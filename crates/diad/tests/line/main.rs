@@ -1,8 +1,11 @@
 //! The stages on real threads, with cameras and networks that misbehave at random: the promise holds, and the ledger
 //! says so.
 
-#![expect(clippy::unwrap_used, reason = "everything here is a test, its helpers included")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "everything here is a test, its helpers included")]
 
+mod cameras;
+mod engine;
+mod guards;
 #[expect(unreachable_pub, reason = "shared with the bench")]
 mod null;
 
@@ -10,8 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use diad::line::{CameraSpec, Ended, Overload, Stop, start};
+use diad::line::{CameraSpec, Ended, Listener, Overload, Stop, start};
 use diad::settings::Trigger;
+use diad::thresholds::ThresholdSet;
 use diad_capture::{Camera, Capture, CaptureError, LostError, Picture, PictureError, Take};
 use diad_core::event::{InspectionEvent, Outcome, Reason};
 use diad_core::frame::{PartKey, PixelFormat, Stamp};
@@ -67,9 +71,10 @@ impl Camera for Moody {
     }
 
     fn next_frame(&mut self, _: Instant, timeout: Duration) -> Result<Take, CaptureError> {
+        let superseded = u64::from(self.dice.roll(50) == 0);
         let grey = match self.dice.roll(40) {
             0 => {
-                return Err(CaptureError::Lost { camera: "moody".into(), source: LostError::Stalled(Duration::ZERO) });
+                return Err(CaptureError::Lost { camera: "moody".into(), superseded, source: LostError::Reader });
             }
             1 | 2 => {
                 let source = PictureError::Read(std::io::ErrorKind::InvalidData.into());
@@ -93,7 +98,6 @@ impl Camera for Moody {
         let bytes = vec![grey; (side * side) as usize];
         let picture = Picture::try_new(side, side, PixelFormat::Mono8, bytes).unwrap();
         let stamp = Stamp { wall: SystemTime::now(), mono: Instant::now() };
-        let superseded = u64::from(self.dice.roll(50) == 0);
         Ok(Take::Frame(Capture { picture, stamp, source: Some(name_of(grey)), truth: None, superseded }))
     }
 }
@@ -114,6 +118,11 @@ fn trigger(part: u64, camera: Option<&str>) -> Inbound {
 }
 
 type Heard = Arc<Mutex<Vec<InspectionEvent>>>;
+
+fn listener(heard: &Heard) -> Listener {
+    let heard = Arc::clone(heard);
+    Box::new(move |event| heard.lock().unwrap().push(event.clone()))
+}
 
 /// Each part once, on the wire and in the ledger, and nothing judged that was not.
 fn expect_promise(place: &Place, heard: &[InspectionEvent], triggered: u64) {
@@ -154,10 +163,7 @@ fn misbehaving_cameras_and_networks_leave_no_part_without_its_one_verdict() {
         // Nothing listens on port 1: what is said stays in the ledger.
         let place = Place { ledger: folder.path().join("ledger.sqlite3"), port: 1, deadline: DEADLINE };
         let heard = Heard::default();
-        let listener = {
-            let heard = Arc::clone(&heard);
-            Box::new(move |event: &InspectionEvent| heard.lock().unwrap().push(event.clone()))
-        };
+        let listener = listener(&heard);
         let every = Duration::from_millis(3);
         let cameras = vec![
             moody("clock", seed * 1000, Trigger::FreeRun { every }),
@@ -212,10 +218,7 @@ fn camera_that_never_comes_back_holds_up_neither_its_parts_nor_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place { ledger: folder.path().join("ledger.sqlite3"), port: 1, deadline: DEADLINE };
     let heard = Heard::default();
-    let listener = {
-        let heard = Arc::clone(&heard);
-        Box::new(move |event: &InspectionEvent| heard.lock().unwrap().push(event.clone()))
-    };
+    let listener = listener(&heard);
     let camera = CameraSpec::new(CameraId::try_new("cam0").unwrap(), Trigger::Mqtt, Overload::EvictOldest, || {
         Ok(Box::new(Hung(false)))
     });
@@ -241,4 +244,105 @@ fn camera_that_never_comes_back_holds_up_neither_its_parts_nor_the_end() {
     assert!(
         heard.iter().filter(|event| event.meta.key.seq > 1).all(|e| e.outcome == Outcome::Unjudged(Reason::Deadline))
     );
+}
+
+/// Gives its pictures, and then nothing.
+struct Pictures(Vec<Vec<u8>>);
+
+impl Camera for Pictures {
+    fn describe(&self) -> String {
+        "pictures".to_owned()
+    }
+
+    fn next_frame(&mut self, _: Instant, timeout: Duration) -> Result<Take, CaptureError> {
+        let Some(bytes) = self.0.pop() else {
+            std::thread::sleep(timeout.min(DEADLINE));
+            return Ok(Take::Idle);
+        };
+        let picture = Picture::try_new(null::SIDE, null::SIDE, PixelFormat::Mono8, bytes).unwrap();
+        let stamp = Stamp { wall: SystemTime::now(), mono: Instant::now() };
+        Ok(Take::Frame(Capture { picture, stamp, source: None, truth: None, superseded: 0 }))
+    }
+}
+
+/// What the line says, under these thresholds, of a part with one white spot of 4 x 4 px.
+fn said_of_spot((left, top): (u32, u32), thresholds: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place { ledger: folder.path().join("ledger.sqlite3"), port: 1, deadline: Duration::from_secs(20) };
+    let heard = Heard::default();
+    let listener = listener(&heard);
+    let camera = CameraSpec::new(CameraId::try_new("cam0").unwrap(), Trigger::Camera, Overload::Wait, move || {
+        let white = |x: u32, y: u32| (left..left + 4).contains(&x) && (top..top + 4).contains(&y);
+        let side = null::SIDE;
+        let bytes = (0..side * side).map(|i| if white(i % side, i / side) { 255 } else { SOUND }).collect();
+        Ok(Box::new(Pictures(vec![bytes])))
+    });
+    let (mut spec, _publisher) = null::spec(&place, vec![camera], Box::new(|_| Ok(0.0)), listener);
+    spec.drain = Duration::ZERO;
+    spec.thresholds.replace(Arc::new(ThresholdSet::read(thresholds, "thresholds.yaml").unwrap()));
+    let stop = Stop::new();
+    let line = start(spec, stop.clone()).unwrap();
+    let give_up = Instant::now() + Duration::from_secs(20);
+    while heard.lock().unwrap().is_empty() {
+        assert!(Instant::now() < give_up, "nothing was said");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    stop.ask(Duration::ZERO);
+    let Ended::Clean((), _) = line.join(Vec::new) else { panic!("a stage gave up") };
+    let heard = heard.lock().unwrap();
+    match &heard[0].outcome {
+        Outcome::Judged(judgement) => judgement.verdict.as_str().to_owned(),
+        Outcome::Unjudged(reason) => format!("UNJUDGED({})", reason.as_str()),
+    }
+}
+
+#[test]
+fn part_passes_with_a_spot_that_does_not_count_and_never_when_nothing_counts() {
+    let (near, far) = ((4, 4), (12, 12));
+    let ignored = "ignore: [ { x: 0, y: 0, width: 12, height: 12 } ]";
+    for (spot, mask, want) in [
+        (near, "ignore: []", "REJECT"),
+        (far, "ignore: []", "REJECT"),
+        (near, ignored, "PASS"),
+        (far, ignored, "REJECT"),
+        (far, "roi: { x: 0, y: 0, width: 8, height: 8 }", "PASS"),
+        (near, "roi: { x: 0, y: 0, width: 8, height: 8 }", "REJECT"),
+        // Nothing counts: the camera has another picture size than the operator thought, or all is ignored.
+        (far, "roi: { x: 640, y: 0, width: 100, height: 100 }", "UNJUDGED(frame)"),
+        (far, "ignore: [ { x: 0, y: 0, width: 16, height: 16 } ]", "UNJUDGED(frame)"),
+        (
+            far,
+            "roi: { x: 0, y: 0, width: 8, height: 8 }, ignore: [ { x: 0, y: 0, width: 9, height: 9 } ]",
+            "UNJUDGED(frame)",
+        ),
+    ] {
+        let thresholds = format!("default: {{ review: 0.1, reject: 0.2, {mask} }}\n");
+        assert_eq!(said_of_spot(spot, &thresholds), want, "{spot:?}, {mask}");
+    }
+}
+
+/// A record stage that is gone can hear nobody: the others must not wait for it, and the process says so.
+#[test]
+fn record_stage_that_panics_ends_the_line_and_hangs_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place { ledger: folder.path().join("ledger.sqlite3"), port: 1, deadline: DEADLINE };
+    let every = Duration::from_millis(1);
+    let cameras = vec![moody("clock", 5, Trigger::FreeRun { every }), moody("message", 6, Trigger::Mqtt)];
+    let (spec, _publisher) =
+        null::spec(&place, cameras, Box::new(conduct), Box::new(|_| panic!("a bug in the record stage")));
+    let stop = Stop::new();
+    let mut line = start(spec, stop.clone()).unwrap();
+    let give_up = Instant::now() + Duration::from_secs(20);
+    while !line.is_over() {
+        assert!(Instant::now() < give_up, "nobody noticed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // More than the lane holds: whoever still speaks must come back.
+    for part in 0..2000 {
+        line.route(trigger(part, Some("message")));
+    }
+    let (done, ended) = std::sync::mpsc::channel();
+    let join = move || done.send(matches!(line.join(Vec::new), Ended::Broken("record", None)));
+    std::thread::Builder::new().name("join".to_owned()).spawn(join).unwrap();
+    assert_eq!(ended.recv_timeout(Duration::from_secs(20)), Ok(true));
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diad::archive::Archive;
+use diad::guard::Guards;
 use diad::health::Health;
 use diad::line::{CameraSpec, Journal, LineSpec, Listener, open_journal};
 use diad::thresholds::{LiveThresholds, ThresholdSet};
@@ -31,7 +32,7 @@ pub struct Told;
 /// What networks do with a part, by its mean in the model's input: mid-grey is 0, white is 1.
 pub type Conduct = Box<dyn FnMut(f32) -> Result<f32, Told> + Send>;
 
-/// Networks that compute nothing. `conduct` is asked once for each part, and gives what the latent is filled with.
+/// Networks that find nothing but white. `conduct` is asked once for each part, and gives what the latent is filled with.
 pub struct Null {
     shapes: GraphShapes,
     conduct: Conduct,
@@ -78,8 +79,21 @@ impl Graphs for Null {
         Ok(())
     }
 
-    fn features(&mut self, _: &Tensor, layers: &mut [Tensor]) -> Result<(), Told> {
-        layers.iter_mut().for_each(|layer| layer.data_mut().fill(1.0));
+    fn features(&mut self, pair: &Tensor, layers: &mut [Tensor]) -> Result<(), Told> {
+        let side = SIDE as usize;
+        for layer in layers {
+            let [_, _, height, width] = layer.shape();
+            let cells = layer.data_mut();
+            cells.fill(1.0);
+            for cell in 0..height * width {
+                let (y, x) =
+                    ((cell / width * 2 + 1) * side / (2 * height), (cell % width * 2 + 1) * side / (2 * width));
+                if pair.data()[y * side + x] >= 1.0 {
+                    // Another direction than in the reconstruction.
+                    cells[height * width + cell] = -1.0;
+                }
+            }
+        }
         Ok(())
     }
 }
@@ -145,6 +159,8 @@ pub fn spec(
         witness: (),
         listener,
         archive: Archive::default(),
+        marks: crossbeam_channel::never(),
+        guards: Guards::off(),
         health,
     };
     (spec, publisher)

@@ -11,6 +11,9 @@ use super::wire::to_picture;
 use super::{WireFormat, device};
 use crate::{BufferPool, Camera, Capture, CaptureError, LostError, Take};
 
+/// Unusable pictures in a row after which the device is lost. One or two are a glitch on the cable.
+const UNUSABLE: u32 = 3;
+
 /// Which device, and exactly how it has to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct V4l2Settings {
@@ -43,6 +46,8 @@ pub struct V4l2Camera {
     alive: Instant,
     /// Pictures nobody asked for in time, not yet told with a capture.
     superseded: u64,
+    /// Unusable pictures since the last good one.
+    unusable: u32,
     pool: BufferPool,
 }
 
@@ -64,11 +69,13 @@ impl V4l2Camera {
     pub(super) fn over(reader: Reader, format: WireFormat, settings: &V4l2Settings, pool: BufferPool) -> Self {
         let &V4l2Settings { width, height, fps, stalled_after, .. } = settings;
         let name = Arc::from(settings.device.to_string_lossy());
-        Self { name, width, height, fps, format, stalled_after, reader, alive: Instant::now(), superseded: 0, pool }
+        let alive = Instant::now();
+        Self { name, width, height, fps, format, stalled_after, reader, alive, superseded: 0, unusable: 0, pool }
     }
 
-    fn lost(&self, source: LostError) -> CaptureError {
-        CaptureError::Lost { camera: Arc::clone(&self.name), source }
+    fn lost(&mut self, source: LostError) -> CaptureError {
+        let superseded = std::mem::take(&mut self.superseded) + self.reader.superseded();
+        CaptureError::Lost { camera: Arc::clone(&self.name), superseded, source }
     }
 }
 
@@ -79,12 +86,17 @@ impl Camera for V4l2Camera {
     }
 
     fn next_frame(&mut self, not_before: Instant, timeout: Duration) -> Result<Take, CaptureError> {
+        // Only now: each of them was a picture of its own, and told so.
+        if self.unusable >= UNUSABLE {
+            return Err(self.lost(LostError::Unusable(self.unusable)));
+        }
         let now = Instant::now();
         let give_up = now.checked_add(timeout).unwrap_or(now);
         loop {
             let stalled_at = self.stalled_after.and_then(|after| self.alive.checked_add(after));
             let deadline = stalled_at.map_or(give_up, |at| at.min(give_up));
-            let Some(raw) = self.reader.newest(deadline).map_err(|source| self.lost(source))? else {
+            let newest = self.reader.newest(deadline);
+            let Some(raw) = newest.map_err(|source| self.lost(source))? else {
                 return match self.stalled_after {
                     Some(after) if self.alive.elapsed() >= after => Err(self.lost(LostError::Stalled(after))),
                     _ => Ok(Take::Idle),
@@ -96,8 +108,13 @@ impl Camera for V4l2Camera {
                 self.superseded += 1;
                 continue;
             }
-            let picture = to_picture(self.format, (self.width, self.height), raw.buffer.buffer(), &self.pool)
-                .map_err(|source| CaptureError::Frame { origin: Arc::clone(&self.name), source })?;
+            let picture = to_picture(self.format, (self.width, self.height), raw.buffer.buffer(), &self.pool).map_err(
+                |source| {
+                    self.unusable += 1;
+                    CaptureError::Frame { origin: Arc::clone(&self.name), source }
+                },
+            )?;
+            self.unusable = 0;
             let superseded = std::mem::take(&mut self.superseded);
             let capture = Capture { picture, stamp: raw.stamp, source: None, truth: None, superseded };
             return Ok(Take::Frame(capture));

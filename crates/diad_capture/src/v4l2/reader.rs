@@ -62,7 +62,7 @@ impl Reader {
                     return;
                 }
                 if let Err(source) = far.run(&mut device) {
-                    let _ = fault_in.send(LostError::Read(source));
+                    let _ = fault_in.send(LostError::Read(source.into()));
                 }
                 // After the cause is sent, so that the near end finds it; before the device closes, which may take time.
                 drop(far);

@@ -128,6 +128,36 @@ fn next_frame_with_a_short_buffer_is_a_bad_frame_and_the_camera_goes_on() {
 }
 
 #[test]
+fn next_frame_of_a_camera_that_sends_nothing_usable_is_lost_after_its_bad_frames() {
+    let (mut camera, cable) = camera(None);
+    let short = || Buffer::new(Resolution::new(2, 1), &[7; 5], FrameFormat::RAWRGB);
+    let is_bad = |camera: &mut V4l2Camera| {
+        cable.send(Ok(short())).unwrap();
+        assert_eq!(camera.next_frame(long_past(), LONG).unwrap_err().kind(), ErrorKind::Frame);
+    };
+    is_bad(&mut camera);
+    is_bad(&mut camera);
+    cable.send(Ok(picture(8))).unwrap();
+    assert_eq!(take(&mut camera).view().unwrap().data()[0], 8, "a glitch");
+    (0..3).for_each(|_| is_bad(&mut camera));
+    let error = camera.next_frame(long_past(), LONG).unwrap_err();
+    assert!(matches!(error, CaptureError::Lost { source: LostError::Unusable(3), .. }), "{error:?}");
+    assert!(told(&error).contains("3 unusable pictures in a row"), "{}", told(&error));
+}
+
+#[test]
+fn next_frame_of_a_lost_camera_tells_the_pictures_that_nobody_got() {
+    let (mut camera, cable) = camera(None);
+    for _ in 0..3 {
+        cable.send(Ok(picture(1))).unwrap();
+    }
+    cable.send(Err(unplugged())).unwrap();
+    let after_all = Instant::now() + Duration::from_secs(3600);
+    let error = camera.next_frame(after_all, LONG).unwrap_err();
+    assert!(matches!(error, CaptureError::Lost { superseded: 3, .. }), "{error:?}");
+}
+
+#[test]
 fn reader_that_is_stuck_keeps_its_device_until_the_driver_lets_go() {
     let (cable, device) = bounded(0);
     let hold = Hold::acquire(90_001, Duration::ZERO).unwrap();

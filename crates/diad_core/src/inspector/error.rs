@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use crate::inspector::Stage;
-use crate::map::MapError;
+use crate::map::{MapError, NothingCounts};
 use crate::prepare::PrepareError;
 use crate::schedule::ScheduleError;
 use crate::score::PeakError;
@@ -38,6 +38,9 @@ pub enum InspectError<E: Error + 'static> {
     /// The frame could not be turned into the model's input.
     #[error("prepare frame")]
     Prepare(#[source] PrepareError),
+    /// The mask leaves nothing of the picture to judge.
+    #[error("lay the mask over the picture")]
+    Mask(#[source] NothingCounts),
     /// A network failed.
     #[error("run network at stage {stage}")]
     Graph {

@@ -164,6 +164,51 @@ fn inspect_finds_the_place_of_a_defect_in_the_frame() {
 }
 
 #[test]
+fn inspect_under_a_mask_sees_nothing_of_what_does_not_count() {
+    let (x, y) = (15, 7);
+    let mut inspector = Inspector::try_new(Fake { stain: Some(y * SIDE + x), ..Fake::new() }, method()).unwrap();
+    let data = picture();
+    // The stain in the frame, with what the blur makes of it: all that is above 0.1.
+    let around = Roi { x: 6 + 2 * 15 - 16, y: 0, width: 34, height: 32 };
+    let mut run = |mask: &Mask| {
+        let inspection = inspector.inspect_under(mask, pixels(&data), ROI, &mut ()).unwrap();
+        let area = |cut| inspection.area_at_least(Score::try_new(cut).unwrap());
+        (inspection.score, inspection.region, area(0.0), area(0.1), inspection.map.clone())
+    };
+    let plain = run(Mask::EVERYTHING);
+    let whole = run(&Mask::new(
+        Some(Roi { x: 0, y: 0, width: 60, height: 48 }),
+        vec![Roi { x: 0, y: 0, width: 6, height: 48 }],
+    ));
+    assert_eq!(whole, plain, "a mask that leaves out nothing of what the model sees changes no bit");
+
+    let (score, region, of_all, of_hot, _) = run(&Mask::new(None, vec![around]));
+    assert!(score < Score::try_new(0.1).unwrap() && plain.0 > Score::try_new(0.1).unwrap(), "{score} of {}", plain.0);
+    Near::abs(1e-9).check("area", &[of_hot, of_all], &[0.0, 48.0 * 48.0 - 34.0 * 32.0]);
+    assert!(plain.3 > 0.0);
+    let left_out = |x: u32, y: u32| (around.x..around.x + around.width).contains(&x) && y < around.height;
+    assert!(!left_out(region.x, region.y), "{region:?}");
+
+    let (score, region, of_all, ..) = run(&Mask::new(Some(around), vec![]));
+    assert!(score > Score::try_new(0.1).unwrap() && score <= plain.0, "{score}");
+    assert!(Near::abs(1e-9).equal(of_all, 34.0 * 32.0) && left_out(region.x, region.y), "{region:?}, {of_all} px");
+}
+
+#[test]
+fn inspect_under_a_mask_that_leaves_nothing_gives_no_score_and_goes_on_with_the_next_part() {
+    let mut inspector = Inspector::try_new(Fake::new(), method()).unwrap();
+    let data = picture();
+    let plain = inspector.inspect(pixels(&data), ROI, &mut ()).unwrap().score;
+    let all = Roi { x: 0, y: 0, width: 60, height: 48 };
+    // The second roi lies inside the picture, where the model does not look.
+    for mask in [Mask::new(None, vec![all]), Mask::new(Some(Roi { x: 0, y: 0, width: 6, height: 48 }), vec![])] {
+        let refused = inspector.inspect_under(&mask, pixels(&data), ROI, &mut ()).map(|i| i.score);
+        assert!(matches!(refused, Err(InspectError::Mask(_))), "{refused:?}");
+        assert_eq!(inspector.inspect(pixels(&data), ROI, &mut ()).unwrap().score, plain);
+    }
+}
+
+#[test]
 fn inspect_tells_the_probe_every_stage_and_every_array_in_order() {
     let mut inspector = Inspector::try_new(Fake::new(), method()).unwrap();
     let (mut notes, data) = (Notes::default(), picture());
@@ -240,10 +285,11 @@ fn inspect_refuses_a_region_outside_the_frame_and_goes_on_with_the_next_part() {
 fn inspect_allocates_nothing_after_the_first_part() {
     let mut inspector = Inspector::try_new(Fake::new(), method()).unwrap();
     let data = picture();
+    let mask = Mask::new(Some(ROI), vec![Roi { x: 9, y: 9, width: 9, height: 9 }]);
     let mut scores = [Score::try_new(0.0).unwrap(); 2];
     for (part, score) in scores.iter_mut().enumerate() {
         let info = allocation_counter::measure(|| {
-            *score = inspector.inspect(pixels(&data), ROI, &mut ()).unwrap().score;
+            *score = inspector.inspect_under(&mask, pixels(&data), ROI, &mut ()).unwrap().score;
         });
         // The first part sizes the tables for its picture, which also shows that allocations are seen.
         assert_eq!(part == 0, info.count_total > 0, "{info:?}");

@@ -1,7 +1,7 @@
 //! Distances of all layers → one map.
 
 use crate::map::blur::Blur;
-use crate::map::{AnomalyMap, MapError, MapSettings};
+use crate::map::{AnomalyMap, Counted, MapError, MapSettings};
 use crate::tensor::{Shape, Tensor, TensorError};
 
 /// Makes maps of one size out of layers of known sizes. Holds every table and buffer: a map costs no allocation.
@@ -83,6 +83,11 @@ impl Fuser {
         self.blur.apply(&mut self.sum);
         round(&self.sum, &mut self.smooth.values);
         self.smooth.expect_valid()
+    }
+
+    /// Sets what does not count to 0 in the map that is scored.
+    pub(crate) fn keep(&mut self, counted: &Counted) {
+        counted.clear_others(&mut self.smooth);
     }
 
     /// The sum of the layers, not smoothed.

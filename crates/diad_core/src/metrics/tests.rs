@@ -8,6 +8,10 @@ use crate::testing::{Golden, Near};
 const SIDE: u32 = 256;
 const PIXELS: usize = (SIDE * SIDE) as usize;
 
+fn aupro(maps: &[MaskedMap<'_>], rule: AuproRule) -> Result<f64, MetricError> {
+    RegionOverlap::try_new(maps)?.area(rule)
+}
+
 fn ranking(values: &[f32], bad: &[bool]) -> Result<Ranking, MetricError> {
     Ranking::try_new(values.iter().copied().zip(bad.iter().copied()))
 }
@@ -45,9 +49,19 @@ fn figures_agree_with_the_golden_table() {
             .map(|(map, mask)| MaskedMap::try_new(SIDE, SIDE, map, mask).unwrap())
             .collect();
         near.check("aupro", &[aupro(&pairs, AuproRule::Reference).unwrap()], &[figures[pro]]);
-        let field = aupro(&pairs, AuproRule::Field).unwrap();
+        let overlap = RegionOverlap::try_new(&pairs).unwrap();
+        let field = overlap.area(AuproRule::Field).unwrap();
         // Another rule, the same curve: near, but not equal.
         assert!(Near::abs(0.1).equal(field, figures[pro]), "{field}");
+
+        // Leaving out detours shorter than a step misses at most half a step's width along the whole curve.
+        let drawn = [Curve::roc(&pixels, 200).area(), overlap.curve(200).area() / 0.3];
+        Near::abs(0.01).check("drawn", &drawn, &[figures[pixel], field]);
+        let [steps, all] = [200, usize::MAX].map(|most| Curve::precision_recall(&pixels, most));
+        near.check("precision", &[steps.area(), all.area()], &[figures[appx]; 2]);
+        assert!(steps.points().len() <= 202 && Curve::roc(&pixels, 200).points().len() <= 202);
+        let whole = [Curve::roc(&images, usize::MAX).area(), overlap.curve(usize::MAX).area() / 0.3];
+        near.check("whole", &whole, &[figures[max_sp], field]);
     }
 }
 
@@ -124,6 +138,63 @@ fn aupro_of_a_perfect_map_is_one_and_of_a_flat_one_is_the_diagonal() {
     }
 }
 
+fn points(curve: &Curve) -> Vec<(f64, f64)> {
+    curve.points().iter().map(|point| (point.x, point.y)).collect()
+}
+
+#[test]
+fn curves_of_a_small_ranking_are_those_drawn_by_hand() {
+    let (t, f) = (true, false);
+    for (values, bad, roc, precision_recall) in [
+        // From the worst: bad, good and bad alike, good.
+        (
+            vec![0.9, 0.5, 0.5, 0.1],
+            vec![t, f, t, f],
+            vec![(0.0, 0.0), (0.0, 0.5), (0.5, 1.0), (1.0, 1.0)],
+            vec![(0.0, 1.0), (0.5, 1.0), (0.5, 2.0 / 3.0), (1.0, 2.0 / 3.0)],
+        ),
+        // Good ones before the first bad one add nothing to precision and recall.
+        (
+            vec![0.9, 0.8, 0.7],
+            vec![f, t, f],
+            vec![(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (1.0, 1.0)],
+            vec![(0.0, 0.5), (1.0, 0.5)],
+        ),
+        (vec![0.3; 4], vec![t, f, f, f], vec![(0.0, 0.0), (1.0, 1.0)], vec![(0.0, 0.25), (1.0, 0.25)]),
+    ] {
+        let ranking = ranking(&values, &bad).unwrap();
+        let curves = [Curve::roc(&ranking, 200), Curve::precision_recall(&ranking, 200)];
+        assert_eq!(curves.each_ref().map(points), [roc, precision_recall]);
+        let areas = curves.map(|curve| curve.area());
+        Near::abs(1e-12).check("areas", &areas, &[ranking.auroc(), ranking.average_precision()]);
+    }
+}
+
+#[test]
+fn overlap_curve_ends_at_the_limit() {
+    // One region of two pixels, ten outside: a half of the region, then 2 outside with the other half, then the rest.
+    let mut values = [0.1; 12];
+    (values[0], values[1], values[5], values[6]) = (0.9, 0.5, 0.5, 0.5);
+    let mask: Vec<bool> = (0..12).map(|i| i < 2).collect();
+    let overlap = RegionOverlap::try_new(&[MaskedMap::try_new(12, 1, &values, &mask).unwrap()]).unwrap();
+    let curve = overlap.curve(200);
+    assert_eq!(points(&curve), [(0.0, 0.0), (0.0, 0.5), (0.2, 1.0), (0.3, 1.0)]);
+    assert!(Near::abs(1e-12).equal(curve.area() / 0.3, overlap.area(AuproRule::Field).unwrap()));
+}
+
+#[test]
+fn mean_of_curves_keeps_their_jumps_and_has_the_mean_area() {
+    let perfect = Curve::roc(&ranking(&[1.0, 0.0], &[true, false]).unwrap(), 200);
+    let blind = Curve::roc(&ranking(&[0.0, 0.0], &[true, false]).unwrap(), 200);
+    let mean = Curve::mean(&[&perfect, &blind], 200).unwrap();
+    assert_eq!(points(&mean), [(0.0, 0.0), (0.0, 0.5), (1.0, 1.0)]);
+    let steps = Curve::precision_recall(&ranking(&[1.0, 0.5, 0.1], &[true, false, true]).unwrap(), 200);
+    let both = Curve::mean(&[&steps, &perfect], usize::MAX).unwrap();
+    assert!(Near::abs(1e-12).equal(both.area(), f64::midpoint(steps.area(), perfect.area())));
+    assert_eq!(both.points()[0], Point { x: 0.0, y: 0.5 });
+    assert_eq!(Curve::mean(&[], 200), None);
+}
+
 proptest! {
     #[test]
     fn order_key_keeps_the_order_of_finite_floats(a in prop::num::f32::NORMAL, b in prop::num::f32::NORMAL) {
@@ -142,6 +213,25 @@ proptest! {
         let figures = |r: &Ranking| [r.auroc(), r.average_precision(), r.f1_max()];
         Near::abs(0.0).check("figures", &figures(&risen), &figures(&plain));
         prop_assert!(figures(&plain).iter().all(|v| (0.0..=1.0).contains(v)));
+    }
+
+    #[test]
+    fn curves_have_the_areas_of_the_figures_and_few_points_when_thinned(
+        pairs in prop::collection::vec((any::<u16>(), any::<bool>()), 2..600),
+    ) {
+        prop_assume!(pairs.iter().any(|p| p.1) && pairs.iter().any(|p| !p.1));
+        let ranking = Ranking::try_new(pairs.iter().map(|&(v, bad)| (f32::from(v), bad))).unwrap();
+        let want = [ranking.auroc(), ranking.average_precision()];
+        for (most, near) in [(usize::MAX, 1e-9), (50, 0.04)] {
+            let curves = [Curve::roc(&ranking, most), Curve::precision_recall(&ranking, most)];
+            Near::abs(near).check("areas", &curves.each_ref().map(Curve::area), &want);
+            for curve in &curves {
+                prop_assert!(curve.points().len() <= most.saturating_add(2));
+                prop_assert!(curve.points().is_sorted_by(|a, b| a.x <= b.x));
+            }
+            let mean = Curve::mean(&[&curves[0], &curves[0]], usize::MAX).unwrap();
+            Near::abs(1e-9).check("mean", &[mean.area()], &[curves[0].area()]);
+        }
     }
 
     #[test]

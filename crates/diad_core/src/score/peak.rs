@@ -159,15 +159,16 @@ impl PeakFinder {
     }
 
     /// The box around the peak's patch: all map pixels joined to it (also corner to corner) that have at least
-    /// half the value at its centre. One pixel if the map is 0 there.
+    /// half the value at its centre. Where the map is 0 there (it does not count, and what does lies around it), the
+    /// patch is that of the largest value that the peak reaches; one pixel if there is none above 0.
     ///
     /// # Errors
     /// [`PeakError::Size`].
     pub fn region(&mut self, map: &AnomalyMap, peak: &Peak) -> Result<ModelRect, PeakError> {
         self.expect_size(map)?;
         let (width, height) = (self.width as usize, self.height as usize);
-        let (x, y) = (peak.x.min(self.width - 1) as usize, peak.y.min(self.height - 1) as usize);
         let values = map.values();
+        let (x, y) = self.begin(values, (peak.x.min(self.width - 1) as usize, peak.y.min(self.height - 1) as usize));
         let cut = values[y * width + x] / 2.0;
         let (mut left, mut right, mut top, mut bottom) = (x, x, y, y);
         let Self { seen, open, .. } = self;
@@ -184,6 +185,24 @@ impl PeakFinder {
         });
         let side = |low: usize, high: usize| (high - low + 1) as u32;
         Ok(ModelRect { x: left as u32, y: top as u32, width: side(left, right), height: side(top, bottom) })
+    }
+
+    /// Where a peak's patch begins.
+    fn begin(&self, values: &[f32], (x, y): (usize, usize)) -> (usize, usize) {
+        let width = self.width as usize;
+        if values[y * width + x] > 0.0 {
+            return (x, y);
+        }
+        let reach = self.rule.reach_px() as usize / 2;
+        let mut best = (x, y);
+        for row in y.saturating_sub(reach)..=(y + reach).min(self.height as usize - 1) {
+            for column in x.saturating_sub(reach)..=(x + reach).min(width - 1) {
+                if values[row * width + column] > values[best.1 * width + best.0] {
+                    best = (column, row);
+                }
+            }
+        }
+        best
     }
 
     fn expect_size(&self, map: &AnomalyMap) -> Result<(), PeakError> {

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::map::AnomalyMap;
+use crate::prepare::ModelRect;
 use crate::testing::{Golden, Near};
 
 fn finder(window_px: u32, times: u32, map: &AnomalyMap) -> PeakFinder {
@@ -72,6 +73,14 @@ fn region_holds_at_the_border_of_the_map() {
     let peak = finder.find(&map).unwrap();
     let region = finder.region(&map, &peak).unwrap();
     assert_eq!((region.x, region.y, region.width, region.height), (3, 1, 1, 2));
+}
+
+#[test]
+fn region_of_a_peak_between_two_spots_is_that_of_the_larger_one() {
+    let map = spots(9, 9, &[(3, 4, 1.0), (5, 4, 2.0), (0, 0, 9.0)]);
+    let mut finder = finder(5, 1, &map);
+    let peak = Peak { score: Score::try_new(1.0).unwrap(), x: 4, y: 4 };
+    assert_eq!(finder.region(&map, &peak), Ok(ModelRect { x: 5, y: 4, width: 1, height: 1 }));
 }
 
 #[test]

@@ -14,8 +14,8 @@ fn entered(seq: u64) -> Entered {
 fn close_entered_gives_each_part_without_a_verdict_its_one_verdict() {
     let place = Place::new();
     let mut ledger = place.open();
-    ledger.commit(&[entered(1), entered(2), entered(3)], &[], &[]).unwrap();
-    ledger.commit(&[entered(4)], &testing::rows([2]), &[]).unwrap();
+    ledger.commit(&[entered(1), entered(2), entered(3)], &[], &[], &[]).unwrap();
+    ledger.commit(&[entered(4)], &testing::rows([2]), &[], &[]).unwrap();
     drop(ledger);
 
     let mut ledger = place.open();
@@ -38,9 +38,9 @@ fn close_entered_gives_each_part_without_a_verdict_its_one_verdict() {
 fn commit_of_a_verdict_and_of_its_entry_in_either_order_leaves_no_entry() {
     let place = Place::new();
     let mut ledger = place.open();
-    ledger.commit(&[entered(1)], &testing::rows([1]), &[]).unwrap();
-    ledger.commit(&[], &testing::rows([2]), &[]).unwrap();
-    ledger.commit(&[entered(2)], &[], &[]).unwrap();
+    ledger.commit(&[entered(1)], &testing::rows([1]), &[], &[]).unwrap();
+    ledger.commit(&[], &testing::rows([2]), &[], &[]).unwrap();
+    ledger.commit(&[entered(2)], &[], &[], &[]).unwrap();
     assert_eq!(ledger.close_entered(Moment::from_micros(START_MICROS)).unwrap(), 0);
 }
 
@@ -49,7 +49,7 @@ fn close_entered_goes_over_many_pages_and_a_clock_that_went_back() {
     let place = Place::new();
     let mut ledger = place.open();
     let many: Vec<_> = (1..=u64::from(PAGE) * 2).map(entered).collect();
-    ledger.commit(&many, &[], &[]).unwrap();
+    ledger.commit(&many, &[], &[], &[]).unwrap();
     assert_eq!(ledger.close_entered(Moment::from_micros(0)).unwrap(), many.len() as u64);
     let row = ledger.read().part(&testing::key("cam0", 7)).unwrap().unwrap().unwrap().row;
     assert_eq!(row.latency, Duration::ZERO);
@@ -59,7 +59,7 @@ fn close_entered_goes_over_many_pages_and_a_clock_that_went_back() {
 fn resume_keeps_gaps_and_forgets_who_got_a_verdict_elsewhere() {
     let place = Place::new();
     let mut ledger = place.open();
-    ledger.commit(&[entered(1), entered(2), entered(3)], &[], &[]).unwrap();
+    ledger.commit(&[entered(1), entered(2), entered(3)], &[], &[], &[]).unwrap();
     // 1 and 2 got their verdicts while nothing could be written; 3 is still open.
     let mut missed = Missed::new();
     [1, 2].into_iter().for_each(|seq| missed.note(&testing::key("cam0", seq), Moment::from_micros(9), "no space"));
@@ -68,4 +68,16 @@ fn resume_keeps_gaps_and_forgets_who_got_a_verdict_elsewhere() {
     assert_eq!(ledger.close_entered(Moment::from_micros(START_MICROS)).unwrap(), 1);
     assert!(ledger.read().verify().unwrap().is_sound());
     assert_eq!(ledger.read().stats().unwrap().runs, 1, "the run is known in a file that did not see it start");
+}
+
+#[test]
+fn late_result_is_kept_beside_a_verdict_and_never_becomes_one() {
+    let place = Place::new();
+    let mut ledger = place.open();
+    let late = testing::rows([1, 2]);
+    ledger.commit(&[entered(2)], &[testing::unjudged(1, Reason::Deadline)], &late, &[]).unwrap();
+    // The verdict of 2 could not be written; what comes late for it says nothing.
+    let stats = ledger.read().stats().unwrap();
+    assert_eq!((stats.parts, stats.late, stats.open, stats.unsent), (1, 1, 1, 1));
+    assert!(ledger.read().part(&testing::key("cam0", 2)).unwrap().is_none());
 }

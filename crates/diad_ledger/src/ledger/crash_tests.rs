@@ -30,7 +30,7 @@ fn child_records_until_it_is_killed() {
     for batch in 0.. {
         let mut rows = testing::rows(batch * 7 + 1..batch * 7 + 8);
         rows.iter_mut().for_each(|row| row.key.series.run = run.clone());
-        let ids = testing::firsts(&ledger.commit(&[], &rows, &sent).unwrap());
+        let ids = testing::firsts(&ledger.commit(&[], &rows, &[], &sent).unwrap());
         // The batch is on the disk: from here on the world knows of it.
         println!("\ncommitted {run} {}", batch * 7 + 7);
         sent = ids.into_iter().step_by(2).map(testing::sent).collect();

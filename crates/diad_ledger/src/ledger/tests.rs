@@ -67,10 +67,10 @@ fn commit_records_and_marks_at_once() {
     let place = Place::new();
     let mut ledger = place.open();
     let ids = testing::firsts(&ledger.record(&testing::rows(1..=3)).unwrap());
-    ledger.commit(&[], &testing::rows(4..=4), &[testing::sent(ids[0]), testing::sent(ids[2])]).unwrap();
+    ledger.commit(&[], &testing::rows(4..=4), &[], &[testing::sent(ids[0]), testing::sent(ids[2])]).unwrap();
     assert_eq!(unsent(ledger.read()), [2, 4]);
     assert_eq!(ledger.read().unsent_count().unwrap(), 2);
-    assert_eq!(ledger.commit(&[], &[], &[]).unwrap(), []);
+    assert_eq!(ledger.commit(&[], &[], &[], &[]).unwrap(), []);
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn stats_count_what_is_kept() {
     rows.extend(Reason::ALL.into_iter().zip(10..).map(|(reason, seq)| testing::unjudged(seq, reason)));
     rows.push(testing::unjudged(16, Reason::Camera));
     let ids = testing::firsts(&ledger.record(&rows).unwrap());
-    ledger.commit(&[], &[testing::unjudged(1, Reason::Deadline)], &[testing::sent(ids[0])]).unwrap();
+    ledger.commit(&[], &[testing::unjudged(1, Reason::Deadline)], &[], &[testing::sent(ids[0])]).unwrap();
     let stats = ledger.read().stats().unwrap();
     assert_eq!((stats.parts, stats.pass, stats.review, stats.reject), (16, 3, 2, 4));
     assert_eq!((stats.unjudged, stats.unjudged_total()), ([1, 1, 2, 1, 1, 1], 7));

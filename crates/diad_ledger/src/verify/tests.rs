@@ -39,7 +39,7 @@ fn verify_beside_a_daemon_takes_open_parts_as_what_they_are() {
     let mut ledger = place.open();
     let Row { key, part, product, captured, deadline_ms, origin, .. } = testing::row(2);
     let entered = Entered { key, part, product, captured, deadline_ms, origin };
-    ledger.commit(&[entered], &testing::rows([1, 3, 5]), &[]).unwrap();
+    ledger.commit(&[entered], &testing::rows([1, 3, 5]), &[], &[]).unwrap();
     let report = ledger.read().verify().unwrap();
     assert_eq!((missing(&report), report.open), (vec![(4, 4, 1)], 1));
     assert_eq!(ledger.read().stats().unwrap().open, 1);

@@ -22,8 +22,9 @@ fn link(inbound_capacity: usize) -> (Link, Session, Receiver<Inbound>, EventLoop
         &StationName::try_new("S1").unwrap(),
     );
     let (inbound, heard) = bounded(inbound_capacity);
-    let (client, events) = broker.client(&topics, now);
-    let session = Session { client, handover: Handover::new(), accepted: None, farewell: Farewell::NotYet };
+    let (client, events) = broker.link_client(&topics, now);
+    let session =
+        Session { client, handover: Handover::new(Instant::now()), accepted: None, farewell: Farewell::NotYet };
     (Link::new(shared, broker, topics, inbound), session, heard, events)
 }
 

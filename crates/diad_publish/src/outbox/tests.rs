@@ -95,6 +95,29 @@ fn messages_with_a_ticket_are_forgotten_with_the_connection_and_brought_again_ov
 }
 
 #[test]
+fn messages_whose_record_is_gone_stay_and_their_tickets_name_new_ones() {
+    let mut outbox = outbox(10);
+    outbox.connect();
+    for item in 1..=3 {
+        outbox.offer(Some(Ticket(item)), item as u32);
+    }
+    let first = outbox.dispatch().map(|d| d.id).unwrap();
+    let second = outbox.dispatch().map(|d| d.id).unwrap();
+    outbox.acknowledge(first, SystemTime::UNIX_EPOCH);
+    assert!(outbox.bring(Ticket(9), 9));
+    outbox.void_tickets();
+    assert_eq!((outbox.take_acknowledged(), outbox.unrecorded(), outbox.len()), (vec![], 3, 3));
+    // The new record counts from 1 again: none of its messages is taken for one that is here.
+    assert!(outbox.bring(Ticket(2), 22));
+    outbox.acknowledge(second, SystemTime::UNIX_EPOCH);
+    assert_eq!(outbox.take_acknowledged(), []);
+    outbox.disconnect();
+    outbox.connect();
+    let left: Vec<_> = std::iter::from_fn(|| dispatched(&mut outbox)).map(|(_, item)| item).collect();
+    assert_eq!(left, [9, 3]);
+}
+
+#[test]
 fn an_acknowledged_ticket_is_held_until_it_is_taken() {
     let mut outbox = outbox(10);
     outbox.connect();

@@ -5,7 +5,10 @@
 
 use diad_core::frame::Stamp;
 use diad_core::name::{CameraId, NameError, PartId, ProductName};
+use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::schema;
 
 /// Largest accepted inbound payload, in bytes.
 pub const MAX_INBOUND_BYTES: usize = 4096;
@@ -83,15 +86,25 @@ pub enum InboundError {
 const TRIGGER_EXAMPLE: &str = r#"{"part":"P-77"}"#;
 const PRODUCT_EXAMPLE: &str = r#"{"product":"washer"}"#;
 
-#[derive(Deserialize)]
-struct RawTrigger {
+/// Take and judge one part, now. Further fields are let be.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(title = "trigger")]
+pub(super) struct RawTrigger {
+    /// The plant's own mark of the part; comes back in its verdict.
+    #[schemars(schema_with = "schema::name")]
     part: String,
+    /// The camera that is meant; left out or null, every camera that takes parts on messages.
     #[serde(default)]
+    #[schemars(schema_with = "schema::name_or_null")]
     camera: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct RawProduct {
+/// Change-over: the next trigger uses this product. Further fields are let be.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(title = "product")]
+pub(super) struct RawProduct {
+    /// The product class, as thresholds and model name it.
+    #[schemars(schema_with = "schema::name")]
     product: String,
 }
 

@@ -1,8 +1,10 @@
 //! Wall time as receivers read it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::StaticFormatDescription;
@@ -26,12 +28,34 @@ impl From<SystemTime> for Moment {
     }
 }
 
+impl Moment {
+    /// Milliseconds since 1970.
+    pub(crate) fn millis(self) -> u64 {
+        let since = self.0.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        since.min(Duration::new(END_SECS, 999_999_999)).as_millis().try_into().unwrap_or(u64::MAX)
+    }
+}
+
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since = self.0.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let since = since.min(Duration::new(END_SECS, 999_999_999));
         let at = OffsetDateTime::UNIX_EPOCH + since;
         f.write_str(&at.format(FORMAT).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl JsonSchema for Moment {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Moment".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z$" })
     }
 }
 

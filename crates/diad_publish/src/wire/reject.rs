@@ -3,10 +3,11 @@
 use diad_core::event::{InspectionEvent, Outcome};
 use diad_core::judge::Verdict;
 use diad_core::name::{CameraId, PartId};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::verdict::VerdictMessage;
-use super::{SCHEMA, encode, text, text_or_null};
+use super::{SCHEMA, encode, schema, text, text_or_null};
 
 /// What the reject line does with an unjudged part, `on_unjudged` in the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,14 +48,25 @@ impl RejectBit {
 }
 
 /// Payload of `…/reject`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(title = "reject", deny_unknown_fields)]
 pub struct RejectMessage {
+    /// Version of the payload.
+    #[schemars(schema_with = "schema::version")]
     v: u8,
+    /// The camera that saw the part.
     #[serde(serialize_with = "text")]
+    #[schemars(schema_with = "schema::name")]
     camera: CameraId,
+    /// The number of the part there, as in its verdict.
+    #[schemars(range(min = 1))]
     seq: u64,
+    /// The plant's own mark, from its trigger.
     #[serde(serialize_with = "text_or_null")]
+    #[schemars(schema_with = "schema::name_or_null")]
     part: Option<PartId>,
+    /// 1: take the part off the line. 0: let it go on.
+    #[schemars(range(min = 0, max = 1))]
     reject: u8,
 }
 

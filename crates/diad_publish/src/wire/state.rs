@@ -2,17 +2,19 @@
 
 use std::time::SystemTime;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::moment::Moment;
-use super::{SCHEMA, encode};
+use super::{SCHEMA, encode, schema};
 
 /// Longest `detail`, in bytes before escaping; longer text is cut.
 pub const MAX_DETAIL_BYTES: usize = 400;
 
 /// What the station can do now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub enum State {
     /// Not judging yet.
     Starting,
@@ -24,13 +26,36 @@ pub enum State {
     Offline,
 }
 
+impl State {
+    /// Every state, in the order of declaration.
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Ready, Self::Degraded, Self::Offline];
+
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Degraded => "degraded",
+            Self::Offline => "offline",
+        }
+    }
+}
+
 /// Payload of `…/state`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(title = "state", deny_unknown_fields)]
 pub struct StateMessage {
+    /// Version of the payload.
+    #[schemars(schema_with = "schema::version")]
     v: u8,
-    state: State,
-    detail: String,
-    at: Moment,
+    /// What the station can do now.
+    pub(super) state: State,
+    /// What is wrong and since when; empty if nothing is.
+    #[schemars(length(max = 400))]
+    pub(super) detail: String,
+    /// When that was said, UTC; of the last will, when it was left with the broker.
+    pub(super) at: Moment,
 }
 
 impl StateMessage {
@@ -68,15 +93,25 @@ pub struct Heartbeat {
 }
 
 /// Payload of `…/heartbeat`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(title = "heartbeat", deny_unknown_fields)]
 pub struct HeartbeatMessage {
+    /// Version of the payload.
+    #[schemars(schema_with = "schema::version")]
     v: u8,
+    /// Grows by one with every heartbeat, heard or not.
     counter: u64,
+    /// Parts that entered since the start.
     parts_in: u64,
+    /// Verdicts decided since the start.
     verdicts_out: u64,
+    /// Parts that entered and have no verdict yet.
     queue_depth: u64,
+    /// Verdicts that the broker has not acknowledged.
     outbox_depth: u64,
+    /// Parts that were counted and cannot be found again: anything but 0 is an alarm.
     unaccounted: u64,
+    /// Smallest time left before a deadline since the last heartbeat, in milliseconds; null if no part came.
     margin_ms: Option<f64>,
 }
 

@@ -3,11 +3,12 @@
 use diad_core::event::{InspectionEvent, Outcome};
 use diad_core::frame::PartKey;
 use diad_core::name::{CameraId, LineName, PartId, ProductName, RunId, StationName};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::digest::{Digest, Digests};
 use super::moment::Moment;
-use super::{SCHEMA, encode, text, text_or_null};
+use super::{SCHEMA, encode, schema, text, text_or_null};
 use crate::outbox::Lane;
 
 #[cfg(test)]
@@ -29,38 +30,75 @@ pub struct Station {
 /// Fields stand in wire order. An unjudged part has a `reason` and `null` for score, thresholds and region; a
 /// judged one has them and `reason: null`. Every number is finite: scores are so by type, and a latency is a
 /// duration.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(title = "verdict", deny_unknown_fields)]
 pub struct VerdictMessage {
+    /// Version of the payload.
+    #[schemars(schema_with = "schema::version")]
     v: u8,
+    /// The line.
     #[serde(serialize_with = "text")]
+    #[schemars(schema_with = "schema::name")]
     line: LineName,
+    /// The station on the line.
     #[serde(serialize_with = "text")]
+    #[schemars(schema_with = "schema::name")]
     station: StationName,
+    /// The camera that saw the part.
     #[serde(serialize_with = "text")]
-    pub(super) camera: CameraId,
+    #[schemars(schema_with = "schema::name")]
+    pub(crate) camera: CameraId,
+    /// The run of the station; never repeats.
     #[serde(serialize_with = "text")]
-    run: RunId,
+    #[schemars(schema_with = "schema::name")]
+    pub(super) run: RunId,
+    /// Counts from 1 without a gap, per camera and run.
+    #[schemars(range(min = 1))]
     pub(super) seq: u64,
+    /// The plant's own mark, from its trigger.
     #[serde(serialize_with = "text_or_null")]
+    #[schemars(schema_with = "schema::name_or_null")]
     pub(super) part: Option<PartId>,
+    /// The product class in force.
     #[serde(serialize_with = "text_or_null")]
-    product: Option<ProductName>,
-    verdict: &'static str,
-    reason: Option<&'static str>,
-    score: Option<f32>,
-    review_at: Option<f32>,
-    reject_at: Option<f32>,
+    #[schemars(schema_with = "schema::name_or_null")]
+    pub(super) product: Option<ProductName>,
+    /// What is said of the part.
+    #[schemars(schema_with = "schema::verdict")]
+    pub(super) verdict: &'static str,
+    /// Why the part was not judged; null if it was.
+    #[schemars(schema_with = "schema::reason")]
+    pub(super) reason: Option<&'static str>,
+    /// How unlike the good ones the part is; null if it was not judged.
+    pub(super) score: Option<f32>,
+    /// A score at or above this is at least REVIEW.
+    pub(super) review_at: Option<f32>,
+    /// A score at or above this is REJECT.
+    pub(super) reject_at: Option<f32>,
+    /// Left edge of the worst place, in frame pixels.
     x_px: Option<u32>,
+    /// Top edge of the worst place, in frame pixels.
     y_px: Option<u32>,
+    /// Width of the worst place, in frame pixels.
     width_px: Option<u32>,
+    /// Height of the worst place, in frame pixels.
     height_px: Option<u32>,
-    captured_at: Moment,
-    judged_at: Moment,
-    latency_ms: f64,
+    /// When the part was seen, UTC.
+    pub(super) captured_at: Moment,
+    /// When the verdict was decided, UTC.
+    pub(super) judged_at: Moment,
+    /// From capture to verdict on a clock that never steps, in milliseconds.
+    #[schemars(range(min = 0.0))]
+    pub(super) latency_ms: f64,
+    /// The time that was promised, in milliseconds.
     deadline_ms: u32,
-    model: Digest,
-    thresholds: Digest,
-    settings: Digest,
+    /// Digest of the model bundle.
+    pub(super) model: Digest,
+    /// Digest of the thresholds in force.
+    pub(super) thresholds: Digest,
+    /// Digest of the station's settings.
+    pub(super) settings: Digest,
+    /// True for a verdict that was held up: it comes after live ones, with the times of its day.
     historical: bool,
 }
 

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Which way bytes go.
 #[derive(Clone, Copy)]
@@ -17,6 +18,7 @@ pub enum Direction {
 struct State {
     broker: Option<u16>,
     frozen: Arc<Frozen>,
+    held: Arc<AtomicBool>,
     streams: Vec<TcpStream>,
     ended: bool,
 }
@@ -36,8 +38,8 @@ impl Frozen {
     }
 }
 
-/// Stands between publisher and broker. Shut, it hangs up at once; open, it forwards; frozen, it swallows. It keeps
-/// its port all the while, so that no other test can take it.
+/// Stands between publisher and broker. Shut, it hangs up at once; open, it forwards; frozen, it swallows; held, it is
+/// silent as a network without its cable. It keeps its port all the while, so that no other test can take it.
 pub struct Gate {
     port: u16,
     state: Arc<Mutex<State>>,
@@ -63,8 +65,10 @@ impl Gate {
                     stream.set_nodelay(true).unwrap();
                     state.streams.push(stream.try_clone().unwrap());
                 }
-                forward(&near, &far, Direction::ToBroker, Arc::clone(&state.frozen));
-                forward(&far, &near, Direction::FromBroker, Arc::clone(&state.frozen));
+                for (from, to, direction) in [(&near, &far, Direction::ToBroker), (&far, &near, Direction::FromBroker)]
+                {
+                    forward(from, to, direction, Arc::clone(&state.frozen), Arc::clone(&state.held));
+                }
             }
         };
         std::thread::Builder::new().name("gate".to_owned()).spawn(accept).unwrap();
@@ -87,8 +91,20 @@ impl Gate {
         self.state.lock().unwrap().frozen.of(direction).store(true, Ordering::SeqCst);
     }
 
+    /// From now on new connections are taken and old ones stay, and nobody hears anything, not even that the other side
+    /// has hung up, until [`release`](Self::release): then all of it arrives.
+    pub fn hold(&self) {
+        self.state.lock().unwrap().held.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets go on what was held.
+    pub fn release(&self) {
+        self.state.lock().unwrap().held.store(false, Ordering::SeqCst);
+    }
+
     /// Ends every connection and hangs up on new ones.
     pub fn cut_and_shut(&self) {
+        self.release();
         let mut state = self.state.lock().unwrap();
         state.broker = None;
         for stream in state.streams.drain(..) {
@@ -106,11 +122,16 @@ impl Drop for Gate {
     }
 }
 
-fn forward(from: &TcpStream, to: &TcpStream, direction: Direction, frozen: Arc<Frozen>) {
+fn forward(from: &TcpStream, to: &TcpStream, direction: Direction, frozen: Arc<Frozen>, held: Arc<AtomicBool>) {
     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
     let pump = move || {
         let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = from.read(&mut buffer) {
+        loop {
+            let read = from.read(&mut buffer);
+            while held.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            let Ok(read @ 1..) = read else { break };
             if !frozen.of(direction).load(Ordering::SeqCst) && to.write_all(&buffer[..read]).is_err() {
                 break;
             }

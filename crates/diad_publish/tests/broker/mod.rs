@@ -41,7 +41,7 @@ fn mosquitto() -> PathBuf {
     found.expect("mosquitto is not installed; install it: apt-get install mosquitto")
 }
 
-/// A running mosquitto without persistence; killed without mercy when dropped.
+/// A running mosquitto, without persistence unless its configuration says otherwise; killed without mercy when dropped.
 pub struct Broker {
     child: Child,
     port: u16,
@@ -53,6 +53,18 @@ impl Broker {
     /// Open to everyone.
     pub fn start() -> Self {
         Self::start_with(|_| "allow_anonymous true\n".to_owned())
+    }
+
+    /// Open to everyone, with a memory: [`restart`](Self::restart) finds its sessions again. Every change is on the disk
+    /// at once.
+    pub fn start_persistent() -> Self {
+        Self::start_with(|folder| {
+            let location = folder.display();
+            format!(
+                "allow_anonymous true\npersistence true\npersistence_location {location}/\nautosave_on_changes true\n\
+                 autosave_interval 1\n"
+            )
+        })
     }
 
     /// With more configuration lines; `configure` may write files into the folder it is given, and is asked again
@@ -75,37 +87,38 @@ impl Broker {
         // Without this line it would change to a user that cannot read the test's folder.
         let user = "user root\n";
         let limits = "max_inflight_messages 0\nmax_queued_messages 0\n";
-        let head = "persistence false\nlog_dest stderr\nlog_type all\nset_tcp_nodelay true\n";
-        let path = folder.path().join("mosquitto.conf");
-        std::fs::write(&path, format!("{head}{user}{limits}listener {port} 127.0.0.1\n{extra}")).unwrap();
-        let mut child = Command::new(mosquitto())
-            .arg("-c")
-            .arg(&path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let (ready_tx, ready) = bounded(1);
-        let lines = Arc::clone(&log);
-        let listen = move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if line.ends_with(" running") {
-                    let _ = ready_tx.try_send(());
-                }
-                let mut lines = lines.lock().unwrap();
-                // A broker says several lines a message: keep what a test may ask for.
-                if lines.len() == LOG_LINES {
-                    lines.drain(..LOG_LINES / 2);
-                }
-                lines.push(line);
-            }
-        };
-        std::thread::Builder::new().name("mosquitto-log".to_owned()).spawn(listen).unwrap();
+        let head = "log_dest stderr\nlog_type all\nset_tcp_nodelay true\n";
+        let settings = format!("{head}{user}{limits}listener {port} 127.0.0.1\n{extra}");
+        std::fs::write(folder.path().join("mosquitto.conf"), settings).unwrap();
+        let log = Arc::default();
+        let (child, runs) = spawn(folder.path(), &log);
         let broker = Self { child, port, log, folder };
-        if ready.recv_timeout(PATIENCE).is_ok() { Ok(broker) } else { Err(broker.log()) }
+        if runs { Ok(broker) } else { Err(broker.log()) }
+    }
+
+    /// Starts it again after its end, on the same folder and port.
+    pub fn restart(&mut self) {
+        // A connection of another test may have been given the port for a moment.
+        wait_until("the broker's port", || {
+            let (child, runs) = spawn(self.folder.path(), &self.log);
+            self.child = child;
+            if !runs {
+                self.kill();
+            }
+            runs
+        });
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Ends it as an orderly restart of its machine would: it writes down what it knows first.
+    pub fn stop(&mut self) {
+        self.signal("TERM");
+        self.child.wait().unwrap();
     }
 
     pub const fn port(&self) -> u16 {
@@ -119,6 +132,16 @@ impl Broker {
     /// What mosquitto said so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Stops it where it is, connections open, until [`Broker::thaw`].
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
     }
 
     /// Ends it as a power cut would.
@@ -135,11 +158,44 @@ impl Drop for Broker {
     }
 }
 
+/// Starts mosquitto with the configuration of `folder`. False if it ended before it ran.
+fn spawn(folder: &Path, log: &Arc<Mutex<Vec<String>>>) -> (Child, bool) {
+    let mut child = Command::new(mosquitto())
+        .arg("-c")
+        .arg(folder.join("mosquitto.conf"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = child.stderr.take().unwrap();
+    let (ready_tx, ready) = bounded(1);
+    let lines = Arc::clone(log);
+    let listen = move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if line.ends_with(" running") {
+                let _ = ready_tx.try_send(());
+            }
+            let mut lines = lines.lock().unwrap();
+            // A broker says several lines a message: keep what a test may ask for.
+            if lines.len() == LOG_LINES {
+                lines.drain(..LOG_LINES / 2);
+            }
+            lines.push(line);
+        }
+    };
+    std::thread::Builder::new().name("mosquitto-log".to_owned()).spawn(listen).unwrap();
+    let runs = ready.recv_timeout(PATIENCE).is_ok();
+    (child, runs)
+}
+
 /// One received message.
 #[derive(Debug, Clone)]
 pub struct Received {
     pub topic: String,
+    /// Null for Sparkplug, which is no JSON.
     pub payload: serde_json::Value,
+    pub bytes: Vec<u8>,
     pub retained: bool,
 }
 
@@ -147,6 +203,8 @@ pub struct Received {
 pub struct Subscriber {
     client: Client,
     messages: Receiver<Received>,
+    /// Whether the broker knew it from before.
+    known: bool,
 }
 
 impl Subscriber {
@@ -154,29 +212,46 @@ impl Subscriber {
     pub fn start(port: u16, filter: &str) -> Self {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let id = format!("subscriber-{}", COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-        let (client, mut connection) = Client::new(MqttOptions::new(id, "127.0.0.1", port), 100);
+        Self::connect(MqttOptions::new(id, "127.0.0.1", port), filter)
+    }
+
+    /// The same with a name by which the broker keeps its session. True if it had one.
+    pub fn resume(port: u16, filter: &str, id: &str) -> (Self, bool) {
+        let mut options = MqttOptions::new(id, "127.0.0.1", port);
+        options.set_clean_session(false);
+        let subscriber = Self::connect(options, filter);
+        let known = subscriber.known;
+        (subscriber, known)
+    }
+
+    fn connect(options: MqttOptions, filter: &str) -> Self {
+        let (client, mut connection) = Client::new(options, 100);
         client.subscribe(filter, QoS::AtLeastOnce).unwrap();
         let (ready_tx, ready) = bounded(1);
         #[expect(clippy::disallowed_methods, reason = "a test keeps all it hears")]
         let (tx, messages) = unbounded();
-        std::thread::Builder::new()
-            .name("subscriber".to_owned())
-            .spawn(move || {
-                for event in connection.iter() {
-                    match event {
-                        Ok(Event::Incoming(Packet::SubAck(_))) => ready_tx.send(()).unwrap(),
-                        Ok(Event::Incoming(Packet::Publish(message))) => {
-                            let payload = serde_json::from_slice(&message.payload).unwrap();
-                            let _ = tx.send(Received { topic: message.topic, payload, retained: message.retain });
-                        }
-                        Ok(_) => {}
-                        Err(_) => return,
+        let listen = move || {
+            let mut known = false;
+            for event in connection.iter() {
+                match event {
+                    Ok(Event::Incoming(Packet::ConnAck(ack))) => known = ack.session_present,
+                    Ok(Event::Incoming(Packet::SubAck(_))) => ready_tx.send(known).unwrap(),
+                    Ok(Event::Incoming(Packet::Publish(message))) => {
+                        let bytes = message.payload.to_vec();
+                        let payload = match message.topic.starts_with("spBv1.0/") {
+                            true => serde_json::Value::Null,
+                            false => serde_json::from_slice(&bytes).unwrap(),
+                        };
+                        let _ = tx.send(Received { topic: message.topic, payload, bytes, retained: message.retain });
                     }
+                    Ok(_) => {}
+                    Err(_) => return,
                 }
-            })
-            .unwrap();
-        ready.recv_timeout(PATIENCE).expect("the subscription was not acknowledged");
-        Self { client, messages }
+            }
+        };
+        std::thread::Builder::new().name("subscriber".to_owned()).spawn(listen).unwrap();
+        let known = ready.recv_timeout(PATIENCE).expect("the subscription was not acknowledged");
+        Self { client, messages, known }
     }
 
     /// Publishes as the plant would.

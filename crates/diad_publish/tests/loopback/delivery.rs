@@ -120,6 +120,56 @@ fn publisher_gives_up_a_broker_that_fell_silent_and_never_blocks_meanwhile() {
 }
 
 #[test]
+fn publisher_sends_no_late_bit_through_a_broker_that_hung_and_went_on() {
+    let broker = Broker::start();
+    let subscriber = Subscriber::start(broker.port(), EVERYTHING);
+    let mut settings = settings(broker.port());
+    settings.deadline_ms = 1000;
+    let publisher = Publisher::start(settings).unwrap();
+    wait_until("the connection", || publisher.status().connected);
+    broker.freeze();
+    // What goes out before the hang is noticed cannot be called back. The first that stays behind ends it.
+    let mut last = 0;
+    wait_until("the hang to be noticed", || {
+        last += 1;
+        publish(&publisher, last..=last);
+        std::thread::park_timeout(Duration::from_millis(50));
+        publisher.status().queued > 0
+    });
+    publish(&publisher, last + 1..=last + 5);
+    last += 5;
+    // The last of them leaves the gate 1.5 s after its capture.
+    let left = Instant::now() + Duration::from_millis(1600);
+    wait_until("the parts to leave the gate", || Instant::now() > left);
+    let held = publisher.status().queued as u64;
+    assert!(held >= 5, "{held} held back");
+    let held_from = last - held + 1;
+    broker.thaw();
+    wait_until("all acknowledgements", || publisher.status().acknowledged == last);
+    assert_eq!(publisher.status().connections, 1, "the connection held");
+    let late = last;
+    let bits = publisher.status().rejects_acknowledged;
+    wait_until("a live part", || {
+        last += 1;
+        publish(&publisher, last..=last);
+        std::thread::park_timeout(Duration::from_millis(50));
+        publisher.status().rejects_acknowledged > bits
+    });
+    assert_eq!(drain(&publisher).remaining, 0);
+    let messages = subscriber.until(|m| is_state(m, "offline"));
+    assert_eq!(numbers(&messages, VERDICT), (1..=last).collect::<Vec<_>>());
+    for message in messages.iter().filter(|m| m.topic == VERDICT) {
+        let seq = message.payload["seq"].as_u64().unwrap();
+        if (held_from..=late).contains(&seq) {
+            assert_eq!(message.payload["historical"], true, "{seq} of {held_from}..={late}");
+            assert!(!numbers(&messages, REJECT).contains(&seq), "a late bit for {seq}");
+        } else if seq < held_from {
+            assert_eq!(message.payload["historical"], false, "{seq} of {held_from}..={late}");
+        }
+    }
+}
+
+#[test]
 fn publisher_started_before_its_broker_keeps_verdicts_for_it() {
     let gate = Gate::shut();
     let publisher = start(gate.port());

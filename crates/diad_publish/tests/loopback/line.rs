@@ -45,7 +45,8 @@ pub fn settings_for(link: LinkSettings) -> PublisherSettings {
             run: RunId::try_new("01JD").unwrap(),
         },
         on_unjudged: OnUnjudged::Reject,
-        deadline_ms: 200,
+        // Long, so that a part is live on a machine of any speed.
+        deadline_ms: 60_000,
         outbox_capacity: PublisherSettings::OUTBOX_CAPACITY,
     }
 }

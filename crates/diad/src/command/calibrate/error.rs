@@ -7,15 +7,17 @@ use diad_core::name::ProductName;
 use diad_core::tolerance::ToleranceError;
 use diad_ledger::LedgerError;
 
+use crate::command::RegionError;
 use crate::exit::Exit;
 use crate::files::FileError;
 use crate::model::ModelError;
+use crate::yaml::Fault;
 
 /// A calibration that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum CalibrateError {
     /// There is no good part.
-    #[error("no good parts found; lay them out as <product>/train/good, <product>/test/good or <product>/good")]
+    #[error("no good parts found; lay them out as <product>/good or <product>/test/good")]
     NoParts,
     /// A folder cannot be read.
     #[error("list folder {}", path.display())]
@@ -36,6 +38,17 @@ pub enum CalibrateError {
     /// The promise that was asked for is none, or the sample does not support it.
     #[error(transparent)]
     Tolerance(#[from] ToleranceError),
+    /// Too few good parts, and some were left out.
+    #[error(
+        "{source}; {train} in train/good were left out, for parts that the model was trained on score too low: \
+         --include-train takes them, if it never saw them"
+    )]
+    LeftOut {
+        /// Pictures that were left out.
+        train: usize,
+        /// How many parts there are, and how many it takes.
+        source: ToleranceError,
+    },
     /// A threshold that no file can hold.
     #[error("the cut-off would be {score}; thresholds go from 0 to 1")]
     OutOfRange {
@@ -70,6 +83,9 @@ pub enum CalibrateError {
         /// Why not.
         reason: String,
     },
+    /// It is not known which part of the pictures to look at.
+    #[error(transparent)]
+    Region(#[from] RegionError),
     /// The model cannot be used.
     #[error("load the model")]
     Model(#[from] ModelError),
@@ -94,11 +110,17 @@ impl fmt::Display for Products<'_> {
 }
 
 impl CalibrateError {
+    /// The thresholds file cannot be read.
+    pub(super) fn of_faults(faults: &[Fault]) -> Self {
+        Self::Thresholds { reason: faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ") }
+    }
+
     /// How the process ends.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
             Self::Tolerance(ToleranceError::Share { .. }) => Exit::Usage,
+            Self::Region(error) => error.exit(),
             Self::Model(error) => error.exit(),
             Self::Ledger(error) => error.into(),
             Self::Thresholds { .. } => Exit::Settings,

@@ -1,8 +1,9 @@
 //! Finding good parts, and defective ones beside them.
 //!
-//! `<product>/train/good`, `<product>/test/good` and `<product>/good` are good; every other folder below `<product>/test`
-//! is a kind of defect. A folder that holds one of them itself is one product. Masks are not needed. Parts that the model
-//! was trained on score lower than others, so give it parts that it never saw.
+//! `<product>/good` and `<product>/test/good` are good; every other folder below `<product>/test` is a kind of defect. A
+//! folder that holds one of them itself is one product. Masks are not needed. Parts that the model was trained on score
+//! lower than others, and a cut-off by them would reject more than it promises: `<product>/train/good` is left out unless
+//! somebody says that the model never saw it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,9 +11,8 @@ use std::path::{Path, PathBuf};
 use diad_core::name::ProductName;
 
 use super::error::CalibrateError;
-
-/// Endings of pictures, in lower case.
-const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
+use crate::cli::CalibrateArgs;
+use crate::listing::{self, is_picture};
 
 /// The pictures of all products.
 #[derive(Debug)]
@@ -26,25 +26,57 @@ pub(super) struct Product {
     pub(super) name: ProductName,
     /// Each with whether it is good.
     pub(super) pictures: Vec<(PathBuf, bool)>,
+    /// How many pictures `train/good` has, taken or not.
+    pub(super) train: usize,
+}
+
+/// What to do with the good parts that models are trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Train {
+    LeaveOut,
+    Include,
+}
+
+impl Train {
+    /// What the command line says.
+    pub(super) const fn of(args: &CalibrateArgs) -> Self {
+        if args.include_train { Self::Include } else { Self::LeaveOut }
+    }
+
+    /// What is done, in words that follow a number of pictures.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::LeaveOut => "left out",
+            Self::Include => "included",
+        }
+    }
 }
 
 impl Collection {
-    /// Lists a folder. Opens no picture.
-    pub(super) fn scan(root: &Path) -> Result<Self, CalibrateError> {
+    /// Lists a folder. Opens no picture. A product of which only what is left out is good has no pictures.
+    pub(super) fn scan(root: &Path, train: Train) -> Result<Self, CalibrateError> {
         let one = ["train", "test", "good"].iter().any(|name| root.join(name).is_dir());
         let folders = if one { vec![root.to_owned()] } else { entries(root)? };
         let mut products = Vec::new();
         for folder in folders.into_iter().filter(|folder| folder.is_dir()) {
-            let pictures = pictures_of(&folder)?;
+            let of_train = pictures_in(&folder.join("train/good"))?;
+            let count = of_train.len();
+            let mut pictures = pictures_of(&folder)?;
+            if train == Train::Include {
+                pictures.extend(of_train.into_iter().map(|path| (path, true)));
+            }
             if !pictures.iter().any(|(_, good)| *good) {
-                continue;
+                if count == 0 {
+                    continue;
+                }
+                pictures.clear();
             }
             // `.` and `..` have a name only once they are resolved.
             let named = fs::canonicalize(&folder).unwrap_or_else(|_| folder.clone());
             let name = named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let name =
                 ProductName::try_new(&name).map_err(|source| CalibrateError::Product { folder: name, source })?;
-            products.push(Product { name, pictures });
+            products.push(Product { name, pictures, train: count });
         }
         Ok(Self { products })
     }
@@ -55,7 +87,7 @@ impl Collection {
 }
 
 fn pictures_of(product: &Path) -> Result<Vec<(PathBuf, bool)>, CalibrateError> {
-    let mut folders = vec![(product.join("good"), true), (product.join("train/good"), true)];
+    let mut folders = vec![(product.join("good"), true)];
     let test = product.join("test");
     if test.is_dir() {
         for kind in entries(&test)? {
@@ -64,30 +96,22 @@ fn pictures_of(product: &Path) -> Result<Vec<(PathBuf, bool)>, CalibrateError> {
         }
     }
     let mut pictures = Vec::new();
-    for (folder, good) in folders.into_iter().filter(|(folder, _)| folder.is_dir()) {
-        let files = entries(&folder)?.into_iter().filter(|path| is_picture(path));
-        pictures.extend(files.map(|path| (path, good)));
+    for (folder, good) in folders {
+        pictures.extend(pictures_in(&folder)?.into_iter().map(|path| (path, good)));
     }
     Ok(pictures)
 }
 
-fn is_picture(path: &Path) -> bool {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    ending.is_some_and(|ending| PICTURES.contains(&&*ending)) && path.is_file()
+/// None where there is no such folder.
+fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, CalibrateError> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    Ok(entries(folder)?.into_iter().filter(|path| is_picture(path)).collect())
 }
 
-/// What is in a folder and not hidden, by name.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, CalibrateError> {
-    let failed = |source| CalibrateError::Folder { path: folder.to_owned(), source };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
-    Ok(paths)
+    listing::entries(folder).map_err(|source| CalibrateError::Folder { path: folder.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -98,6 +122,8 @@ mod tests {
     fn scan_tells_good_from_defective_and_leaves_masks_alone() {
         let folder = tempfile::tempdir().unwrap();
         for file in [
+            "cap/train/good/000.png",
+            "cap/test/scratch/000.png",
             "washer/train/good/000.png",
             "washer/test/good/000.jpg",
             "washer/test/scratch/000.png",
@@ -110,15 +136,19 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         }
-        let found = Collection::scan(folder.path()).unwrap();
-        let counts: Vec<_> = found
-            .products
-            .iter()
-            .map(|p| (p.name.as_str(), p.pictures.iter().filter(|(_, good)| *good).count(), p.pictures.len()))
-            .collect();
-        assert_eq!(counts, [("gear", 1, 1), ("washer", 2, 3)]);
-        let one = Collection::scan(&folder.path().join("washer")).unwrap();
+        for (train, want) in [
+            (Train::LeaveOut, [("cap", 0, 0, 1), ("gear", 1, 1, 0), ("washer", 1, 2, 1)]),
+            (Train::Include, [("cap", 1, 2, 1), ("gear", 1, 1, 0), ("washer", 2, 3, 1)]),
+        ] {
+            let found = Collection::scan(folder.path(), train).unwrap();
+            let good = |product: &Product| product.pictures.iter().filter(|(_, good)| *good).count();
+            let counts: Vec<_> =
+                found.products.iter().map(|p| (p.name.as_str(), good(p), p.pictures.len(), p.train)).collect();
+            assert_eq!(counts, want);
+        }
+        let one = Collection::scan(&folder.path().join("washer"), Train::Include).unwrap();
         assert_eq!((one.products.len(), one.len()), (1, 3));
-        assert!(matches!(Collection::scan(Path::new("/nowhere")), Err(CalibrateError::Folder { .. })));
+        let nowhere = Collection::scan(Path::new("/nowhere"), Train::Include);
+        assert!(matches!(nowhere, Err(CalibrateError::Folder { .. })));
     }
 }

@@ -1,8 +1,9 @@
 //! Finding a data set's pictures, in the layout of MVTec-AD.
 //!
 //! `<product>/test/<kind>/<stem>.png` (or `.jpg`, `.jpeg`) are the pictures; the kind `good` is good, all others are
-//! defects. `<product>/ground_truth/<kind>/<stem>_mask.png` (or `<stem>.png`) marks each defect. A folder that holds
-//! `test` itself is a data set of one product. Whatever else is below `test` is an error, so that no picture is left
+//! defects. `<product>/ground_truth/<kind>/<stem>_mask.png` (or `<stem>.png`) marks each defect; a product without the
+//! folder `ground_truth` has no masks, and then no figures of pixels. A folder that holds `test` itself is a data set of
+//! one product. Whatever else is below `test` is an error, so that no picture is left
 //! out unseen; names that begin with a dot are not looked at, nor are other files and folders beside `test`.
 
 use std::fs;
@@ -11,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// The kind that is no defect.
 const GOOD: &str = "good";
+
+/// The folder of a product's masks.
+const MASKS: &str = "ground_truth";
 
 /// Endings of pictures, in lower case.
 const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
@@ -29,6 +33,17 @@ pub struct ProductSet {
     pub name: String,
     /// Its pictures, by kind and name.
     pub samples: Vec<Sample>,
+    /// Whether it is known which pixels are defect.
+    pub masks: Masks,
+}
+
+/// Whether a product's defects are marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Masks {
+    /// Every defective part has a mask.
+    Given,
+    /// There is no folder of masks.
+    Missing,
 }
 
 /// One picture and the truth about it.
@@ -38,7 +53,7 @@ pub struct Sample {
     pub path: PathBuf,
     /// Its kind: `good`, or the name of a defect.
     pub kind: String,
-    /// Which pixels are defect; none for a good part.
+    /// Which pixels are defect; none for a good part, nor for any part of a product without masks.
     pub mask: Option<PathBuf>,
 }
 
@@ -75,7 +90,7 @@ pub enum DatasetError {
         /// What belongs there.
         expected: &'static str,
     },
-    /// A defective part whose defect nobody marked.
+    /// A defective part whose defect nobody marked, among others that are marked.
     #[error("no mask for {}: expected {}", picture.display(), mask.display())]
     NoMask {
         /// The picture.
@@ -118,6 +133,7 @@ impl ProductSet {
         if !test.is_dir() {
             return Err(DatasetError::NoTest { path: folder.to_owned() });
         }
+        let masks = if folder.join(MASKS).is_dir() { Masks::Given } else { Masks::Missing };
         let mut samples = Vec::new();
         for (kind, path) in entries(&test)? {
             if !path.is_dir() {
@@ -125,7 +141,7 @@ impl ProductSet {
             }
             let before = samples.len();
             for (_, picture) in entries(&path)? {
-                samples.push(Sample::new(picture, &kind, folder)?);
+                samples.push(Sample::new(picture, &kind, folder, masks)?);
             }
             if samples.len() == before {
                 return Err(DatasetError::Empty { path, missing: "pictures" });
@@ -134,21 +150,21 @@ impl ProductSet {
         if samples.is_empty() {
             return Err(DatasetError::Empty { path: test, missing: "folders with pictures" });
         }
-        Ok(Self { name, samples })
+        Ok(Self { name, samples, masks })
     }
 }
 
 impl Sample {
-    fn new(path: PathBuf, kind: &str, product: &Path) -> Result<Self, DatasetError> {
+    fn new(path: PathBuf, kind: &str, product: &Path, masks: Masks) -> Result<Self, DatasetError> {
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
         let is_picture = ending.is_some_and(|ending| PICTURES.contains(&&*ending)) && path.is_file();
         let (true, Some(stem)) = (is_picture, path.file_stem()) else {
             return Err(DatasetError::Stray { path, expected: "PNG and JPEG files" });
         };
-        let mask = if kind == GOOD {
+        let mask = if kind == GOOD || masks == Masks::Missing {
             None
         } else {
-            let folder = product.join("ground_truth").join(kind);
+            let folder = product.join(MASKS).join(kind);
             let named = |end: &str| {
                 let mut name = stem.to_owned();
                 name.push(end);
@@ -168,8 +184,8 @@ impl Sample {
 
     /// True if the part is not good.
     #[must_use]
-    pub const fn is_defective(&self) -> bool {
-        self.mask.is_some()
+    pub fn is_defective(&self) -> bool {
+        self.kind != GOOD
     }
 }
 
@@ -248,6 +264,15 @@ mod tests {
     }
 
     #[test]
+    fn scan_of_a_product_without_any_mask_takes_it_without() {
+        let root = tree(&["a/test/dent/0.png", "a/test/good/0.png"]);
+        let set = Dataset::scan(root.path()).unwrap();
+        let ProductSet { samples, masks, .. } = &set.products[0];
+        let found: Vec<_> = samples.iter().map(|s| (s.is_defective(), s.mask.is_some())).collect();
+        assert_eq!((found, *masks), (vec![(true, false), (false, false)], Masks::Missing));
+    }
+
+    #[test]
     fn scan_of_what_is_no_data_set_names_the_place() {
         for (files, place, want) in [
             (&["a/"][..], "a", "no folder test"),
@@ -259,7 +284,7 @@ mod tests {
             (&["a/test/good/0.png", "a/test/0.png"], "a/test/0.png", "unexpected"),
             (&["a/test/good/0.png", "a/test/good/Thumbs.db"], "a/test/good/Thumbs.db", "only PNG and JPEG"),
             (&["a/test/good/0.png", "a/test/good/x.png/0.png"], "a/test/good/x.png", "only PNG and JPEG"),
-            (&["a/test/dent/0.png"], "a/ground_truth/dent/0_mask.png", "no mask for"),
+            (&["a/test/dent/0.png", "a/ground_truth/"], "a/ground_truth/dent/0_mask.png", "no mask for"),
         ] {
             let root = tree(files);
             let told = Dataset::scan(root.path()).unwrap_err().to_string();

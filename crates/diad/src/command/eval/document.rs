@@ -1,70 +1,12 @@
-//! What was measured, for programs (one JSON document) and for people (a table).
+//! What was measured, for people: tables, shared by the text and the report.
 
 use std::fmt::Write;
-use std::path::Path;
 
-use serde_json::{Map, Value, json};
-
-use super::figures::{Figure, mean};
-use super::measure::{CONFIDENCE, Evaluation, ProductResult, Sureness};
 use diad_core::metrics::Interval;
 
-/// The document that `--json` prints and `report.json` holds. A figure that is not defined is null, and the product's
-/// `undefined` says why.
-#[must_use]
-pub fn json(evaluation: &Evaluation, dataset: &Path, model: &str) -> Value {
-    let classes: Map<String, Value> =
-        evaluation.products.iter().map(|product| (product.name.clone(), product_json(product))).collect();
-    let mut means: Map<String, Value> =
-        Figure::ALL.map(|figure| (figure.key().to_owned(), json!(mean_of(evaluation, figure)))).into_iter().collect();
-    let (image, pixel) = Sureness::of_mean(&evaluation.products);
-    means.insert("image_auroc_interval".to_owned(), bounds(image));
-    means.insert("pixel_auroc_interval".to_owned(), bounds(pixel));
-    let latency: Map<String, Value> = evaluation
-        .latencies
-        .rows()
-        .map(|(stage, times)| (stage.to_owned(), json!({ "p50": times.p50, "p99": times.p99 })))
-        .collect();
-    json!({
-        "dataset": dataset.to_string_lossy(),
-        "model": model,
-        "classes": classes,
-        "mean": means,
-        "confidence": CONFIDENCE,
-        "latency_ms": latency,
-        "images": evaluation.images(),
-    })
-}
-
-fn product_json(product: &ProductResult) -> Value {
-    let (good, defective) = product.counts();
-    let mut object = Map::from_iter([("good".to_owned(), json!(good)), ("defective".to_owned(), json!(defective))]);
-    let mut undefined = Map::new();
-    for figure in Figure::ALL {
-        let value = product.figures.get(figure);
-        object.insert(figure.key().to_owned(), json!(value.ok()));
-        if let Err(error) = value {
-            undefined.insert(figure.key().to_owned(), json!(error.to_string()));
-        }
-    }
-    object.insert("image_auroc_interval".to_owned(), bounds(product.sureness.image()));
-    object.insert("pixel_auroc_interval".to_owned(), bounds(product.sureness.pixel()));
-    let shortcut =
-        product.shortcut.map(|(statistic, auroc)| json!({ "statistic": statistic.as_str(), "auroc": auroc }));
-    object.insert("shortcut".to_owned(), json!(shortcut));
-    if !undefined.is_empty() {
-        object.insert("undefined".to_owned(), undefined.into());
-    }
-    object.into()
-}
-
-fn bounds(interval: Option<Interval>) -> Value {
-    json!(interval.map(|interval| [interval.low, interval.high]))
-}
-
-fn mean_of(evaluation: &Evaluation, figure: Figure) -> Option<f64> {
-    mean(evaluation.products.iter().map(|product| &product.figures), figure)
-}
+use super::confusion::{Confusion, Share, VERDICTS};
+use super::figures::{Figure, mean};
+use super::measure::{CONFIDENCE, Evaluation, Sureness};
 
 /// Cells of the table: a heading, a row for each product, and the mean.
 #[must_use]
@@ -79,9 +21,48 @@ pub fn table(evaluation: &Evaluation) -> Vec<Vec<String>> {
         rows.push(row);
     }
     let mut row = vec!["mean".to_owned(), String::new(), String::new()];
-    row.extend(Figure::ALL.map(|figure| cell(mean_of(evaluation, figure))));
+    let figures = || evaluation.products.iter().map(|product| &product.figures);
+    row.extend(Figure::ALL.map(|figure| cell(mean(figures(), figure))));
     rows.push(row);
     rows
+}
+
+/// Cells of the table of verdicts, if there are thresholds to judge by: good and defective parts by verdict, a row for each
+/// product and their sum, and how sure the rates of mistakes are.
+#[must_use]
+pub fn verdicts(evaluation: &Evaluation) -> Option<Vec<Vec<String>>> {
+    let total = evaluation.confusion()?;
+    let percent = CONFIDENCE * 100.0;
+    let counts = |of: &str| VERDICTS.map(|verdict| format!("{of} {}", verdict.as_str()));
+    let mut heading = vec!["class".to_owned()];
+    heading.extend(counts("good"));
+    heading.push(format!("false rejects, {percent} %"));
+    heading.extend(counts("defective"));
+    heading.push(format!("misses, {percent} %"));
+    let row = |name: &str, confusion: &Confusion| {
+        let mut row = vec![name.to_owned()];
+        let sides = [(confusion.good, confusion.false_rejects()), (confusion.defective, confusion.misses())];
+        for (verdicts, mistakes) in sides {
+            row.extend(VERDICTS.map(|verdict| verdicts.of(verdict).to_string()));
+            row.push(rate(mistakes));
+        }
+        row
+    };
+    let products = evaluation.products.iter().filter_map(|product| Some(row(&product.name, &product.confusion()?)));
+    let mut rows: Vec<_> = std::iter::once(heading).chain(products).collect();
+    rows.push(row("total", &total));
+    Some(rows)
+}
+
+/// A share in percent with its interval.
+fn rate(share: Option<Share>) -> String {
+    share.map_or_else(
+        || "-".to_owned(),
+        |share| {
+            let Interval { low, high } = share.interval();
+            format!("{:.1} % ({:.1} to {:.1})", 100.0 * share.value(), 100.0 * low, 100.0 * high)
+        },
+    )
 }
 
 /// Cells of the second table: how sure the AUROCs are, and what plain picture statistics outside the defects score.
@@ -140,6 +121,9 @@ pub fn text(evaluation: &Evaluation) -> String {
         let _ = writeln!(text, "{line}");
     }
     let _ = write!(text, "\n{}", aligned(&sureness(evaluation)));
+    if let Some(verdicts) = verdicts(evaluation) {
+        let _ = write!(text, "\n{}", aligned(&verdicts));
+    }
     let _ = writeln!(text, "\n{:10}  {:>8}  {:>8}", "ms a part", "p50", "p99");
     for (stage, times) in evaluation.latencies.rows() {
         let _ = writeln!(text, "{stage:10}  {:8.2}  {:8.2}", times.p50, times.p99);

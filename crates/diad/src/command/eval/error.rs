@@ -10,9 +10,11 @@ use diad_engine::EngineError;
 
 use super::dataset::DatasetError;
 use super::plot::PlotError;
+use crate::command::RegionError;
 use crate::exit::Exit;
 use crate::files::FileError;
 use crate::model::ModelError;
+use crate::yaml::{Fault, lines};
 
 /// A model could not be measured on a data set.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +22,12 @@ pub enum EvalError {
     /// The folder is no data set.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// The thresholds are wrong; every fault is a line.
+    #[error("read the thresholds\n{}", lines(.0))]
+    Thresholds(Vec<Fault>),
+    /// It is not known which part of the pictures to look at.
+    #[error(transparent)]
+    Region(#[from] RegionError),
     /// The model cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -83,6 +91,8 @@ impl EvalError {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
+            Self::Thresholds(_) => Exit::Settings,
+            Self::Region(error) => error.exit(),
             Self::Model(error) => error.exit(),
             Self::Dataset(_)
             | Self::Picture(_)

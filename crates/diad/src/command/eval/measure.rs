@@ -4,16 +4,24 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use diad_capture::{Picture, read_image};
+use diad_core::frame::PixelsView;
 use diad_core::inspector::{Inspection, Probe, Stage};
+use diad_core::judge::{Thresholds, Verdict, judge};
+use diad_core::map::Mask;
 use diad_core::metrics::{Bootstrap, Interval, Ranking};
+use diad_core::name::ProductName;
 
-use super::dataset::{Dataset, ProductSet, Sample};
+use super::confusion::Confusion;
+use super::curves::Curves;
+use super::dataset::{Dataset, Masks, ProductSet, Sample};
 use super::error::EvalError;
 use super::figures::{Figures, Truth};
 use super::shortcut::{self, Statistic, Statistics};
 use super::truth::MaskReader;
+use crate::command::region::Region;
 use crate::model::Model;
 use crate::percentile::Percentiles;
+use crate::thresholds::ThresholdSet;
 use crate::timing::{StageClock, ms};
 
 /// What came out for one product.
@@ -21,11 +29,15 @@ use crate::timing::{StageClock, ms};
 pub struct ProductResult {
     /// The product's name.
     pub name: String,
+    /// Its thresholds, if some are in force.
+    pub thresholds: Option<Thresholds>,
     /// Its figures.
     pub figures: Figures,
+    /// What the figures are areas of.
+    pub curves: Curves,
     /// How sure the AUROCs are.
     pub sureness: Sureness,
-    /// What plain picture statistics outside the defects would score, where there are good and defective parts.
+    /// What plain picture statistics outside the defects would score, where there are good and defective parts and masks.
     pub shortcut: Option<(Statistic, f64)>,
     /// Its parts, in the order of the data set.
     pub parts: Vec<Scored>,
@@ -47,11 +59,12 @@ const SEED: u64 = 1;
 pub const CONFIDENCE: f64 = 0.95;
 
 impl Sureness {
-    fn measure(parts: &[Scored], maps: &[Truth]) -> Self {
+    fn measure<'a>(parts: &[Scored], maps: Option<&'a [Truth]>) -> Self {
+        let pixels = |truth: &'a Truth| (&truth.map[..], &truth.mask[..]);
         let draws = |drawn: Result<Bootstrap, _>| drawn.map_or_else(|_| Vec::new(), |drawn| drawn.aurocs(DRAWS, SEED));
         Self {
             image: draws(Bootstrap::of_scores(parts.iter().map(|part| (part.score, part.defective)))),
-            pixel: draws(Bootstrap::of_maps(maps.iter().map(|truth| (&truth.map[..], &truth.mask[..])))),
+            pixel: draws(Bootstrap::of_maps(maps.iter().copied().flatten().map(pixels))),
         }
     }
 
@@ -92,6 +105,19 @@ pub struct Scored {
     pub defective: bool,
     /// How unlike the good ones it is.
     pub score: f32,
+    /// What its product's thresholds say, if some are in force.
+    pub verdict: Option<Verdict>,
+}
+
+/// The parts of a product pixel by pixel, in the order of the data set; only where it is known which pixels are defect.
+#[derive(Debug, Default)]
+pub struct Marked {
+    /// Width and height of the maps, in model pixels.
+    pub size: (u32, u32),
+    /// Maps and masks.
+    pub maps: Vec<Truth>,
+    /// Statistics outside the masks, and whether the part is defective.
+    pub outside: Vec<(Statistics, bool)>,
 }
 
 /// How long the inspections took, in milliseconds; reading files is not in it.
@@ -109,21 +135,27 @@ pub struct Evaluation {
     pub products: Vec<ProductResult>,
     /// Over all products.
     pub latencies: Latencies,
+    /// The thresholds in force, if there are some.
+    pub thresholds: Option<ThresholdSet>,
+    /// The part of every picture that was looked at.
+    pub region: Region,
 }
 
 impl ProductResult {
-    /// Works out everything about the parts of a product; maps and statistics are in their order.
-    pub fn new(
-        name: String,
-        parts: Vec<Scored>,
-        maps: &[Truth],
-        size: (u32, u32),
-        statistics: &[(Statistics, bool)],
-    ) -> Self {
+    /// Works out everything about the parts of a product.
+    pub fn new(name: String, thresholds: Option<Thresholds>, parts: Vec<Scored>, marked: Option<&Marked>) -> Self {
         let ranking = Ranking::try_new(parts.iter().map(|part| (part.score, part.defective)));
-        let figures = Figures::measure(&ranking, maps, size);
+        let maps = marked.map(|marked| &marked.maps[..]);
+        let (figures, curves) = Figures::measure(&ranking, maps, marked.map_or((0, 0), |marked| marked.size));
         let sureness = Sureness::measure(&parts, maps);
-        Self { name, figures, sureness, shortcut: shortcut::strongest(statistics), parts, ranking: ranking.ok() }
+        let shortcut = marked.and_then(|marked| shortcut::strongest(&marked.outside));
+        Self { name, thresholds, figures, curves, sureness, shortcut, parts, ranking: ranking.ok() }
+    }
+
+    /// What the thresholds in force say of its parts, if there are some.
+    #[must_use]
+    pub fn confusion(&self) -> Option<Confusion> {
+        self.thresholds.map(|_| Confusion::of(&self.parts))
     }
 
     /// Number of good and of defective parts.
@@ -166,29 +198,55 @@ impl Latencies {
 }
 
 impl Evaluation {
-    /// Inspects every part of a data set; `done` is called after each.
+    /// Inspects every part of a data set as the line would: the same `region` of the picture, under the mask of its
+    /// product, by the product's `thresholds`. `done` is called after each. A defect that the mask hides is a miss.
     ///
     /// # Errors
     /// The first picture or mask that is not usable: a data set is measured whole or not at all.
-    pub fn measure(model: &mut Model, dataset: Dataset, mut done: impl FnMut()) -> Result<Self, EvalError> {
+    pub fn measure(
+        model: &mut Model,
+        dataset: Dataset,
+        thresholds: Option<ThresholdSet>,
+        region: Region,
+        mut done: impl FnMut(),
+    ) -> Result<Self, EvalError> {
         let input = model.inspector.input();
         let size = (input.width(), input.height());
-        let mut masks = MaskReader::try_new(size.0, size.1)?;
+        let mut reader = MaskReader::try_new(size.0, size.1)?;
         let mut latencies = Latencies::default();
         let mut products = Vec::with_capacity(dataset.products.len());
-        for ProductSet { name, samples } in dataset.products {
-            let (mut parts, mut maps) = (Vec::with_capacity(samples.len()), Vec::with_capacity(samples.len()));
-            let mut statistics = Vec::with_capacity(samples.len());
+        for ProductSet { name, samples, masks } in dataset.products {
+            let own = thresholds.as_ref().map(|set| set.for_product(product_name(&name).as_ref()));
+            let look = Look { region, mask: mask_of(thresholds.as_ref(), &name) };
+            let mut parts = Vec::with_capacity(samples.len());
+            let mut marked = (masks == Masks::Given || !samples.iter().any(Sample::is_defective))
+                .then(|| Marked { size, ..Marked::default() });
             for sample in samples {
-                let (part, truth, outside) = measure_part(model, &mut masks, size, sample, &mut latencies)?;
-                statistics.push((outside, part.defective));
-                parts.push(part);
-                maps.push(truth);
+                let picture = read_image(&sample.path)?;
+                let (score, verdict, map) = judge_part(model, &sample.path, &picture, look, own, &mut latencies)?;
+                let defective = sample.is_defective();
+                if let Some(marked) = &mut marked {
+                    let mask = match &sample.mask {
+                        Some(mask) => reader.read(mask, &picture, region)?,
+                        None => vec![false; map.len()],
+                    };
+                    let pixels = view(&sample.path, &picture)?;
+                    let outside = Statistics::outside(&pixels, region.in_picture(&pixels), &mask, size);
+                    marked.outside.push((outside, defective));
+                    marked.maps.push(Truth { map, mask });
+                }
+                parts.push(Scored { path: sample.path, kind: sample.kind, defective, score, verdict });
                 done();
             }
-            products.push(ProductResult::new(name, parts, &maps, size, &statistics));
+            products.push(ProductResult::new(name, own, parts, marked.as_ref()));
         }
-        Ok(Self { products, latencies })
+        Ok(Self { products, latencies, thresholds, region })
+    }
+
+    /// How the pictures of a product were looked at.
+    #[must_use]
+    pub fn look(&self, product: &str) -> Look<'_> {
+        Look { region: self.region, mask: mask_of(self.thresholds.as_ref(), product) }
     }
 
     /// Number of pictures.
@@ -196,42 +254,65 @@ impl Evaluation {
     pub fn images(&self) -> usize {
         self.products.iter().map(|product| product.parts.len()).sum()
     }
+
+    /// What the thresholds in force say of all parts, if there are some.
+    #[must_use]
+    pub fn confusion(&self) -> Option<Confusion> {
+        self.products.iter().filter_map(ProductResult::confusion).reduce(|mut sum, more| {
+            sum += more;
+            sum
+        })
+    }
 }
 
-fn measure_part(
+/// Score, verdict and map values of a part.
+fn judge_part(
     model: &mut Model,
-    masks: &mut MaskReader,
-    size: (u32, u32),
-    sample: Sample,
+    path: &Path,
+    picture: &Picture,
+    look: Look<'_>,
+    thresholds: Option<Thresholds>,
     latencies: &mut Latencies,
-) -> Result<(Scored, Truth, Statistics), EvalError> {
-    let picture = read_image(&sample.path)?;
+) -> Result<(f32, Option<Verdict>, Vec<f32>), EvalError> {
     let mut clock = StageClock::default();
     let begin = Instant::now();
-    let inspection = inspect(model, &sample.path, &picture, &mut clock)?;
+    let inspection = inspect(model, path, picture, look, &mut clock)?;
     latencies.add(begin, Instant::now(), &mut clock);
-    let (score, map) = (inspection.score.get(), inspection.map.values().to_vec());
-    let mask = match &sample.mask {
-        Some(mask) => masks.read(mask, &picture)?,
-        None => vec![false; map.len()],
-    };
-    let defective = sample.is_defective();
-    let pixels = picture.view().map_err(|source| EvalError::Pixels { path: sample.path.clone(), source })?;
-    let outside = Statistics::outside(&pixels, &mask, size);
-    Ok((Scored { path: sample.path, kind: sample.kind, defective, score }, Truth { map, mask }, outside))
+    let verdict = thresholds.map(|own| judge(inspection.score, &own, |cut| inspection.area_at_least(cut)));
+    Ok((inspection.score.get(), verdict, inspection.map.values().to_vec()))
 }
 
-/// Inspects one picture whole.
+fn view<'a>(path: &Path, picture: &'a Picture) -> Result<PixelsView<'a>, EvalError> {
+    picture.view().map_err(|source| EvalError::Pixels { path: path.to_owned(), source })
+}
+
+/// What of a picture is looked at, and what of that counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    region: Region,
+    mask: &'a Mask,
+}
+
+fn product_name(name: &str) -> Option<ProductName> {
+    ProductName::try_new(name).ok()
+}
+
+fn mask_of<'a>(thresholds: Option<&'a ThresholdSet>, product: &str) -> &'a Mask {
+    thresholds.map_or(Mask::EVERYTHING, |set| set.mask(product_name(product).as_ref()))
+}
+
+/// Inspects one picture.
 pub fn inspect<'a>(
     model: &'a mut Model,
     path: &Path,
     picture: &Picture,
+    look: Look<'_>,
     probe: &mut impl Probe,
 ) -> Result<Inspection<'a>, EvalError> {
-    let pixels = picture.view().map_err(|source| EvalError::Pixels { path: path.to_owned(), source })?;
+    let pixels = view(path, picture)?;
     model
         .inspector
-        .inspect(pixels, pixels.full(), probe)
+        .inspect_under(look.mask, pixels, look.region.in_picture(&pixels), probe)
         .map_err(|source| EvalError::Inspect { path: path.to_owned(), source: Box::new(source) })
 }
 
@@ -241,9 +322,10 @@ mod tests {
 
     #[test]
     fn best_cut_catches_what_stands_out() {
-        let part = |score, defective| Scored { path: PathBuf::new(), kind: String::new(), defective, score };
+        let part =
+            |score, defective| Scored { path: PathBuf::new(), kind: String::new(), defective, score, verdict: None };
         let parts = vec![part(0.1, false), part(0.2, false), part(0.3, true), part(0.15, false), part(0.9, true)];
-        let result = ProductResult::new("a".to_owned(), parts, &[], (1, 1), &[]);
+        let result = ProductResult::new("a".to_owned(), None, parts, None);
         assert_eq!(result.best_cut(), Some(0.3));
         assert_eq!(result.counts(), (3, 2));
         assert_eq!(result.sureness.image(), Some(Interval { low: 1.0, high: 1.0 }));

@@ -3,7 +3,7 @@
 //! Where good and defective parts were photographed on different days, plain statistics of the picture outside the
 //! marked defects tell them apart, and a model's image AUROC may rest on that. So it is printed beside the model's.
 
-use diad_core::frame::{PixelFormat, PixelsView};
+use diad_core::frame::{PixelFormat, PixelsView, Roi};
 use diad_core::metrics::Ranking;
 
 /// What is computed of a picture outside its mask.
@@ -40,21 +40,23 @@ impl Statistic {
 pub struct Statistics([f32; Statistic::ALL.len()]);
 
 impl Statistics {
-    /// Of the pixels that `mask` (of `width` x `height`, stretched over the picture) leaves free; all zero if it leaves
+    /// Of the pixels of `roi` that `mask` (of `width` x `height`, stretched over it) leaves free; all zero if it leaves
     /// none.
     #[must_use]
-    pub fn outside(pixels: &PixelsView<'_>, mask: &[bool], (width, height): (u32, u32)) -> Self {
+    pub fn outside(pixels: &PixelsView<'_>, roi: Roi, mask: &[bool], (width, height): (u32, u32)) -> Self {
         let channels = match pixels.format() {
             PixelFormat::Rgb8 => 3,
             PixelFormat::Mono8 => 1,
         };
         let [mut sum, mut squares, mut colour, mut steps] = [0.0_f64; 4];
         let (mut count, mut pairs) = (0_u64, 0_u64);
-        for (y, row) in (0_u64..).zip(pixels.data().chunks_exact(pixels.width() as usize * channels)) {
-            let masked_row = (y * u64::from(height) / u64::from(pixels.height())) * u64::from(width);
+        let rows = pixels.data().chunks_exact(pixels.width() as usize * channels);
+        for (y, row) in (0_u64..).zip(rows.skip(roi.y as usize).take(roi.height as usize)) {
+            let masked_row = (y * u64::from(height) / u64::from(roi.height)) * u64::from(width);
             let mut left = None;
-            for (x, pixel) in (0_u64..).zip(row.chunks_exact(channels)) {
-                let at = masked_row + x * u64::from(width) / u64::from(pixels.width());
+            let row = row.chunks_exact(channels).skip(roi.x as usize).take(roi.width as usize);
+            for (x, pixel) in (0_u64..).zip(row) {
+                let at = masked_row + x * u64::from(width) / u64::from(roi.width);
                 if mask[at as usize] {
                     left = None;
                     continue;
@@ -98,7 +100,7 @@ mod tests {
 
     fn of(bytes: &[u8], mask: &[bool], size: (u32, u32)) -> Statistics {
         let view = PixelsView::try_new(4, 2, PixelFormat::Mono8, bytes).unwrap();
-        Statistics::outside(&view, mask, size)
+        Statistics::outside(&view, view.full(), mask, size)
     }
 
     #[test]
@@ -110,10 +112,20 @@ mod tests {
     }
 
     #[test]
+    fn statistics_are_of_the_region_alone() {
+        let bytes = halves(30);
+        let view = PixelsView::try_new(4, 2, PixelFormat::Mono8, &bytes).unwrap();
+        let right = Roi { x: 2, y: 1, width: 2, height: 1 };
+        assert_eq!(Statistics::outside(&view, right, &[false], (1, 1)), Statistics([30.0, 0.0, 0.0, 0.0]));
+        let across = Roi { x: 1, y: 0, width: 2, height: 2 };
+        assert_eq!(Statistics::outside(&view, across, &[true, false], (2, 1)), Statistics([30.0, 0.0, 0.0, 0.0]));
+    }
+
+    #[test]
     fn statistics_colour_is_red_less_blue() {
         let bytes = [200, 50, 50].repeat(8);
         let view = PixelsView::try_new(4, 2, PixelFormat::Rgb8, &bytes).unwrap();
-        let values = Statistics::outside(&view, &[false], (1, 1));
+        let values = Statistics::outside(&view, view.full(), &[false], (1, 1));
         assert_eq!(values, Statistics([100.0, 0.0, 150.0, 0.0]));
     }
 

@@ -7,6 +7,7 @@ use diad_core::frame::PixelFormat;
 use diad_core::resize::Resizer;
 
 use super::error::EvalError;
+use crate::command::region::Region;
 
 /// A mask pixel above this is defect. Masks hold 0 and 255.
 const MARKED_ABOVE: u8 = 127;
@@ -25,8 +26,8 @@ impl MaskReader {
         Ok(Self { resizer: Resizer::try_new(width, height).map_err(EvalError::Resize)? })
     }
 
-    /// The mask of a picture, row by row in model pixels.
-    pub fn read(&mut self, path: &Path, picture: &Picture) -> Result<Vec<bool>, EvalError> {
+    /// The mask of a picture, row by row in model pixels; of a defect outside `region` nothing is marked.
+    pub fn read(&mut self, path: &Path, picture: &Picture, region: Region) -> Result<Vec<bool>, EvalError> {
         let mask = read_image(path)?;
         let sizes = [&mask, picture].map(|picture| (picture.width(), picture.height()));
         if sizes[0] != sizes[1] {
@@ -42,7 +43,7 @@ impl MaskReader {
         if !pixels.data().iter().any(|&level| level > MARKED_ABOVE) {
             return Err(EvalError::BlankMask { path: path.to_owned() });
         }
-        let levels = self.resizer.resize(pixels, pixels.full()).map_err(failed)?;
+        let levels = self.resizer.resize(pixels, region.in_picture(&pixels)).map_err(failed)?;
         Ok(levels.chunks_exact(channels).map(|pixel| pixel.iter().any(|&level| level > MARKED_ABOVE)).collect())
     }
 }
@@ -61,7 +62,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("0_mask.png");
         mask(&path);
-        MaskReader::try_new(4, 4)?.read(&path, &picture(side))
+        MaskReader::try_new(4, 4)?.read(&path, &picture(side), Region::WHOLE)
     }
 
     fn square(side: u32, from: u32, to: u32) -> GrayImage {

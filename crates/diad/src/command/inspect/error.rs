@@ -5,7 +5,7 @@ use std::io;
 use crate::exit::Exit;
 use crate::files::FileError;
 use crate::model::ModelError;
-use crate::yaml::Fault;
+use crate::yaml::{Fault, lines};
 
 /// Images could not be judged, or not all of them.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +43,4 @@ impl InspectionError {
             Self::File(_) | Self::Output(_) => Exit::Disk,
         }
     }
-}
-
-fn lines(faults: &[Fault]) -> String {
-    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n")
 }

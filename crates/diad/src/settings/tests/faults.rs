@@ -41,8 +41,9 @@ fn read_reports_a_station_without_line_station_and_cameras() {
 
 #[test]
 fn read_reports_every_fault_of_a_file_at_once() {
-    let keys = "line, station, cameras, deadline_ms, on_unjudged, engine, mqtt, ledger, http, thresholds";
-    let mqtt = "url, root, qos, username, password_file, ca_file";
+    let keys =
+        "line, station, cameras, deadline_ms, on_unjudged, engine, mqtt, ledger, http, drift, golden, thresholds";
+    let mqtt = "url, root, payload, qos, username, password_file, ca_file";
     check(
         below(
             "deadline: 5
@@ -94,6 +95,7 @@ fn read_reports_values_that_are_out_of_range_or_of_another_type() {
         ("mqtt: 5", "7:7: mqtt: 5 is a number, allowed: a mapping of keys to values"),
         ("mqtt: {root: ''}", "7:14: mqtt.root: is empty, allowed: text"),
         ("mqtt: {root: a/#}", "7:14: mqtt.root: character '#' is not allowed in a topic root"),
+        ("mqtt: {payload: sparkplug}", "7:17: mqtt.payload: \"sparkplug\" is not known, allowed: json, sparkplug_b"),
         (
             "mqtt: {url: 'tcp://a'}",
             "7:13: mqtt.url: a broker address begins with mqtt:// or mqtts://, for example mqtt://127.0.0.1:1883",
@@ -101,6 +103,15 @@ fn read_reports_values_that_are_out_of_range_or_of_another_type() {
         (
             "mqtt: {url: 'mqtts://a'}",
             "7:7: mqtt.ca_file: mqtts:// needs mqtt.ca_file: the PEM file of the authority that signed the broker's certificate (public authorities: /etc/ssl/certs/ca-certificates.crt)",
+        ),
+        ("drift: {alarm: 1}", "7:16: drift.alarm: 1 is a number, allowed: true or false"),
+        (
+            "golden: {folder: /g, every_minutes: 0}",
+            "7:37: golden.every_minutes: 0 is out of range, allowed: a whole number from 1 to 10080",
+        ),
+        (
+            "golden: {every_minutes: 5}",
+            "7:25: golden.every_minutes: is set, but there is no folder, allowed: null, or set folder",
         ),
         (
             "http: {listen: nowhere}",

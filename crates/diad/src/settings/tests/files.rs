@@ -3,11 +3,10 @@
 use super::*;
 
 #[test]
-fn shipped_files_are_sound_and_need_no_notice_but_the_one() {
+fn shipped_files_are_sound() {
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
     for name in ["diad.yaml", "examples/v4l2.yaml", "examples/replay.yaml", "examples/rendered.yaml"] {
-        let settings = load(&config.join(name), &[]).unwrap_or_else(|faults| panic!("{name}: {faults:?}"));
-        assert_eq!(settings.notices().len(), 1, "{name}");
+        load(&config.join(name), &[]).unwrap_or_else(|faults| panic!("{name}: {faults:?}"));
     }
 }
 

@@ -7,6 +7,7 @@ mod files;
 use std::ffi::OsString;
 
 use diad_core::frame::Roi;
+use diad_publish::settings::PayloadKind;
 use diad_publish::wire::OnUnjudged;
 use diad_scene::Product;
 use proptest::prelude::*;
@@ -54,8 +55,13 @@ fn read_of_a_small_file_takes_the_defaults() {
     assert_eq!((settings.engine().steps, settings.engine().library.as_ref()), (None, None));
     assert_eq!(settings.mqtt().link.url().to_string(), "mqtt://127.0.0.1:1883");
     assert_eq!(settings.mqtt().root.to_string(), "factory");
+    assert_eq!(settings.mqtt().link.payload(), PayloadKind::Json);
+    let sparkplug = below("mqtt: { payload: sparkplug_b }").unwrap();
+    assert_eq!(sparkplug.mqtt().link.payload(), PayloadKind::SparkplugB);
     assert_eq!(settings.ledger().keep, [Kept::Reject, Kept::Unjudged, Kept::Review]);
     assert_eq!(settings.thresholds(), Path::new("config/thresholds.yaml"));
+    assert!(settings.drift_alarm());
+    assert_eq!(*settings.golden(), Golden { folder: None, every: None });
     let [camera] = settings.cameras() else { panic!("one camera") };
     assert_eq!(camera.source, Source::Rendered { seed: 1, products: Product::ALL.to_vec(), defect_rate: 0.2 });
     assert_eq!((camera.trigger, camera.roi), (Trigger::Mqtt, None));
@@ -100,9 +106,33 @@ fn digest_follows_the_meaning_and_not_the_spelling() {
 }
 
 #[test]
+fn differences_name_every_value_that_a_restart_would_change() {
+    let of = |text: &str, pairs: &[(&str, &str)]| -> Vec<String> {
+        let then = read(text, pairs).unwrap();
+        let differences = read(STATION, &[]).unwrap().differences(&then);
+        assert_eq!(differences.is_empty(), read(STATION, &[]).unwrap().digest() == then.digest());
+        differences.iter().map(Difference::to_string).collect()
+    };
+    assert_eq!(of(&format!("# new\n{STATION}deadline_ms: 0xc8\n"), &[]), [""; 0]);
+    let more = "deadline_ms: 150\nengine: { steps: 3 }\nthresholds: other.yaml\n";
+    let want = [
+        "deadline_ms: 200 → 150",
+        "engine.steps: not set → 3",
+        r#"mqtt.url: "mqtt://127.0.0.1:1883" → "mqtt://10.0.0.5:1883""#,
+        r#"thresholds: "config/thresholds.yaml" → "other.yaml""#,
+    ];
+    assert_eq!(of(&format!("{STATION}{more}"), &[("DIAD__MQTT__URL", "mqtt://10.0.0.5:1883")]), want);
+    let seeded = STATION.replace("kind: rendered", "kind: rendered, seed: 7");
+    assert_eq!(of(&seeded, &[]), ["cameras[0].source.seed: 1 → 7"]);
+}
+
+#[test]
 fn examine_names_the_other_files_of_a_faulty_station() {
-    let examined = examine("deadline_ms: soon\nengine: { model: m, steps: 0 }\nthresholds: t\n", "f.yaml", &[]);
+    let text = "deadline_ms: soon\nengine: { model: m, steps: 0 }\nthresholds: t\ngolden: { folder: g }\n";
+    let examined = examine(text, "f.yaml", &[]);
     assert!(examined.settings.is_err());
+    let (folder, place) = examined.golden.unwrap();
+    assert_eq!((folder, place.to_string()), (PathBuf::from("g"), "f.yaml:4:19".to_owned()));
     assert_eq!((examined.model, examined.thresholds), (Some(PathBuf::from("m")), Some(PathBuf::from("t"))));
 }
 

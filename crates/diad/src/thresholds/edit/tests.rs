@@ -1,3 +1,4 @@
+use diad_core::drift::Spread;
 use proptest::prelude::*;
 
 use super::*;
@@ -7,7 +8,8 @@ fn cuts(products: &[(&str, f32, f32)]) -> BTreeMap<ProductName, Cuts> {
     products
         .iter()
         .map(|(name, review, reject)| {
-            (ProductName::try_new(name).unwrap(), Cuts { review: score(*review), reject: score(*reject) })
+            let cuts = Cuts { review: score(*review), reject: score(*reject), reference: Reference::default() };
+            (ProductName::try_new(name).unwrap(), cuts)
         })
         .collect()
 }
@@ -16,7 +18,31 @@ fn edited(text: &str, products: &[(&str, f32, f32)]) -> String {
     with_cuts(text, "thresholds.yaml", &cuts(products), "note").unwrap()
 }
 
+/// The text with a reference for `gear`; its cut-offs are 0.5 and 0.6.
+fn referenced(text: &str, score: Option<(f64, f64)>, brightness: Option<(f64, f64)>) -> String {
+    let mut cuts = cuts(&[("gear", 0.5, 0.6)]);
+    let spread = |(mean, sd)| Spread::try_new(mean, sd).unwrap();
+    for cuts in cuts.values_mut() {
+        cuts.reference = Reference { score: score.map(spread), brightness: brightness.map(spread), sharpness: None };
+    }
+    with_cuts(text, "thresholds.yaml", &cuts, "note").unwrap()
+}
+
 const HEAD: &str = "# mine\ndefault: { review: 0.1, reject: 0.2 } # keep\n";
+
+#[test]
+fn new_default_goes_to_whoever_has_nothing_of_its_own() {
+    let score = |value| Score::try_new(value).unwrap();
+    let text = format!("{HEAD}products:\n  gear: {{ reject: 0.4 }}\n  cap: {{ review: 0.3, reject: 0.5 }}\n");
+    let edited = with_default(&text, "thresholds.yaml", score(0.05), score(0.25), "note").unwrap();
+    assert_eq!(edited, format!("{}# note\n", text.replace("review: 0.1, reject: 0.2", "review: 0.05, reject: 0.25")));
+    let gear = ProductName::try_new("gear").unwrap();
+    let set = ThresholdSet::read(&edited, "thresholds.yaml").unwrap();
+    assert_eq!(set.for_product(Some(&gear)).review(), score(0.05));
+    // It would put a product's review above its reject.
+    let refused = with_default(&text, "thresholds.yaml", score(0.45), score(0.5), "note").unwrap_err();
+    assert!(matches!(&refused, EditError::Faults(_)) && refused.to_string().contains("products.gear"), "{refused}");
+}
 
 #[test]
 fn values_are_replaced_where_they_stand() {
@@ -39,6 +65,18 @@ fn keys_that_were_left_out_are_put_in() {
 }
 
 #[test]
+fn masks_stay_and_count_as_keys() {
+    let rect = "{ x: 1, y: 2, width: 3, height: 4 }";
+    let text = format!(
+        "{HEAD}products:\n  gear: {{ roi: {rect} }}\n  cap:\n    ignore: # the label\n      - {rect}\n      # and the edge\n      - {rect}\n    roi: ~\n"
+    );
+    let want = format!(
+        "{HEAD}products:\n  gear: {{ reject: 0.6, review: 0.5, roi: {rect} }}\n  cap:\n    reject: 0.04\n    review: 0.03\n    ignore: # the label\n      - {rect}\n      # and the edge\n      - {rect}\n    roi: ~\n# note\n"
+    );
+    assert_eq!(edited(&text, &[("gear", 0.5, 0.6), ("cap", 0.03, 0.04)]), want);
+}
+
+#[test]
 fn new_products_find_their_place() {
     let line = "gear: { review: 0.5, reject: 0.6 }";
     for (products, want) in [
@@ -54,6 +92,43 @@ fn new_products_find_their_place() {
             format!("{HEAD}{want}# note\n"),
             "{products:?}"
         );
+    }
+}
+
+#[test]
+fn references_find_their_place_and_what_is_not_known_stays() {
+    let both = (Some((0.02, 0.003)), Some((0.5, 0.01)));
+    let written = "reference: { score: [0.02, 0.003], brightness: [0.5, 0.01] }";
+    let cuts = "review: 0.5, reject: 0.6";
+    for ((score, brightness), before, want) in [
+        (both, String::new(), format!("products:\n  gear: {{ {cuts}, {written} }}\n")),
+        (
+            both,
+            "products:\n  gear: { review: 0.1, reject: 0.2, min_area_px: 9 } # a\n".to_owned(),
+            format!("products:\n  gear: {{ {cuts}, {written}, min_area_px: 9 }} # a\n"),
+        ),
+        (
+            both,
+            "products:\n  gear:\n    review: 0.1\n    reject: 0.2 # a\n    min_area_px: 9\n".to_owned(),
+            format!("products:\n  gear:\n    review: 0.5\n    reject: 0.6 # a\n    {written}\n    min_area_px: 9\n"),
+        ),
+        (
+            (Some((0.02, 0.003)), None),
+            format!("products:\n  gear: {{ {cuts}, reference: {{ brightness: [ 0.5, 0.01 ] }} }}\n"),
+            format!("products:\n  gear: {{ {cuts}, reference: {{ score: [0.02, 0.003], brightness: [ 0.5, 0.01 ] }} }}\n"),
+        ),
+        (
+            both,
+            format!("products:\n  gear: {{ {cuts}, reference: {{ score: [1, 2], sharpness: [3, 4], brightness: [5,6] }} }}\n"),
+            format!("products:\n  gear: {{ {cuts}, reference: {{ score: [0.02, 0.003], sharpness: [3, 4], brightness: [0.5,0.01] }} }}\n"),
+        ),
+        (
+            both,
+            "products:\n  gear:\n    reference:\n      score:\n        - 1 # a\n        - 2\n    reject: 0.7\n".to_owned(),
+            "products:\n  gear:\n    review: 0.5\n    reference:\n      brightness: [0.5, 0.01]\n      score:\n        - 0.02 # a\n        - 0.003\n    reject: 0.6\n".to_owned(),
+        ),
+    ] {
+        assert_eq!(referenced(&format!("{HEAD}{before}"), score, brightness), format!("{HEAD}{want}# note\n"), "{before}");
     }
 }
 
@@ -84,16 +159,18 @@ proptest! {
     /// Whatever the layout: the new cut-offs are in force, the old ones of others too, and no comment is lost.
     #[test]
     fn with_cuts_changes_what_it_should_and_nothing_else(
-        flow in proptest::collection::vec((any::<bool>(), any::<bool>(), 0..3_u8), 0..5),
+        flow in proptest::collection::vec((any::<bool>(), any::<bool>(), 0..5_u8), 0..5),
         chosen in proptest::collection::btree_map(0..7_usize, (0_u32..500, 0_u32..500), 1..4),
         indent in 1..6_usize,
+        referenced in any::<bool>(),
     ) {
         let mut text = HEAD.to_owned();
         if !flow.is_empty() {
             text.push_str("products: # all\n");
         }
         for (index, (inline, comment, keys)) in flow.iter().enumerate() {
-            let keys = &["review: 0.12", "reject: 0.15", "min_area_px: 4"][..=usize::from(*keys)];
+            let roi = "roi: { x: 1, y: 2, width: 3, height: 4 }";
+            let keys = &["review: 0.12", "reject: 0.15", "min_area_px: 4", roi, "ignore: []"][..=usize::from(*keys)];
             let pad = " ".repeat(indent);
             let mark = if *comment { "  # here" } else { "" };
             if *inline {
@@ -109,7 +186,13 @@ proptest! {
             .zip(chosen.values())
             .map(|(name, (a, b))| (name.as_str(), *a.min(b) as f32 / 1000.0, *a.max(b) as f32 / 1000.0))
             .collect();
-        let result = edited(&text, &wanted);
-        prop_assert_eq!(result.matches('#').count(), text.matches('#').count() + 1);
+        let mut cuts = cuts(&wanted);
+        for cuts in cuts.values_mut().filter(|_| referenced) {
+            cuts.reference.score = Spread::try_new(0.25, 0.125).ok();
+        }
+        let once = with_cuts(&text, "thresholds.yaml", &cuts, "note").unwrap();
+        let twice = with_cuts(&once, "thresholds.yaml", &cuts, "note").unwrap();
+        prop_assert_eq!(once.matches('#').count(), text.matches('#').count() + 1);
+        prop_assert_eq!(twice, format!("{once}# note\n"), "what is there already stays");
     }
 }

@@ -1,0 +1,228 @@
+//! The drift guard: tells the station's health when a product leaves its reference, with what may have caused it.
+//!
+//! Every camera and product has its own [`Charts`]. They live in the infer stage and cost it some microseconds, after the
+//! verdict has been handed on.
+
+use std::collections::BTreeMap;
+
+use diad_core::drift::{Charts, Drift, Look, Reference, Side, Signal};
+use diad_core::event::Judgement;
+use diad_core::frame::PartMeta;
+use diad_core::name::{CameraId, ProductName};
+use tracing::warn;
+
+use crate::health::Health;
+
+/// What the health of a station calls drift.
+const SOURCE: &str = "drift";
+/// Products and cameras that are watched at most: their names come from outside.
+const MOST_CHARTS: usize = 256;
+/// An alarm of a product that has not come for this many parts of its camera is withdrawn: nobody can see whether it is
+/// still true.
+const ABSENT_PARTS: u64 = 1000;
+/// Alarms in words; more are counted: a lamp that fails moves every product, and the state has room for 400 bytes.
+const TOLD: usize = 1;
+
+/// Watches every camera and product.
+pub struct DriftGuard {
+    /// None: nobody wants to know.
+    health: Option<Health>,
+    watched: BTreeMap<(CameraId, Option<ProductName>), Watched>,
+    full: bool,
+}
+
+struct Watched {
+    charts: Charts,
+    /// Number of the last part.
+    last: u64,
+}
+
+impl DriftGuard {
+    /// Alarms turn the state to `degraded`.
+    #[must_use]
+    pub fn new(health: Health) -> Self {
+        Self { health: Some(health), ..Self::off() }
+    }
+
+    /// Watches nothing.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { health: None, watched: BTreeMap::new(), full: false }
+    }
+
+    /// A part has been judged. `reference` is the one in force; another than before begins anew.
+    pub fn judged(&mut self, meta: &PartMeta, judgement: &Judgement, look: Look, reference: Reference) {
+        let Some(health) = self.health.clone() else { return };
+        if !self.add(meta, judgement, look, reference) {
+            return;
+        }
+        match self.detail() {
+            Some(detail) => health.problem(SOURCE, &detail),
+            None => health.well(SOURCE),
+        }
+    }
+
+    /// Gives whether the alarms are others than before.
+    fn add(&mut self, meta: &PartMeta, judgement: &Judgement, look: Look, reference: Reference) -> bool {
+        let (camera, seq) = (&meta.key.camera, meta.key.seq);
+        let key = (camera.clone(), meta.product.clone());
+        if self.watched.len() >= MOST_CHARTS && !self.watched.contains_key(&key) {
+            if !self.full {
+                warn!(most = MOST_CHARTS, "too many products: those that are new now are not watched for drift");
+                self.full = true;
+            }
+            return false;
+        }
+        let watched = self.watched.entry(key).or_insert_with(|| Watched { charts: Charts::new(reference), last: seq });
+        watched.last = seq;
+        let mut changed = false;
+        if *watched.charts.reference() != reference {
+            changed = watched.charts.drifts().next().is_some();
+            watched.charts = Charts::new(reference);
+        }
+        changed |= watched.charts.add(seq, judgement.verdict, judgement.score, look);
+        for ((_, _), absent) in self.watched.iter_mut().filter(|((of, _), _)| of == camera) {
+            if absent.last + ABSENT_PARTS < seq && absent.charts.drifts().next().is_some() {
+                absent.charts.restart();
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// The alarms in words; none if there are none.
+    fn detail(&self) -> Option<String> {
+        let mut alarms = self.watched.iter().filter_map(|((camera, product), watched)| {
+            let drifts: Vec<&Drift> = watched.charts.drifts().collect();
+            let product = product.as_ref().map_or_else(String::new, |product| format!(" {product}"));
+            (!drifts.is_empty()).then(|| format!("{camera}{product}: {}: {}", words(&drifts), cause(&drifts)))
+        });
+        let mut told: Vec<String> = alarms.by_ref().take(TOLD).collect();
+        match alarms.count() {
+            0 => {}
+            more => told.push(format!("and {more} more")),
+        }
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+}
+
+fn words(drifts: &[&Drift]) -> String {
+    let words: Vec<String> = drifts
+        .iter()
+        .map(|drift| {
+            let Drift { signal, side, shift_sd, reference, since } = drift;
+            let side = match side {
+                Side::Above => "above",
+                Side::Below => "below",
+            };
+            // Two digits are enough to see, and a part far off must not fill the line.
+            let shift = shift_sd.min(99.0);
+            format!("{} {shift:.1} sd {side} its reference {:.3} since part {since}", signal.as_str(), reference.mean())
+        })
+        .collect();
+    words.join(", ")
+}
+
+/// Where a person should look first. Light changes everything, focus the score too.
+fn cause(drifts: &[&Drift]) -> &'static str {
+    let moved = |signal| drifts.iter().any(|drift| drift.signal == signal);
+    if moved(Signal::Brightness) {
+        "lamp or exposure?"
+    } else if moved(Signal::Sharpness) {
+        "focus, lens or vibration?"
+    } else {
+        "material or process?"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use diad_core::drift::Spread;
+    use diad_core::frame::{PartKey, Roi, Stamp};
+    use diad_core::judge::{Thresholds, Verdict};
+    use diad_core::score::Score;
+
+    use super::*;
+
+    fn reference() -> Reference {
+        let spread = |mean, sd| Some(Spread::try_new(mean, sd).unwrap());
+        Reference { score: spread(0.02, 0.005), brightness: spread(0.4, 0.02), sharpness: spread(0.25, 0.02) }
+    }
+
+    /// Shows a part: its number, and score, brightness and sharpness in standard deviations.
+    fn part(guard: &mut DriftGuard, product: &str, seq: u64, [score, brightness, sharpness]: [f64; 3]) -> bool {
+        let camera = CameraId::try_new("cam0").unwrap();
+        let captured = Stamp { wall: SystemTime::now(), mono: Instant::now() };
+        let product = ProductName::try_new(product).ok();
+        let meta = PartMeta { key: PartKey { camera, seq }, part: None, product, source: None, captured };
+        let none = Score::try_new(0.0).unwrap();
+        let judgement = Judgement {
+            verdict: Verdict::Pass,
+            score: Score::try_new((0.02 + 0.005 * score) as f32).unwrap(),
+            thresholds: Thresholds::try_new(none, none, 0).unwrap(),
+            region: Roi { x: 0, y: 0, width: 1, height: 1 },
+        };
+        let look = Look { brightness: 0.4 + 0.02 * brightness, sharpness: 0.25 + 0.02 * sharpness };
+        guard.add(&meta, &judgement, look, reference())
+    }
+
+    #[test]
+    fn detail_names_camera_product_signal_side_begin_and_cause() {
+        for (moved, want) in [
+            (
+                [0.0, -2.4, 0.0],
+                "cam0 washer: brightness 2.4 sd below its reference 0.400 since part 11: lamp or exposure?",
+            ),
+            (
+                [0.0, 0.0, -3.0],
+                "cam0 washer: sharpness 3.0 sd below its reference 0.250 since part 11: focus, lens or vibration?",
+            ),
+            (
+                [2.0, 0.0, 0.0],
+                "cam0 washer: score 2.0 sd above its reference 0.020 since part 11: material or process?",
+            ),
+            (
+                [2.0, 2.0, 0.0],
+                "cam0 washer: score 2.0 sd above its reference 0.020 since part 11, brightness 2.0 sd above its reference 0.400 since part 11: lamp or exposure?",
+            ),
+        ] {
+            let mut guard = DriftGuard::off();
+            assert!((1..=10).all(|seq| !part(&mut guard, "washer", seq, [0.0; 3])));
+            assert_eq!(guard.detail(), None);
+            assert!((11..=40).any(|seq| part(&mut guard, "washer", seq, moved)), "{want}");
+            assert_eq!(guard.detail().as_deref(), Some(want));
+            assert!((41..=100).any(|seq| part(&mut guard, "washer", seq, [0.0; 3])), "{want}");
+            assert_eq!(guard.detail(), None);
+        }
+    }
+
+    #[test]
+    fn alarm_of_a_product_that_comes_no_more_is_withdrawn() {
+        let mut guard = DriftGuard::off();
+        (1..=30).for_each(|seq| _ = part(&mut guard, "washer", seq, [3.0; 3]));
+        (31..=1030).for_each(|seq| _ = part(&mut guard, "gear", seq, [0.0; 3]));
+        assert!(guard.detail().unwrap().starts_with("cam0 washer: "));
+        assert!(part(&mut guard, "gear", 1031, [0.0; 3]));
+        assert_eq!(guard.detail(), None);
+    }
+
+    #[test]
+    fn many_alarms_fit_the_state() {
+        let mut guard = DriftGuard::off();
+        let products = ["a", "b", "c", "d"].map(|name| name.repeat(20));
+        for seq in 1..=30 {
+            products.iter().for_each(|product| _ = part(&mut guard, product, seq, [0.0, 1e9, 0.0]));
+        }
+        let detail = guard.detail().unwrap();
+        assert!(detail.ends_with("; and 3 more") && detail.len() < 200, "{detail}");
+    }
+
+    #[test]
+    fn names_without_end_are_not_watched() {
+        let mut guard = DriftGuard::off();
+        (0..1000).for_each(|seq| _ = part(&mut guard, &format!("p{seq}"), seq, [0.0; 3]));
+        assert_eq!(guard.watched.len(), MOST_CHARTS);
+    }
+}

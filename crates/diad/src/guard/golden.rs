@@ -1,0 +1,227 @@
+//! Golden parts: pictures of parts that are known to be good or bad, judged by the networks and thresholds in force.
+//!
+//! One thread, `golden`, reads them and hands them to the infer stage one at a time; that judges one only when no part
+//! waits and its deadline leaves room for both. They are no parts: no number, no verdict, no row. One that comes out wrong
+//! turns the state to `degraded`, and the station is not `ready` before all have come out right; parts are judged all the
+//! while.
+
+mod folder;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Builder;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
+use diad_capture::{Picture, read_image};
+use diad_core::frame::Roi;
+use diad_core::judge::Verdict;
+use diad_core::name::ProductName;
+use diad_core::score::Score;
+use tracing::{info, warn};
+
+use crate::chain::chain;
+use crate::health::Health;
+
+pub use folder::{Golden, GoldenError, Kind, check, list};
+
+/// What the health of a station calls golden parts.
+const SOURCE: &str = "golden";
+/// How often the thread looks whether it has been asked.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a picture waits for its turn. Parts that come without a gap for that long leave no time for golden ones.
+const TURN: Duration = Duration::from_secs(60);
+/// Wrong ones in words; more are counted. The state has room for 400 bytes.
+const TOLD: usize = 2;
+
+/// Where the golden parts are and how often they are judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoldenSpec {
+    /// The folder: `<product>/good` and `<product>/bad` in it hold pictures.
+    pub folder: PathBuf,
+    /// None: at the start and when asked.
+    pub every: Option<Duration>,
+    /// The part of the pictures to look at, as the camera that took them has it; none is the whole picture.
+    pub roi: Option<Roi>,
+}
+
+/// Asks for the golden parts to be judged. Clones ask the same station.
+#[derive(Debug, Clone, Default)]
+pub struct GoldenRequest(Arc<AtomicBool>);
+
+impl GoldenRequest {
+    /// As soon as parts leave time for it. Asked again during a run, another run follows.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// A flag that a signal handler may raise: the same as [`ask`](Self::ask).
+    #[must_use]
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
+    fn take(&self) -> bool {
+        self.0.swap(false, Ordering::AcqRel)
+    }
+}
+
+/// What came of a golden part: verdict and score, or why there are none.
+pub type Answer = Result<(Verdict, Score), String>;
+
+/// A golden part on its way to the networks.
+#[derive(Debug)]
+pub struct Exam {
+    /// Its picture.
+    pub picture: Picture,
+    /// The part of it to look at; none is the whole picture.
+    pub roi: Option<Roi>,
+    /// By whose thresholds it is judged.
+    pub product: ProductName,
+    answer: Sender<Answer>,
+}
+
+impl Exam {
+    /// Says what came of it.
+    pub fn answer(self, answer: Answer) {
+        // Nobody listens any more: the station stops, or the run was given up.
+        let _ = self.answer.try_send(answer);
+    }
+}
+
+/// Where the infer stage finds golden parts.
+#[derive(Debug)]
+pub struct Exams {
+    pub(crate) waiting: Receiver<Exam>,
+    // The other end: what is held here is never disconnected, and the infer stage never wakes for nothing.
+    _held: Sender<Exam>,
+}
+
+impl Exams {
+    /// There are none.
+    #[must_use]
+    pub fn none() -> Self {
+        let (held, waiting) = bounded(0);
+        Self { waiting, _held: held }
+    }
+}
+
+/// Who sees to it that golden parts are judged.
+pub struct Proctor {
+    spec: GoldenSpec,
+    request: GoldenRequest,
+    health: Health,
+    exams: Sender<Exam>,
+    turn: Duration,
+}
+
+/// A started proctor. Dropped, it says nothing more; its thread ends as soon as the disk lets it.
+#[derive(Debug)]
+pub struct Running {
+    _stop: Sender<()>,
+}
+
+/// A proctor, and where the infer stage finds what it wants judged.
+pub fn proctor(spec: GoldenSpec, request: GoldenRequest, health: Health) -> (Exams, Proctor) {
+    let (exams, waiting) = bounded(1);
+    let proctor = Proctor { spec, request, health, exams: exams.clone(), turn: TURN };
+    (Exams { waiting, _held: exams }, proctor)
+}
+
+/// What a picture may come to.
+enum Came {
+    Answer(Answer),
+    NoTime,
+    Stopped,
+}
+
+impl Proctor {
+    /// Starts the thread. The golden parts are judged at once; only then the station's health says `ready`.
+    pub fn start(self) -> Option<Running> {
+        let (stop, stopped) = bounded(0);
+        let health = self.health.clone();
+        match Builder::new().name("golden".to_owned()).spawn(move || self.run(&stopped)) {
+            Ok(_) => Some(Running { _stop: stop }),
+            Err(error) => {
+                health.problem(SOURCE, &format!("not judged: {error}"));
+                health.ready();
+                None
+            }
+        }
+    }
+
+    fn run(&self, stopped: &Receiver<()>) {
+        let mut next = Some(Instant::now());
+        loop {
+            // The request first: one that is due as well is one run.
+            if self.request.take() || next.is_some_and(|next| Instant::now() >= next) {
+                let Some(outcome) = self.judge_all(stopped) else { return };
+                match outcome {
+                    Ok(parts) => {
+                        info!(parts, "golden parts came out right");
+                        self.health.well(SOURCE);
+                    }
+                    Err(wrong) => self.health.problem(SOURCE, &wrong),
+                }
+                self.health.ready();
+                next = self.spec.every.and_then(|every| Instant::now().checked_add(every));
+            }
+            if stopped.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    }
+
+    /// How many came out right, or in words what did not. None if the station stops meanwhile.
+    fn judge_all(&self, stopped: &Receiver<()>) -> Option<Result<usize, String>> {
+        let all = match list(&self.spec.folder) {
+            Ok(all) => all,
+            Err(error) => return Some(Err(format!("not judged: {}", chain(&error)))),
+        };
+        let mut wrong = Vec::new();
+        for (done, golden) in all.iter().enumerate() {
+            let answer = match read_image(&golden.path) {
+                Ok(picture) => match self.judge(picture, &golden.product, stopped) {
+                    Came::Answer(answer) => answer,
+                    Came::Stopped => return None,
+                    Came::NoTime => {
+                        let turn = self.turn.as_secs();
+                        return Some(Err(format!("parts left no time for {turn} s: {done} of {} judged", all.len())));
+                    }
+                },
+                Err(error) => Err(chain(&error)),
+            };
+            if let Some(words) = golden.wrong(&answer) {
+                warn!("golden part {words}");
+                wrong.push(words);
+            }
+        }
+        if wrong.is_empty() {
+            return Some(Ok(all.len()));
+        }
+        let count = wrong.len();
+        wrong.truncate(TOLD);
+        if count > TOLD {
+            wrong.push(format!("and {} more", count - TOLD));
+        }
+        Some(Err(format!("{count} of {} came out wrong: {}", all.len(), wrong.join("; "))))
+    }
+
+    fn judge(&self, picture: Picture, product: &ProductName, stopped: &Receiver<()>) -> Came {
+        let (answer, came) = bounded(1);
+        let exam = Exam { picture, roi: self.spec.roi, product: product.clone(), answer };
+        select! {
+            send(self.exams, exam) -> sent => if sent.is_err() { return Came::Stopped },
+            recv(stopped) -> _ => return Came::Stopped,
+            default(self.turn) => return Came::NoTime,
+        }
+        select! {
+            recv(came) -> answer => answer.map_or(Came::Stopped, Came::Answer),
+            recv(stopped) -> _ => Came::Stopped,
+            default(self.turn) => Came::NoTime,
+        }
+    }
+}

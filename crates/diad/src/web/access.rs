@@ -1,0 +1,103 @@
+//! Who may ask what: the token, and requests that a browser was tricked into.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::answer::Refusal;
+use crate::yaml::{Fault, text};
+
+#[cfg(test)]
+mod tests;
+
+/// Decides whether a request is answered.
+///
+/// With a token, whoever shows it may ask: as a bearer token, or as the password of HTTP basic authentication, which a
+/// browser asks a person for; any user name will do. Without one, only this machine can reach the listener, and the name
+/// under which the page was asked for must be a name of this machine: a page of somebody else's that has its own name
+/// point at us (DNS rebinding) gets nothing. What changes something must come from our own page, or from no page at all.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// SHA-256 of the token: comparing it tells nothing by its time.
+    token: Option<[u8; 32]>,
+}
+
+impl Access {
+    /// Reads the token, if there is a file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn open(token_file: Option<&Path>) -> Result<Self, Fault> {
+        let token = token_file.map(text::load).transpose()?;
+        Ok(Self { token: token.map(|token| digest(token.trim_end_matches(['\r', '\n']))) })
+    }
+
+    /// Whether this request is answered.
+    ///
+    /// # Errors
+    /// [`Refusal`], with what to do.
+    pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let host = text(header::HOST).unwrap_or_default();
+        match self.token {
+            Some(token) if text(header::AUTHORIZATION).and_then(shown).is_none_or(|shown| shown != token) => {
+                return Err(Refusal::new(
+                    StatusCode::UNAUTHORIZED,
+                    "show the token: it is in http.token_file of the station",
+                ));
+            }
+            None if !is_of_this_machine(host) => {
+                return Err(Refusal::new(
+                    StatusCode::FORBIDDEN,
+                    "ask for 127.0.0.1 or localhost: without a token the page is for this machine alone",
+                ));
+            }
+            _ => {}
+        }
+        if method == Method::POST {
+            // No header says where it comes from: a program, not a page.
+            let foreign = text(header::ORIGIN)
+                .is_some_and(|origin| origin.split_once("://").is_none_or(|(_, authority)| authority != host));
+            if foreign {
+                return Err(Refusal::new(StatusCode::FORBIDDEN, "this must come from the station's own page"));
+            }
+            let kind = text(header::CONTENT_TYPE).unwrap_or_default();
+            if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
+                return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// The digest of the token in an `Authorization` header.
+fn shown(header: &str) -> Option<[u8; 32]> {
+    let (scheme, value) = header.split_once(' ')?;
+    let value = value.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(digest(value));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let plain = String::from_utf8(STANDARD.decode(value).ok()?).ok()?;
+    let (_, password) = plain.split_once(':')?;
+    Some(digest(password))
+}
+
+fn is_of_this_machine(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}

@@ -1,0 +1,174 @@
+//! What is counted, as Prometheus reads it: base units, counters for everything that is accounted for.
+
+use std::sync::atomic::Ordering;
+
+use diad_publish::wire::State;
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder, TextEncoder};
+
+use super::board::{Labels, Latency};
+use super::plant::Plant;
+
+/// The format of [`text`].
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// All metrics of a station.
+#[must_use]
+pub fn text(plant: &Plant) -> String {
+    let mut bytes = Vec::new();
+    // Writing to memory cannot fail, and every family below has a name, a kind and its samples.
+    if let Err(error) = TextEncoder::new().encode(&families(plant), &mut bytes) {
+        tracing::error!(%error, "metrics cannot be written");
+    }
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+fn families(plant: &Plant) -> Vec<MetricFamily> {
+    let (state, problems) = plant.health.look();
+    let totals = plant.account.get().map(crate::line::Account::totals).unwrap_or_default();
+    let (late, unrecorded) = plant.account.get().map(crate::line::Account::asides).unwrap_or_default();
+    let link = plant.publisher.status();
+    let (verdicts, latency) = plant.board.totals();
+    let info = [
+        ("line", plant.line.as_str()),
+        ("station", plant.station.as_str()),
+        ("run", plant.run.as_str()),
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("model", &plant.model.to_string()),
+        ("thresholds", &plant.thresholds.current().digest().to_string()),
+    ];
+    let states = State::ALL.map(|word| gauge(&[("state", word.as_str())], f64::from(u8::from(word == state))));
+    let wrong = |source: &str| problems.iter().any(|(problem, ..)| problem == source);
+    let problems = problems.iter().map(|(source, ..)| gauge(&[("source", source)], 1.0));
+    let verdicts = verdicts.iter().map(|(Labels { camera, product, verdict, reason }, count)| {
+        let labels = [("camera", camera.as_str()), ("product", product), ("verdict", verdict), ("reason", reason)];
+        counter(&labels, *count)
+    });
+    let one = |name, help, value: f64| family(name, help, MetricType::GAUGE, vec![gauge(&[], value)]);
+    let count = |name, help, value: u64| family(name, help, MetricType::COUNTER, vec![counter(&[], value)]);
+    let mut families = vec![
+        family("diad_info", "What runs here; always 1", MetricType::GAUGE, vec![gauge(&info, 1.0)]),
+        family("diad_state", "1 for the state the station is in", MetricType::GAUGE, states.to_vec()),
+        family("diad_problem", "1 for each source that is not well", MetricType::GAUGE, problems.collect()),
+        one(
+            "diad_thresholds_valid",
+            "0 while a save of thresholds.yaml is refused",
+            f64::from(u8::from(!wrong("thresholds"))),
+        ),
+        count("diad_parts_entered_total", "Parts that entered the line", totals.triggered),
+        count(
+            "diad_verdicts_overdue_total",
+            "Verdicts decided in time that were on record only after their deadline",
+            totals.overdue,
+        ),
+        family("diad_verdicts_total", "Verdicts decided", MetricType::COUNTER, verdicts.collect()),
+        count(
+            "diad_verdicts_unseen_total",
+            "Verdicts that the page missed, which are missing from the ones above",
+            plant.board.unseen(),
+        ),
+        one("diad_parts_open", "Parts that are owed a verdict", totals.open as f64),
+        one(
+            "diad_parts_unaccounted",
+            "Parts that were counted and cannot be found; above 0 is an alarm",
+            totals.unaccounted() as f64,
+        ),
+        one(
+            "diad_verdicts_unacknowledged",
+            "Verdicts on record that the broker has not acknowledged",
+            totals.owed as f64,
+        ),
+        count("diad_results_late_total", "Results that came after the verdict of their part", late),
+        count(
+            "diad_verdicts_unrecorded_total",
+            "Verdicts that the ledger could not take when they went out",
+            unrecorded,
+        ),
+        count(
+            "diad_pictures_left_out_total",
+            "Parts whose pictures could not be taken or kept",
+            plant.archive.left_out(),
+        ),
+        count(
+            "diad_marks_total",
+            "Words of people on verdicts, those taken back included",
+            plant.marked.load(Ordering::Relaxed),
+        ),
+        count("diad_verdicts_acknowledged_total", "Verdicts that the broker acknowledged", link.acknowledged),
+        count("diad_verdicts_dropped_total", "Verdicts without a record that left memory unacknowledged", link.dropped),
+        count("diad_rejects_acknowledged_total", "Reject bits that the broker acknowledged", link.rejects_acknowledged),
+        one("diad_broker_connected", "1 while the broker is connected", f64::from(u8::from(link.connected))),
+        count("diad_broker_connections_total", "Connections that the broker accepted", link.connections),
+        count("diad_inbound_refused_total", "Messages from the plant that were refused", link.inbound_refused),
+        count("diad_inbound_lost_total", "Messages from the plant that nobody took in time", link.inbound_lost),
+        one(
+            "diad_deadline_seconds",
+            "Time from capture to verdict that is promised",
+            f64::from(plant.deadline_ms) / 1e3,
+        ),
+        family(
+            "diad_verdict_latency_seconds",
+            "Time from capture to verdict",
+            MetricType::HISTOGRAM,
+            vec![histogram(&latency)],
+        ),
+    ];
+    if let Some(margin_ms) = plant.board.least_margin_ms() {
+        families.push(one(
+            "diad_deadline_margin_min_seconds",
+            "Smallest time that was left before a deadline since the start; negative if one was missed",
+            margin_ms / 1e3,
+        ));
+    }
+    // A family without samples has nothing to say.
+    families.retain(|family| !family.get_metric().is_empty());
+    families
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn labelled(labels: &[(&str, &str)]) -> Metric {
+    let pair = |(name, value): &(&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    Metric::from_label(labels.iter().map(pair).collect())
+}
+
+fn gauge(labels: &[(&str, &str)], value: f64) -> Metric {
+    let (mut metric, mut gauge) = (labelled(labels), Gauge::default());
+    gauge.set_value(value);
+    metric.set_gauge(gauge);
+    metric
+}
+
+fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
+    let (mut metric, mut counter) = (labelled(labels), Counter::default());
+    counter.set_value(value as f64);
+    metric.set_counter(counter);
+    metric
+}
+
+fn histogram(latency: &Latency) -> Metric {
+    let buckets = Latency::BOUNDS_S.iter().zip(latency.counts).map(|(&bound, count)| {
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(bound);
+        bucket.set_cumulative_count(count);
+        bucket
+    });
+    let (mut metric, mut histogram) = (labelled(&[]), Histogram::default());
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(latency.count);
+    histogram.set_sample_sum(latency.sum_s);
+    metric.set_histogram(histogram);
+    metric
+}
