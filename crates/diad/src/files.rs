@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use diad_core::tensor::Shape;
@@ -110,18 +111,27 @@ impl Draft {
     }
 }
 
-/// Puts a text in the place of a file, as a whole. Who may read and write the file stays as it was.
+/// Puts a text in the place of a file, as a whole; of the file a link leads to, if it is one. Whose the file is, where we
+/// may say so, and who may read and write it stay as they were.
 ///
 /// # Errors
 /// [`FileError::Write`]; the file is as before then.
 pub fn replace(path: &Path, text: &str) -> Result<(), FileError> {
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let failed = |source| FileError::Write { path: path.to_owned(), source };
     let draft = Draft::create(path)?;
     draft.file().write_all(text.as_bytes()).map_err(failed)?;
     if let Ok(metadata) = fs::metadata(path) {
+        // First, for a change of owner takes bits away. Only root may give a file to somebody else.
+        let _ = std::os::unix::fs::fchown(draft.file(), Some(metadata.uid()), Some(metadata.gid()));
         draft.file().set_permissions(metadata.permissions()).map_err(failed)?;
     }
-    draft.keep()
+    draft.keep()?;
+    // The new text is in its place already, so a folder that cannot be synced is no error.
+    if let Some(Ok(folder)) = path.parent().map(File::open) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
 }
 
 impl Drop for Draft {
@@ -174,6 +184,8 @@ fn write_array<D: ndarray::Dimension>(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -209,6 +221,24 @@ mod tests {
         draft.keep().unwrap();
         assert_eq!((fs::read(&path).unwrap(), names()), (b"new".to_vec(), 1));
         assert!(Draft::create(Path::new("..")).is_err());
+    }
+
+    #[test]
+    fn replace_follows_a_link_and_leaves_owner_and_permissions_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("site/thresholds.yaml"), folder.path().join("thresholds.yaml"));
+        fs::create_dir(folder.path().join("site")).unwrap();
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        // Only root may.
+        let _ = std::os::unix::fs::chown(&file, Some(1234), None);
+        let before = fs::metadata(&file).unwrap();
+        std::os::unix::fs::symlink("site/thresholds.yaml", &link).unwrap();
+        replace(&link, "new").unwrap();
+        let after = fs::metadata(&file).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert!(link.is_symlink());
+        assert_eq!((after.uid(), after.mode()), (before.uid(), before.mode()));
     }
 
     #[test]

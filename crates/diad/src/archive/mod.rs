@@ -2,7 +2,8 @@
 //!
 //! One thread, `archive`, writes them. It is handed pictures without waiting; what it cannot take or write is counted and
 //! left out. `<folder>/<day>/<run>-<camera>-<number>-<verdict>.frame.png`, `.heatmap.png` and `.overlay.png` are there whole
-//! or not at all. When the room is used up the oldest `PASS` leaves first, then the oldest of the others.
+//! or not at all. When the room is used up the oldest `PASS` leaves first, then the oldest of the others; a `PASS` makes none
+//! of the others leave.
 
 mod print;
 mod shelf;
@@ -279,6 +280,15 @@ impl Drop for Running {
     }
 }
 
+/// What became of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    /// What the settings have room for is taken by pictures that are worth more.
+    NoRoom,
+    DiskFull,
+}
+
 /// What the thread works with.
 struct Keeper {
     spec: ArchiveSpec,
@@ -317,8 +327,13 @@ impl Keeper {
 
     fn take(&mut self, exhibit: &Exhibit) {
         match self.write(exhibit) {
-            Ok(true) => self.health.well(SOURCE),
-            Ok(false) => {
+            Ok(Fate::Kept) => self.health.well(SOURCE),
+            // As the settings want it: nothing is wrong with the archive.
+            Ok(Fate::NoRoom) => {
+                self.left_out.fetch_add(1, Ordering::Relaxed);
+                self.health.well(SOURCE);
+            }
+            Ok(Fate::DiskFull) => {
                 self.left_out.fetch_add(1, Ordering::Relaxed);
                 self.health.problem(SOURCE, "the disk is nearly full; pictures are left out");
             }
@@ -329,27 +344,29 @@ impl Keeper {
         }
     }
 
-    /// False if there is no room on the disk.
-    fn write(&mut self, Exhibit { place, evidence }: &Exhibit) -> Result<bool, FileError> {
+    fn write(&mut self, Exhibit { place, evidence }: &Exhibit) -> Result<Fate, FileError> {
         for print in Print::ALL {
             let Some(bytes) = print.png(evidence) else { continue };
             let mut name = place.as_os_str().to_owned();
             name.push(print.ending());
-            if !self.put(Path::new(&name), &bytes)? {
-                return Ok(false);
+            match self.put(Path::new(&name), &bytes)? {
+                Fate::Kept => {}
+                left_out => return Ok(left_out),
             }
         }
-        Ok(true)
+        Ok(Fate::Kept)
     }
 
     /// Puts one file on the shelf, and takes down what has to make room for it.
-    fn put(&mut self, name: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+    fn put(&mut self, name: &Path, bytes: &[u8]) -> Result<Fate, FileError> {
         let size = bytes.len() as u64;
-        for old in self.shelf.make_room(self.spec.max_bytes.saturating_sub(size)) {
+        let Some(room) = self.spec.max_bytes.checked_sub(size) else { return Ok(Fate::NoRoom) };
+        let Some(down) = self.shelf.make_room(room, name) else { return Ok(Fate::NoRoom) };
+        for old in down {
             self.take_down(&old);
         }
-        if size > self.spec.max_bytes || self.free_bytes().is_some_and(|free| free < self.reserve + size) {
-            return Ok(false);
+        if self.free_bytes().is_some_and(|free| free < self.reserve + size) {
+            return Ok(Fate::DiskFull);
         }
         let path = self.spec.folder.join(name);
         if let Some(folder) = path.parent() {
@@ -358,8 +375,8 @@ impl Keeper {
         let draft = Draft::create(&path)?;
         draft.file().write_all(bytes).map_err(|source| FileError::Write { path: path.clone(), source })?;
         draft.keep()?;
-        self.shelf.put(name.to_owned(), size);
-        Ok(true)
+        self.shelf.put(name.to_owned(), size, SystemTime::now());
+        Ok(Fate::Kept)
     }
 
     fn free_bytes(&self) -> Option<u64> {
@@ -385,7 +402,7 @@ impl Keeper {
         let left_out = self.left_out.load(Ordering::Relaxed);
         let new = left_out.saturating_sub(std::mem::replace(&mut self.told, left_out));
         if new > 0 {
-            warn!(pictures = new, "pictures left out: the disk is slow or full");
+            warn!(pictures = new, "pictures left out: the disk is slow or full, or max_gib is");
         }
         // The journal says why, where it may not.
         let Ok(before) = self.retention.before(self.spec.age) else { return };

@@ -65,7 +65,7 @@ fn names(folder: &Path) -> Vec<String> {
 fn write_leaves_every_print_under_the_name_of_the_part() {
     let folder = tempfile::tempdir().unwrap();
     let mut keeper = keeper(folder.path(), 1 << 20, 0);
-    assert!(keeper.write(&exhibit(12, "REJECT")).unwrap());
+    assert_eq!(keeper.write(&exhibit(12, "REJECT")).unwrap(), Fate::Kept);
     let stem = "01JD-cam0-0000000012-REJECT";
     assert_eq!(names(folder.path()), Print::ALL.map(|print| format!("{stem}{}", print.ending())));
     let frame = image::open(folder.path().join("2026-01-01").join(format!("{stem}.frame.png"))).unwrap().into_rgb8();
@@ -76,14 +76,18 @@ fn write_leaves_every_print_under_the_name_of_the_part() {
 fn room_that_is_used_up_is_made_by_the_oldest_pass() {
     let folder = tempfile::tempdir().unwrap();
     let mut keeper = keeper(folder.path(), 1 << 20, 0);
-    assert!(keeper.write(&exhibit(1, "REJECT")).unwrap());
+    assert_eq!(keeper.write(&exhibit(1, "REJECT")).unwrap(), Fate::Kept);
     keeper.spec.max_bytes = keeper.shelf.bytes() * 5 / 2;
     for (seq, verdict) in [(2, "PASS"), (3, "PASS"), (4, "REJECT"), (5, "REJECT")] {
-        assert!(keeper.write(&exhibit(seq, verdict)).unwrap());
+        assert_eq!(keeper.write(&exhibit(seq, verdict)).unwrap(), Fate::Kept);
     }
     let left = names(folder.path());
     assert!(left.iter().all(|name| name.contains("REJECT")), "{left:?}");
     assert!(left.iter().any(|name| name.contains("0000000005-REJECT.frame")), "{left:?}");
+    // A part that passed makes none of them leave, and that is no fault of the archive.
+    keeper.spec.max_bytes = keeper.shelf.bytes();
+    keeper.take(&exhibit(6, "PASS"));
+    assert_eq!((names(folder.path()), keeper.left_out.load(Ordering::Relaxed)), (left, 1));
     assert!(keeper.shelf.bytes() <= keeper.spec.max_bytes);
 }
 
@@ -104,7 +108,7 @@ fn nearly_full_disk_and_one_that_cannot_be_written_leave_pictures_out_and_say_so
 fn tidy_removes_what_is_too_old_with_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let mut keeper = keeper(folder.path(), 1 << 20, 0);
-    assert!(keeper.write(&exhibit(1, "REJECT")).unwrap());
+    assert_eq!(keeper.write(&exhibit(1, "REJECT")).unwrap(), Fate::Kept);
     keeper.tidy();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
