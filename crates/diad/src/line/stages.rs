@@ -35,7 +35,9 @@ use crate::timing::StageClock;
 const WAITING_WORDS: usize = 1024;
 
 /// Time beyond the end of a drain in which a stage must have ended.
-const GRACE: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_secs(1);
+/// The most that networks are given on top for the part in hand, which may take its deadline: systemd does not wait for ever.
+const IN_HAND: Duration = Duration::from_secs(5);
 /// How often a stage that should end is looked at.
 const STEP: Duration = Duration::from_millis(2);
 
@@ -96,6 +98,8 @@ pub enum LineError {
 pub struct Line<W> {
     captures: Vec<JoinHandle<()>>,
     infer: JoinHandle<W>,
+    /// What the networks may take to finish the part in hand.
+    in_hand: Duration,
     record: JoinHandle<Journal>,
     desk: Desk,
     triggers: Triggers,
@@ -199,7 +203,17 @@ where
     let infer = spawn("infer", move || inferring.run())?;
     let captures =
         capturing.into_iter().map(|(name, stage)| spawn(&name, move || stage.run())).collect::<Result<_, _>>()?;
-    Ok(Line { captures, infer, record, desk: supervisor, triggers, account, stop, beats })
+    Ok(Line {
+        captures,
+        infer,
+        in_hand: deadline.min(IN_HAND),
+        record,
+        desk: supervisor,
+        triggers,
+        account,
+        stop,
+        beats,
+    })
 }
 
 /// Waits until every camera has been tried, all of them at the same time.
@@ -273,8 +287,8 @@ impl<W> Line<W> {
     /// Waits until every stage has drained into the next: cameras, networks, record. `last_messages` is asked once,
     /// when no camera can take a part any more: what the plant has triggered until then is booked too.
     ///
-    /// A camera or a network that hangs is left behind soon after the time to stop is over; its parts have their
-    /// verdict from the record stage.
+    /// A camera or a network that hangs is left behind soon after the time to stop is over, the networks once the part in
+    /// hand has had its deadline; their parts have their verdict from the record stage.
     pub fn join(mut self, last_messages: impl FnOnce() -> Vec<diad_publish::wire::Inbound>) -> Ended<W> {
         // A stage that is gone too early takes the others with it.
         if self.infer.is_finished() || self.record.is_finished() {
@@ -290,8 +304,8 @@ impl<W> Line<W> {
         if !self.record.is_finished() {
             last_messages().into_iter().for_each(|message| self.route(message));
         }
-        let Self { infer, record, desk, stop, .. } = self;
-        let infer = join_by(infer, Instant::now().max(patience) + GRACE);
+        let Self { infer, in_hand, record, desk, stop, .. } = self;
+        let infer = join_by(infer, Instant::now().max(patience) + in_hand);
         if infer.is_none() {
             stop.leave_behind();
         }
