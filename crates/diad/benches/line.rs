@@ -79,7 +79,7 @@ impl Bench {
     }
 
     fn start(&self, cameras: Vec<CameraSpec>) -> (Line<()>, Arc<Publisher>, Stop) {
-        let (spec, publisher) = null::spec(&self.place, cameras, Box::new(|_| Ok(0.0)), Box::new(|_| {}));
+        let (spec, publisher) = null::spec(&self.place, cameras, Box::new(|_| Ok(0.0)), Box::new(|_, _| {}));
         let give_up = Instant::now() + Duration::from_secs(10);
         while !publisher.status().connected {
             assert!(Instant::now() < give_up, "no broker");

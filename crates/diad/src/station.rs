@@ -195,11 +195,11 @@ pub fn run<W: Witness + 'static>(
             model: spec.model.digest,
             settings: spec.settings,
             witness: spec.witness,
-            listener: Box::new(move |event| {
+            listener: Box::new(move |event, timings| {
                 if let Some(board) = &board {
-                    board.note(event, f64::from(deadline_ms));
+                    board.note(event, timings, f64::from(deadline_ms));
                 }
-                listener(event);
+                listener(event, timings);
             }),
             archive,
             marks: marked,

@@ -51,7 +51,8 @@ struct Disk(PathBuf);
 
 impl Disk {
     fn mount(at: &Path) -> Option<Self> {
-        Self::mount_as(&["-t", "tmpfs", "-o", "size=2m", "tmpfs"], at)
+        // Room for the ledger's write-ahead log, which is taken into the file at 4 MiB.
+        Self::mount_as(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], at)
     }
 
     fn mount_as(words: &[&str], at: &Path) -> Option<Self> {
@@ -96,7 +97,7 @@ pub fn full(_: u64) -> Option<Audit> {
     let mut heard = plant.until(|m| is_verdict(m) && seq(m) == 10);
     let filler = state.join("filler");
     // As large as it gets: the write ends with an error.
-    let _ = fs::write(&filler, vec![0_u8; 4 << 20]);
+    let _ = fs::write(&filler, vec![0_u8; 16 << 20]);
     heard.extend(degraded_by_the_ledger(&plant));
     fs::remove_file(&filler).unwrap();
     heard.extend(plant.until(is_state("ready")));
@@ -129,7 +130,7 @@ pub fn full_to_the_end(ends: u64) -> Option<Audit> {
         station.restart();
         heard.extend(plant.until(|m| is_live(m) && seq(m) == 10));
         let filler = state.join("filler");
-        let _ = fs::write(&filler, vec![0_u8; 4 << 20]);
+        let _ = fs::write(&filler, vec![0_u8; 16 << 20]);
         heard.extend(degraded_by_the_ledger(&plant));
         if end % 2 == 0 {
             heard.extend(stop(&mut station, &plant));

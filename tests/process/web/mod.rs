@@ -158,6 +158,9 @@ fn metrics_account_for_every_part() {
         ("diad_parts_entered_total", 12),
         ("diad_verdicts_total", 12),
         ("diad_verdict_latency_seconds_count", 12),
+        // Every part went through each of eight stages.
+        ("diad_stage_duration_seconds_count", 96),
+        ("diad_thresholds_saves_total", 0),
         ("diad_parts_unaccounted", 0),
         ("diad_parts_open", 0),
         ("diad_broker_connected", 1),
@@ -180,6 +183,7 @@ fn metrics_account_for_every_part() {
     assert!(
         text.contains("diad_problem{source=\"thresholds\"} 1") && text.contains("diad_state{state=\"degraded\"} 1")
     );
+    assert!(text.contains("diad_thresholds_saves_total{result=\"refused\"} 1"), "{text}");
     let status = get(port, "/api/v1/status").json();
     let detail = status["problems"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("thresholds.yaml:1:20: default.review"), "{detail}");

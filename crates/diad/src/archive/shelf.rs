@@ -192,7 +192,7 @@ mod tests {
         }
         fs::write(day.join(".R-cam0-3-PASS.frame.png.123.part"), [0; 7]).unwrap();
         let mine = [folder.path().join("notes.txt"), day.join("for the supplier.png"), day.join("R-cam0-1-PASS.png")];
-        mine.each_ref().map(|path| fs::write(path, "mine").unwrap());
+        mine.iter().for_each(|path| fs::write(path, "mine").unwrap());
         let mut shelf = Shelf::of_folder(folder.path()).unwrap();
         assert_eq!((shelf.len(), shelf.bytes()), (2, 14));
         assert_eq!(fs::read_dir(&day).unwrap().count(), 4);

@@ -194,7 +194,7 @@ fn free_address() -> SocketAddr {
 /// Prints each verdict, and keeps its latency.
 fn listener(quiet: bool, latency_ms: SyncSender<f64>) -> Listener {
     let colour = std::io::stdout().is_terminal();
-    Box::new(move |event| {
+    Box::new(move |event, _| {
         if !quiet {
             // A reader that has hung up ends the pictures, not the line.
             let _ = output::print(&line_of(event, colour));

@@ -69,7 +69,7 @@ pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
         web: Some(WebSpec { listen: http.listen, access, thresholds: settings.thresholds().to_owned() }),
         guards: GuardSpec { drift_alarm: settings.drift_alarm(), golden: golden(&settings), request: request.clone() },
         witness: (),
-        listener: Box::new(|_| {}),
+        listener: Box::new(|_, _| {}),
     };
     let mut reload = None;
     let mut failed = None;

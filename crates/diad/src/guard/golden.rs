@@ -11,7 +11,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -48,24 +48,43 @@ pub struct GoldenSpec {
     pub roi: Option<Roi>,
 }
 
-/// Asks for the golden parts to be judged. Clones ask the same station.
+/// Asks for the golden parts to be judged, and tells how many were. Clones ask the same station.
 #[derive(Debug, Clone, Default)]
-pub struct GoldenRequest(Arc<AtomicBool>);
+pub struct GoldenRequest {
+    asked: Arc<AtomicBool>,
+    right: Arc<AtomicU64>,
+    wrong: Arc<AtomicU64>,
+}
+
+/// Golden parts that were judged since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GoldenCount {
+    /// As they should.
+    pub right: u64,
+    /// Otherwise, or not at all.
+    pub wrong: u64,
+}
 
 impl GoldenRequest {
     /// As soon as parts leave time for it. Asked again during a run, another run follows.
     pub fn ask(&self) {
-        self.0.store(true, Ordering::Release);
+        self.asked.store(true, Ordering::Release);
     }
 
     /// A flag that a signal handler may raise: the same as [`ask`](Self::ask).
     #[must_use]
     pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.asked)
     }
 
     fn take(&self) -> bool {
-        self.0.swap(false, Ordering::AcqRel)
+        self.asked.swap(false, Ordering::AcqRel)
+    }
+
+    /// How many came out right and wrong.
+    #[must_use]
+    pub fn judged(&self) -> GoldenCount {
+        GoldenCount { right: self.right.load(Ordering::Relaxed), wrong: self.wrong.load(Ordering::Relaxed) }
     }
 }
 
@@ -196,7 +215,10 @@ impl Proctor {
             };
             if let Some(words) = golden.wrong(&answer) {
                 warn!("golden part {words}");
+                self.request.wrong.fetch_add(1, Ordering::Relaxed);
                 wrong.push(words);
+            } else {
+                self.request.right.fetch_add(1, Ordering::Relaxed);
             }
         }
         if wrong.is_empty() {

@@ -5,7 +5,7 @@ pub mod drift;
 pub mod golden;
 
 pub use drift::DriftGuard;
-pub use golden::{Exams, GoldenRequest, GoldenSpec, Proctor};
+pub use golden::{Exams, GoldenCount, GoldenRequest, GoldenSpec, Proctor};
 
 use crate::health::Health;
 

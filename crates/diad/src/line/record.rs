@@ -50,8 +50,8 @@ const IN_TIME: Duration = Duration::from_secs(10);
 /// What is said of a part whose result came late.
 const UNJUDGED: &str = "UNJUDGED";
 
-/// Hears every verdict after it was handed to the broker link.
-pub type Listener = Box<dyn FnMut(&InspectionEvent) + Send>;
+/// Hears every verdict, and what its part took in each stage, after it was handed to the broker link.
+pub type Listener = Box<dyn FnMut(&InspectionEvent, &Timings) + Send>;
 
 /// What the record thread works with.
 pub(super) struct Recording {
@@ -213,7 +213,7 @@ impl Recording {
         let recorded = Instant::now();
         let mut overdue = None;
         self.account.late(late.len() as u64);
-        for (Decision { event, digests, .. }, kept) in verdicts.iter().zip(kept) {
+        for (Decision { event, digests, timings, .. }, kept) in verdicts.iter().zip(kept) {
             let ticket = match kept {
                 Kept::Verdict(row) => Some(Ticket(row.number())),
                 Kept::Nowhere => {
@@ -232,7 +232,7 @@ impl Recording {
                 error!(part = %event.meta.key, over_ms = over.as_secs_f64() * 1e3, "verdict on record after its deadline");
             }
             overdue = overdue.max(over);
-            (self.listener)(event);
+            (self.listener)(event, timings);
         }
         self.tell_overdue(overdue, recorded);
         self.account.set_owed(self.journal.owed());

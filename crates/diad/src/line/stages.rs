@@ -305,7 +305,7 @@ impl<W> Line<W> {
             last_messages().into_iter().for_each(|message| self.route(message));
         }
         let Self { infer, in_hand, record, desk, stop, .. } = self;
-        let infer = join_by(infer, Instant::now().max(patience) + in_hand);
+        let infer = join_by(infer, Instant::now().max(patience) + GRACE + in_hand);
         if infer.is_none() {
             stop.leave_behind();
         }

@@ -24,7 +24,7 @@ use diad_publish::wire::Digest;
 
 use crate::yaml::{Fault, Item, Place, Report, Section, digest, parse, text};
 
-pub use live::LiveThresholds;
+pub use live::{LiveThresholds, Saves};
 pub use watch::{Change, POLL_EVERY, Watch, Watcher};
 
 /// Largest least area, in frame pixels: the largest picture there is.

@@ -173,21 +173,24 @@ impl Save {
 
     #[track_caller]
     fn expect_taken(&mut self, review: f32) {
+        let before = self.watcher.live().saves();
         assert_eq!(self.watcher.poll(), None, "read once: may be half a save");
         assert!(matches!(self.watcher.poll(), Some(Change::Taken(_))));
+        assert_eq!(self.watcher.live().saves(), Saves { taken: before.taken + 1, ..before });
         assert_eq!(self.review(), score(review));
         assert_eq!(self.watcher.poll(), None, "reported once");
     }
 
     #[track_caller]
     fn expect_refused(&mut self, want: &str) {
-        let before = self.review();
+        let (before, saves) = (self.review(), self.watcher.live().saves());
         assert_eq!(self.watcher.poll(), None);
         match self.watcher.poll() {
             Some(Change::Refused(faults)) => assert!(faults[0].to_string().contains(want), "{}", faults[0]),
             other => panic!("{other:?}"),
         }
         assert_eq!(self.review(), before);
+        assert_eq!(self.watcher.live().saves(), Saves { refused: saves.refused + 1, ..saves });
         assert_eq!(self.watcher.poll(), None, "reported once");
     }
 }

@@ -105,7 +105,10 @@ impl Watcher {
                 self.live.replace(Arc::clone(&set));
                 Change::Taken(set)
             }
-            Err(faults) => Change::Refused(faults),
+            Err(faults) => {
+                self.live.refused();
+                Change::Refused(faults)
+            }
         }
     }
 

@@ -8,8 +8,9 @@ use std::time::SystemTime;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use diad_core::event::{InspectionEvent, Outcome};
+use diad_core::inspector::Stage;
 use diad_core::name::CameraId;
-use diad_ledger::Moment;
+use diad_ledger::{Moment, Timings};
 use serde::Serialize;
 
 use crate::output::decimal;
@@ -41,8 +42,8 @@ pub struct Board {
     state: Arc<Mutex<State>>,
 }
 
-/// A verdict on its way to the board, and the time it had, in milliseconds.
-type Noted = (InspectionEvent, f64);
+/// A verdict on its way to the board, what its part took in each stage, and the time it had, in milliseconds.
+type Noted = (InspectionEvent, Timings, f64);
 
 #[derive(Debug, Default)]
 struct State {
@@ -53,6 +54,7 @@ struct State {
     counts: BTreeMap<(String, String), Count>,
     totals: BTreeMap<Labels, u64>,
     latency: Latency,
+    stages: [Latency; Stage::ALL.len()],
     least_margin_ms: Option<f64>,
 }
 
@@ -111,7 +113,7 @@ pub struct Labels {
     pub reason: &'static str,
 }
 
-/// Times from picture to verdict, counted by upper bound.
+/// Times from picture to verdict, or in one stage, counted by upper bound.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Latency {
     /// For each of [`Latency::BOUNDS_S`], the times up to it.
@@ -123,8 +125,9 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// Upper bounds, in seconds: from a fast network on a GPU to the longest deadline that makes sense.
-    pub const BOUNDS_S: [f64; 14] = [0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0];
+    /// Upper bounds, in seconds: from a stage on a GPU to the longest deadline that makes sense.
+    pub const BOUNDS_S: [f64; 16] =
+        [0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0];
 
     fn note(&mut self, seconds: f64) {
         for (count, bound) in self.counts.iter_mut().zip(Self::BOUNDS_S) {
@@ -137,8 +140,8 @@ impl Latency {
 
 impl Board {
     /// A verdict went out. Never waits: the record stage calls it. One for which there is no room is counted as unseen.
-    pub fn note(&self, event: &InspectionEvent, deadline_ms: f64) {
-        if self.noted.try_send((event.clone(), deadline_ms)).is_err() {
+    pub fn note(&self, event: &InspectionEvent, timings: &Timings, deadline_ms: f64) {
+        if self.noted.try_send((event.clone(), *timings, deadline_ms)).is_err() {
             self.unseen.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -187,6 +190,13 @@ impl Board {
         (state.totals.clone(), state.latency.clone())
     }
 
+    /// What parts took in each stage since the start, in the order of the stages.
+    #[must_use]
+    pub fn stages(&self) -> [(Stage, Latency); Stage::ALL.len()] {
+        let state = self.lock();
+        Stage::ALL.map(|stage| (stage, state.stages[stage as usize].clone()))
+    }
+
     /// The smallest time that was left before a deadline since the start, in milliseconds; negative if one was missed.
     #[must_use]
     pub fn least_margin_ms(&self) -> Option<f64> {
@@ -195,7 +205,7 @@ impl Board {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.waiting.try_iter().for_each(|(event, deadline_ms)| state.take(&event, deadline_ms));
+        self.waiting.try_iter().for_each(|(event, timings, deadline_ms)| state.take(&event, &timings, deadline_ms));
         state
     }
 }
@@ -208,7 +218,7 @@ impl Default for Board {
 }
 
 impl State {
-    fn take(&mut self, event: &InspectionEvent, deadline_ms: f64) {
+    fn take(&mut self, event: &InspectionEvent, timings: &Timings, deadline_ms: f64) {
         let latency = event.latency().as_secs_f64();
         self.noted += 1;
         let part = Part::of(self.noted, event);
@@ -223,6 +233,11 @@ impl State {
         };
         *self.totals.entry(labels).or_default() += 1;
         self.latency.note(latency);
+        for (stage, of_stage) in Stage::ALL.into_iter().zip(&mut self.stages) {
+            if let Some(took) = timings.get(stage) {
+                of_stage.note(took.as_secs_f64());
+            }
+        }
         let margin = deadline_ms - latency * 1000.0;
         self.least_margin_ms = Some(self.least_margin_ms.map_or(margin, |least| least.min(margin)));
         if self.parts.len() == REMEMBERED {

@@ -8,6 +8,7 @@ use prometheus::{Encoder, TextEncoder};
 
 use super::board::{Labels, Latency};
 use super::plant::Plant;
+use crate::guard::GoldenRequest;
 
 /// The format of [`text`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -29,6 +30,7 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
     let (late, unrecorded) = plant.account.get().map(crate::line::Account::asides).unwrap_or_default();
     let link = plant.publisher.status();
     let (verdicts, latency) = plant.board.totals();
+    let stages = plant.board.stages();
     let info = [
         ("line", plant.line.as_str()),
         ("station", plant.station.as_str()),
@@ -110,9 +112,16 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
             "diad_verdict_latency_seconds",
             "Time from capture to verdict",
             MetricType::HISTOGRAM,
-            vec![histogram(&latency)],
+            vec![histogram(&[], &latency)],
+        ),
+        family(
+            "diad_stage_duration_seconds",
+            "Time that parts took in each stage of the method",
+            MetricType::HISTOGRAM,
+            stages.iter().map(|(stage, latency)| histogram(&[("stage", stage.as_str())], latency)).collect(),
         ),
     ];
+    families.extend(results(plant));
     if let Some(margin_ms) = plant.board.least_margin_ms() {
         families.push(one(
             "diad_deadline_margin_min_seconds",
@@ -123,6 +132,23 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
     // A family without samples has nothing to say.
     families.retain(|family| !family.get_metric().is_empty());
     families
+}
+
+/// How saves of the thresholds and golden parts came out.
+fn results(plant: &Plant) -> [MetricFamily; 2] {
+    let by = |result, count| counter(&[("result", result)], count);
+    let saves = plant.thresholds.saves();
+    let golden = plant.golden.as_ref().map(GoldenRequest::judged);
+    let golden = golden.map(|golden| vec![by("right", golden.right), by("wrong", golden.wrong)]);
+    [
+        family(
+            "diad_thresholds_saves_total",
+            "Saves of thresholds.yaml that were read",
+            MetricType::COUNTER,
+            vec![by("taken", saves.taken), by("refused", saves.refused)],
+        ),
+        family("diad_golden_parts_total", "Golden parts judged", MetricType::COUNTER, golden.unwrap_or_default()),
+    ]
 }
 
 fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
@@ -158,14 +184,14 @@ fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
     metric
 }
 
-fn histogram(latency: &Latency) -> Metric {
+fn histogram(labels: &[(&str, &str)], latency: &Latency) -> Metric {
     let buckets = Latency::BOUNDS_S.iter().zip(latency.counts).map(|(&bound, count)| {
         let mut bucket = Bucket::default();
         bucket.set_upper_bound(bound);
         bucket.set_cumulative_count(count);
         bucket
     });
-    let (mut metric, mut histogram) = (labelled(&[]), Histogram::default());
+    let (mut metric, mut histogram) = (labelled(labels), Histogram::default());
     histogram.set_bucket(buckets.collect());
     histogram.set_sample_count(latency.count);
     histogram.set_sample_sum(latency.sum_s);

@@ -121,7 +121,7 @@ type Heard = Arc<Mutex<Vec<InspectionEvent>>>;
 
 fn listener(heard: &Heard) -> Listener {
     let heard = Arc::clone(heard);
-    Box::new(move |event| heard.lock().unwrap().push(event.clone()))
+    Box::new(move |event, _| heard.lock().unwrap().push(event.clone()))
 }
 
 /// Each part once, on the wire and in the ledger, and nothing judged that was not.
@@ -329,7 +329,7 @@ fn record_stage_that_panics_ends_the_line_and_hangs_nobody() {
     let every = Duration::from_millis(1);
     let cameras = vec![moody("clock", 5, Trigger::FreeRun { every }), moody("message", 6, Trigger::Mqtt)];
     let (spec, _publisher) =
-        null::spec(&place, cameras, Box::new(conduct), Box::new(|_| panic!("a bug in the record stage")));
+        null::spec(&place, cameras, Box::new(conduct), Box::new(|_, _| panic!("a bug in the record stage")));
     let stop = Stop::new();
     let mut line = start(spec, stop.clone()).unwrap();
     let give_up = Instant::now() + Duration::from_secs(20);

@@ -76,11 +76,11 @@ fn wrong_is_a_good_part_that_does_not_pass_and_a_bad_one_that_does() {
     }
 }
 
-/// Judges `folder` once with networks that give every part this verdict, or none at all.
-fn told(folder: &Path, verdict: Option<Verdict>) -> (State, String) {
-    let health = health();
+/// Judges `folder` once with networks that give every part this verdict, or none at all. Gives what is told, and the count.
+fn told(folder: &Path, verdict: Option<Verdict>) -> (State, String, GoldenCount) {
+    let (health, request) = (health(), GoldenRequest::default());
     let spec = GoldenSpec { folder: folder.to_owned(), every: None, roi: None };
-    let (exams, mut proctor) = proctor(spec, GoldenRequest::default(), health.clone());
+    let (exams, mut proctor) = proctor(spec, request.clone(), health.clone());
     proctor.turn = Duration::from_millis(20);
     let (stop, stopped) = bounded(1);
     std::thread::scope(|scope| {
@@ -93,30 +93,36 @@ fn told(folder: &Path, verdict: Option<Verdict>) -> (State, String) {
         }
         stop.send(()).unwrap();
     });
-    health.told()
+    let (state, detail) = health.told();
+    (state, detail, request.judged())
 }
 
 #[test]
 fn ready_is_said_only_when_all_came_out_right() {
     let good = folder(&["washer/good/1.png", "washer/good/2.png"]);
-    assert_eq!(told(good.path(), Some(Verdict::Pass)), (State::Ready, String::new()));
+    assert_eq!(
+        told(good.path(), Some(Verdict::Pass)),
+        (State::Ready, String::new(), GoldenCount { right: 2, wrong: 0 })
+    );
     let bad = folder(&["washer/bad/1.png", "washer/bad/2.png", "washer/bad/3.png", "washer/bad/4.png"]);
-    for (folder, verdict, want) in [
+    for (folder, verdict, wrong, want) in [
         (
             good.path(),
             Some(Verdict::Review),
+            2,
             "2 of 2 came out wrong: washer/good/1.png is REVIEW with score 0.2500, expected PASS; washer/good/2.png",
         ),
         (
             bad.path(),
             Some(Verdict::Pass),
+            4,
             "washer/bad/2.png is PASS with score 0.2500, expected REVIEW or REJECT; and 2 more",
         ),
-        (bad.path(), None, "parts left no time for 0 s: 0 of 4 judged"),
-        (Path::new("/nowhere"), None, "not judged: list folder /nowhere: No such file"),
+        (bad.path(), None, 0, "parts left no time for 0 s: 0 of 4 judged"),
+        (Path::new("/nowhere"), None, 0, "not judged: list folder /nowhere: No such file"),
     ] {
-        let (state, detail) = told(folder, verdict);
-        assert_eq!(state, State::Degraded);
+        let (state, detail, count) = told(folder, verdict);
+        assert_eq!((state, count), (State::Degraded, GoldenCount { right: 0, wrong }));
         assert!(detail.starts_with("golden since ") && detail.contains(want), "{detail}");
     }
 }

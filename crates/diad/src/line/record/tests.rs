@@ -25,7 +25,7 @@ fn recording(folder: &std::path::Path) -> Recording {
         deadline: TIME,
         model: Digest::from_bytes([1; 32]),
         settings: Digest::from_bytes([2; 32]),
-        listener: Box::new(|_| {}),
+        listener: Box::new(|_, _| {}),
         archive: Archive::default(),
         beat: Beat::default(),
         drain: Duration::ZERO,

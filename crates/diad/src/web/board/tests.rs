@@ -39,7 +39,7 @@ fn board_counts_every_part_once_by_hour_and_product() {
         (3, None, None),
         (4, Some("cap"), Some(Verdict::Review)),
     ] {
-        board.note(&event(seq, 0, product, verdict), 200.0);
+        board.note(&event(seq, 0, product, verdict), &Timings::NONE, 200.0);
     }
     let hour = "2026-01-01T08:00Z".to_owned();
     let one = Count::default();
@@ -63,7 +63,7 @@ fn board_that_runs_for_long_stays_small() {
     let board = Board::default();
     for part in 1..=5_000 {
         let product = format!("product{}", part % 100);
-        board.note(&event(part, part / 50, Some(&product), Some(Verdict::Pass)), 200.0);
+        board.note(&event(part, part / 50, Some(&product), Some(Verdict::Pass)), &Timings::NONE, 200.0);
         board.settle();
     }
     let counts = board.counts();
@@ -78,7 +78,8 @@ fn board_that_runs_for_long_stays_small() {
 #[test]
 fn board_that_nobody_looks_at_counts_what_it_misses() {
     let board = Board::default();
-    (0..WAITING as u64 + 7).for_each(|seq| board.note(&event(seq, 0, None, Some(Verdict::Pass)), 200.0));
+    (0..WAITING as u64 + 7)
+        .for_each(|seq| board.note(&event(seq, 0, None, Some(Verdict::Pass)), &Timings::NONE, 200.0));
     let (totals, _) = board.totals();
     assert_eq!((totals.values().sum::<u64>(), board.unseen()), (WAITING as u64, 7));
 }
@@ -86,11 +87,25 @@ fn board_that_nobody_looks_at_counts_what_it_misses() {
 #[test]
 fn after_gives_what_is_new_in_order() {
     let board = Board::default();
-    (1..=5).for_each(|seq| board.note(&event(seq, 0, None, Some(Verdict::Pass)), 200.0));
+    (1..=5).for_each(|seq| board.note(&event(seq, 0, None, Some(Verdict::Pass)), &Timings::NONE, 200.0));
     let seqs = |parts: Vec<Part>| parts.iter().map(|part| part.seq).collect::<Vec<_>>();
     assert_eq!(seqs(board.after(3, 10)), [4, 5]);
     assert_eq!(seqs(board.after(0, 2)), [4, 5]);
     assert!(board.after(5, 10).is_empty());
     assert_eq!(seqs(board.of_camera(&CameraId::try_new("cam0").unwrap(), 3)), [3, 4, 5]);
     assert!(board.of_camera(&CameraId::try_new("cam1").unwrap(), 3).is_empty());
+}
+
+#[test]
+fn stages_count_what_each_took_and_nothing_of_parts_that_never_came_through() {
+    let board = Board::default();
+    let mut timings = Timings::NONE;
+    timings.set(Stage::Denoise, Duration::from_millis(30));
+    board.note(&event(1, 0, None, Some(Verdict::Pass)), &timings, 200.0);
+    board.note(&event(2, 0, None, None), &Timings::NONE, 200.0);
+    for (stage, latency) in board.stages() {
+        let count = u64::from(stage == Stage::Denoise);
+        assert_eq!((latency.count, latency.counts[5]), (count, count), "{stage}");
+        assert_eq!(latency.counts[4], 0, "{stage}");
+    }
 }
