@@ -117,14 +117,20 @@ fn expect_order(heard: &[Received]) {
     }
 }
 
-/// The network is cut and mended; the broker lives on.
-pub fn network_cut(outages: u64) -> Audit {
+/// A station that reaches its broker through an open gate, and what was heard up to its first verdict.
+fn behind_a_gate() -> (Gate, Broker, Subscriber, Station, Vec<Received>) {
     let gate = Gate::shut();
     let broker = Broker::start();
     let plant = listen(&broker);
     gate.open(broker.port());
-    let mut station = Station::launch_at(gate.port(), &micro(), FREE_RUN, PATIENT);
-    let mut heard = plant.until(is_live);
+    let station = Station::launch_at(gate.port(), &micro(), FREE_RUN, PATIENT);
+    let heard = plant.until(is_live);
+    (gate, broker, plant, station, heard)
+}
+
+/// The network is cut and mended; the broker lives on.
+pub fn network_cut(outages: u64) -> Audit {
+    let (gate, broker, plant, mut station, mut heard) = behind_a_gate();
     for _ in 0..outages {
         gate.cut_and_shut();
         heard.extend(plant.until(is_state("offline")));
@@ -139,12 +145,7 @@ pub fn network_cut(outages: u64) -> Audit {
 /// Connections are taken and held, and nothing comes through, not even an end: every other time for a moment, and every
 /// other time until the station has found out by itself.
 pub fn network_silent(outages: u64) -> Audit {
-    let gate = Gate::shut();
-    let broker = Broker::start();
-    let plant = listen(&broker);
-    gate.open(broker.port());
-    let mut station = Station::launch_at(gate.port(), &micro(), FREE_RUN, PATIENT);
-    let mut heard = plant.until(is_live);
+    let (gate, _broker, plant, mut station, mut heard) = behind_a_gate();
     for outage in 0..outages {
         let noticed = station.log().matches(LOST).count();
         gate.hold();
@@ -247,12 +248,7 @@ pub fn cable_pulled(outages: u64) -> Option<Audit> {
 
 /// The broker stays connected and says nothing: its acknowledgements are swallowed, then all bytes.
 pub fn broker_hangs(outages: u64) -> Audit {
-    let gate = Gate::shut();
-    let broker = Broker::start();
-    let plant = listen(&broker);
-    gate.open(broker.port());
-    let mut station = Station::launch_at(gate.port(), &micro(), FREE_RUN, PATIENT);
-    let mut heard = plant.until(is_live);
+    let (gate, broker, plant, mut station, mut heard) = behind_a_gate();
     for _ in 0..outages {
         gate.freeze(Direction::FromBroker);
         std::thread::sleep(Duration::from_millis(300));

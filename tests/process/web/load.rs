@@ -8,20 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::{get, post};
 use super::{is_verdict, port};
 use crate::broker::{Broker, Received, Subscriber};
 use crate::ledger::prefill;
-use crate::station::Station;
+use crate::station::{Station, diad};
 
 const ON_RECORD: u64 = 1_000_000;
 const TURNS: usize = 5;
 const PARTS: usize = 120;
-/// Seven parts a second.
-const CAMERA: &str =
-    "  - { id: cam0, source: { kind: rendered, products: [gear] }, trigger: { kind: free_run, every_ms: 150 } }";
+/// Time between two parts, in times of the networks: a line that keeps up, so that a latency is no queue.
+const PACE: f64 = 2.2;
 
 /// Everything that a page asks for, again and again, until `stop`.
 fn ask(port: u16, stop: &Arc<AtomicBool>, whatifs: &Arc<AtomicU64>) -> Vec<std::thread::JoinHandle<()>> {
@@ -76,6 +75,13 @@ fn latencies(plant: &Subscriber) -> Vec<f64> {
     (0..PARTS).map(|_| one()).collect()
 }
 
+/// How long the networks take for a part on this machine as it is now, in milliseconds.
+fn part_ms() -> f64 {
+    let bench = diad().args(["bench", "--seconds", "3", "--json"]).output().unwrap();
+    let report: Value = serde_json::from_slice(&bench.stdout).unwrap();
+    report["latency_ms"]["p50"].as_f64().unwrap()
+}
+
 fn percentile(sorted: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() as f64 * share) as usize).min(sorted.len() - 1)]
 }
@@ -86,7 +92,11 @@ fn page_and_what_if_beside_the_line() {
     let broker = Broker::start();
     let plant = Subscriber::start(broker.port(), "factory/L1/S1/verdict");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../onnx/models/diad-tiny");
-    let mut station = Station::prepare_at(broker.port(), &shipped, CAMERA, "deadline_ms: 5000");
+    let every_ms = (PACE * part_ms()).ceil();
+    let camera = format!(
+        "  - {{ id: cam0, source: {{ kind: rendered, products: [gear] }}, trigger: {{ kind: free_run, every_ms: {every_ms} }} }}"
+    );
+    let mut station = Station::prepare_at(broker.port(), &shipped, &camera, "deadline_ms: 5000");
     prefill(&station.ledger(), ON_RECORD);
     station.restart();
     let port = port(&station);
@@ -101,6 +111,7 @@ fn page_and_what_if_beside_the_line() {
         stop.store(true, Ordering::Relaxed);
         asking.into_iter().for_each(|thread| thread.join().unwrap());
     }
+    println!("a part every {every_ms} ms");
     println!("| latency of a verdict, ms | p50 | p99 | parts |\n|---|---|---|---|");
     for (name, latencies) in [("without the page", &mut without), ("page and what-if", &mut with)] {
         latencies.sort_by(f64::total_cmp);
