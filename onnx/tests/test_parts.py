@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,12 @@ from diad_train.config import ConfigError, load
 from diad_train.corrupt import CORRUPTIONS, corrupt
 from diad_train.data import DataError, build_pool, held_out_copies, load_good, read_picture
 from diad_train.evaluate import auroc
+from diad_train.model.diad import DiAD
 from diad_train.model.features import anomaly_map, cosine_distance
 from PIL import Image
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+TEACHER_WIDTHS = (24, 32, 96)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +36,20 @@ def test_load_names_what_is_wrong(tmp_path, text, named):
     with pytest.raises(ConfigError, match=r"c\.yaml") as caught:
         load(path)
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_settings_file_describes_networks_that_fit_together(path):
+    settings = load(path).model
+    side, channels = settings.latent_size, settings.autoencoder.latent_channels
+    with torch.device("meta"):  # shapes alone: the largest would take minutes
+        model = DiAD(settings).to("meta")
+        image, t = torch.empty(1, 3, settings.image_size, settings.image_size), torch.zeros(1, dtype=torch.int64)
+        latent = model.encode(image)
+        assert latent.shape == (1, channels, side, side)
+        assert model.denoiser(latent, model.denoiser.control_model.hint(image), t).shape == latent.shape
+        assert model.decode(latent).shape == image.shape
+        assert tuple(layer.shape[1] for layer in model.features(image)) == TEACHER_WIDTHS
 
 
 def picture(seed: int) -> np.ndarray:

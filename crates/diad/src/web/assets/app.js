@@ -44,6 +44,8 @@ async function ask(path, body) {
 
 const number = (value, digits = 3) => value == null ? "–" : value.toFixed(digits);
 const percent = (part, all) => all ? `${(100 * part / all).toFixed(part && part / all < 0.01 ? 2 : 1)} %` : "–";
+/** "2026-01-01T08:00Z" as people write it. */
+const spoken = (hour) => hour.replace("T", " ").replace("Z", "");
 const picture = (key, kind) => `/api/v1/parts/${encodeURIComponent(key)}/${kind}.png`;
 
 // ---- line -----------------------------------------------------------------------------------------------------------
@@ -177,7 +179,7 @@ function drawStatus() {
   byId("hours").tBodies[0].replaceChildren(...[...status.hours].reverse().map(({ hour, product, count }) => {
     const judged = count.pass + count.review + count.reject;
     const all = judged + count.unjudged;
-    const cells = [hour.replace("T", " ").replace("Z", ""), product, all, count.pass, count.review, count.reject,
+    const cells = [spoken(hour), product, all, count.pass, count.review, count.reject,
       count.unjudged, percent(count.pass, all), percent(count.reject, judged)];
     return el("tr", {}, ...cells.map((cell, index) => el("td", { class: index < 2 ? "word" : null }, String(cell))));
   }));
@@ -519,14 +521,15 @@ function drawAnswer(said) {
     (said.marked.bad + said.marked.good ? ` Of ${said.marked.bad} parts called bad ${said.marked.bad_that_pass} would pass; of ${said.marked.good} called good ${said.marked.good_rejected} would be rejected.` : ""));
   const table = (names, groups) => el("table", {}, el("thead", {}, el("tr", {}, ...[...names, "rejects more", "rejects fewer"].map((name) => el("th", { scope: "col", class: names.includes(name) ? "word" : null }, name)))),
     el("tbody", {}, ...groups.map((group) => el("tr", {}, ...[...names.map((name) => group[name] ?? "–"), group.rejects_added, group.rejects_removed].map((cell) => el("td", { class: typeof cell === "string" ? "word" : null }, String(cell)))))));
-  const busy = said.by_hour.filter((hour) => hour.rejects_added + hour.rejects_removed > 0);
+  const busy = said.by_hour.filter((hour) => hour.rejects_added + hour.rejects_removed > 0)
+    .map((hour) => ({ ...hour, "hour (UTC)": spoken(hour.hour) }));
   const changed = said.changed.listed.map((part) => el("figure", {},
     part.picture ? el("img", { src: picture(part.key, "overlay"), alt: "", loading: "lazy" }) : el("div", { class: "note" }, "no picture"),
     el("figcaption", {}, `${part.product} ${number(part.score)}`, el("br"), el("span", { class: part.before }, `${SIGNS[part.before]} ${part.before}`), " → ",
       el("span", { class: part.after }, `${SIGNS[part.after]} ${part.after}`))));
   byId("answer").replaceChildren(el("ul", { class: "note", id: "caveats" }, ...caveats(said)),
     el("section", {}, el("h2", {}, "By product and camera"), table(["product", "camera"], said.by_product)),
-    el("section", {}, el("h2", {}, "By hour"), busy.length ? table(["hour"], busy) : el("p", { class: "note" }, "no reject comes or goes")),
+    el("section", {}, el("h2", {}, "By hour"), busy.length ? table(["hour (UTC)"], busy) : el("p", { class: "note" }, "no reject comes or goes")),
     el("section", {}, el("h2", {}, `Parts whose verdict changes${said.changed.total > said.changed.listed.length ? ` (the first ${said.changed.listed.length})` : ""}`),
       changed.length ? el("div", { class: "changed" }, ...changed) : el("p", { class: "note" }, "none")));
 }
