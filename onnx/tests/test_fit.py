@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diad_train import cli, loop
+from diad_train import cli, loop, stages
 from diad_train.checkpoint import CheckpointError
 from diad_train.config import ConfigError
 from diad_train.fit import fit
@@ -139,6 +140,28 @@ def test_fit_pool_cut_short_is_named(parts, tmp_path):
     (tmp_path / "pool.npz").write_bytes(b"PK\x03\x04 half")
     with pytest.raises(CheckpointError, match=r"pool\.npz cannot be read; remove it"):
         fit(config(parts), tmp_path)
+
+
+def test_reconstructions_are_kept_until_a_network_before_them_is_trained_on(parts, tmp_path, monkeypatch):
+    model = fit(config(parts), tmp_path, wanted=STAGES[:2])
+    size = CONFIG.model.image_size
+    pictures = np.random.default_rng(1).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    made = []
+    real = stages.reconstruct_all
+    monkeypatch.setattr(stages, "reconstruct_all", lambda *given: made.append(1) or real(*given))
+    first = np.array(stages._reconstructions(model, pictures, tmp_path))
+    assert np.array_equal(stages._reconstructions(model, pictures, tmp_path), first) and len(made) == 1
+    with pytest.raises(CheckpointError, match=r"reconstructions\.npy was made of other data"):
+        stages._reconstructions(model, pictures[:2], tmp_path)
+
+    later = (tmp_path / "reconstructions.npy").stat().st_mtime + 1
+    os.utime(tmp_path / "denoiser.pt", (later, later))
+    stages._reconstructions(model, pictures, tmp_path)
+    assert len(made) == 2
+    os.utime(tmp_path / "denoiser.pt", (0, 0))
+    (tmp_path / "reconstructions.npy").write_bytes(b"\x93NUMPY half")
+    with pytest.raises(CheckpointError, match=r"reconstructions\.npy cannot be read; remove it"):
+        stages._reconstructions(model, pictures, tmp_path)
 
 
 def test_save_atomically_on_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch):

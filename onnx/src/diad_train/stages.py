@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from diad_train.checkpoint import CheckpointError
 from diad_train.config import Config, StageConfig
 from diad_train.data import HELD_OUT_EVERY, CorruptionPool, GoodParts, normalised
-from diad_train.loop import device, placed, rank, run_stage, save_atomically
+from diad_train.loop import SaveError, device, placed, rank, run_stage, save_atomically
 from diad_train.model.autoencoder import kl_divergence, sample_posterior
 from diad_train.model.denoiser import Denoiser
 from diad_train.model.diad import DiAD
@@ -105,10 +106,16 @@ def encode_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 32) -> 
     return torch.cat(out)
 
 
+def _is_current(path: Path, *, after: tuple[str, ...]) -> bool:
+    """Whether what was kept is younger than the checkpoints of the stages it was made with."""
+    made_with = [stage for stage in (path.with_name(f"{name}.pt") for name in after) if stage.exists()]
+    return path.exists() and all(path.stat().st_mtime_ns >= stage.stat().st_mtime_ns for stage in made_with)
+
+
 def _latents(model: DiAD, parts: Parts, folder: Path) -> tuple[Tensor, Tensor]:
     """Latents of the copies before and after the damage, kept beside the checkpoints: the autoencoder is final."""
     path = folder / "latents.pt"
-    if path.exists():
+    if _is_current(path, after=("autoencoder",)):
         stored = torch.load(path, weights_only=True)
         return stored["clean"], stored["damaged"]
     pool = parts.pool
@@ -248,6 +255,29 @@ def reconstruct_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 16
     return np.concatenate(out)
 
 
+def _reconstructions(model: DiAD, pictures: NDArray[np.uint8], folder: Path) -> NDArray[np.float16]:
+    """Of `reconstruct_all`, kept beside the checkpoints (a quarter of an hour of two CPU cores) and read from there."""
+    path = folder / "reconstructions.npy"
+    if not _is_current(path, after=("autoencoder", "denoiser", "sg")):
+        made = reconstruct_all(model, pictures)
+        if rank() != 0:
+            return made
+        partial = path.with_suffix(".partial.npy")
+        try:
+            np.save(partial, made)
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise SaveError(f"{path}: cannot be written: {error}; make room, then run the same again") from error
+    try:
+        stored: NDArray[np.float16] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(path, f"cannot be read; remove it and it is made again: {error}") from error
+    if len(stored) != len(pictures):
+        raise CheckpointError(path, "was made of other data; give another --run, or remove it")
+    return stored
+
+
 ALIGN_SIZE = 64
 ALIGN_PAIRS = 6000
 SCORE_WINDOW = 5
@@ -281,7 +311,7 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
     clean = np.concatenate([parts.pool.undamaged(chosen, parts.good) for chosen in (damaged, untouched)])
     pictures = np.concatenate([parts.pool.pictures[damaged], clean[len(damaged) :]])
     masks = np.concatenate([parts.pool.masks[damaged], np.zeros((len(untouched), *parts.pool.masks.shape[1:]), bool)])
-    reconstructions = reconstruct_all(model, pictures)
+    reconstructions = _reconstructions(model, pictures, folder)
     teacher = MobileNetTeacher(Path(config.train.teacher)).to(device()).eval()
     student = placed(model.features)
     weights = config.model.layer_weights
