@@ -83,6 +83,20 @@ def test_fit_sg_leaves_the_encoder_half_as_it_is(parts, tmp_path):
     assert any(key.startswith("diffusion_model.output_blocks.") for key in moved)
 
 
+def test_fit_of_a_later_stage_alone_stands_on_what_the_folder_holds(parts, tmp_path):
+    before = fit(config(parts), tmp_path, wanted=STAGES[:2]).state_dict()
+    after = fit(config(parts), tmp_path, wanted=("sg",)).state_dict()
+    encoder_half = "denoiser.diffusion_model.input_blocks."
+    for key, value in before.items():
+        if key.startswith(("autoencoder.", encoder_half)) or key == "latent_scale":
+            assert torch.equal(after[key], value), key
+    assert not torch.equal(before["latent_scale"], DiAD(CONFIG.model).latent_scale)
+
+    longer = config(parts, denoiser=dataclasses.replace(CONFIG.train.denoiser, steps=99))
+    with pytest.raises(CheckpointError, match=r"denoiser\.pt stopped at step 2 of 99.*name denoiser in --stages"):
+        fit(longer, tmp_path, wanted=("sg",))
+
+
 def saved(parts: Path, folder: Path) -> Path:
     """The run's networks as the `model.pt` that its last stage would leave."""
     model = DiAD(CONFIG.model)

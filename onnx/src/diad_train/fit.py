@@ -16,10 +16,10 @@ from tqdm import tqdm
 from diad_train import stages
 from diad_train.bundle import read_bundle, settle_norms
 from diad_train.checkpoint import CheckpointError, mismatches
-from diad_train.config import Config, ConfigError
+from diad_train.config import Config, ConfigError, StageConfig
 from diad_train.data import CorruptionPool, GoodParts, build_pool, load_good, normalised
 from diad_train.importer import may_be_new, read_context, start_weights
-from diad_train.loop import SaveError, device, rank, save_atomically, start_processes
+from diad_train.loop import SaveError, device, rank, save_atomically, start_processes, steps_done
 from diad_train.model.diad import DiAD
 
 RUNNERS = {
@@ -30,6 +30,14 @@ RUNNERS = {
     "align": stages.fit_alignment,
 }
 STAGES = tuple(RUNNERS)
+# What a stage makes its pictures or latents with; the student's imitation needs no other stage.
+STANDS_ON = {
+    "autoencoder": (),
+    "denoiser": ("autoencoder",),
+    "sg": ("autoencoder", "denoiser"),
+    "distil": (),
+    "align": ("autoencoder", "denoiser", "sg", "distil"),
+}
 # Good parts that give the batch norms of a bundle's features their statistics.
 SETTLING_PARTS = 64
 
@@ -90,6 +98,19 @@ def _same(given: Tensor | None, own: Tensor) -> bool:
     return given is not None and given.shape == own.shape
 
 
+def _is_finished(path: Path, stage: StageConfig) -> bool:
+    """Whether a stage was trained in this folder; one that stopped on the way is refused."""
+    if not path.exists():
+        return False
+    done = steps_done(path)
+    if done < stage.steps:
+        raise CheckpointError(
+            path,
+            f"stopped at step {done} of {stage.steps}, and a later stage needs it: name {path.stem} in --stages too",
+        )
+    return True
+
+
 def _context(model: DiAD, config: Config) -> None:
     if model.denoiser.context is None:
         return
@@ -110,10 +131,10 @@ def fit(
     start_from: Path | None = None,
     skip_bad: bool = False,
 ) -> DiAD:
-    """Trains the `wanted` stages in their order; the weights of `start_from` are the start.
+    """Trains the `wanted` stages in the order of `STAGES`; the weights of `start_from` are the start.
 
-    Stages not wanted are loaded where their checkpoint exists, so that they can be trained apart: the student's
-    imitation needs no other stage. Settings and seed lie beside the weights.
+    A stage that a wanted one stands on and that was trained in this folder before is loaded from it, so that stages can
+    be trained apart. CheckpointError where it was not trained to its end. Settings and seed lie beside the weights.
     """
     start_processes()
     torch.set_flush_denormal(True)
@@ -129,9 +150,12 @@ def fit(
         (folder / "settings.json").write_text(settings + "\n", encoding="utf-8")
     model.to(device())
     parts = stages.Parts(good, stored_pool(good, config, folder))
-    for name in wanted:
-        if getattr(config.train, name).steps > 0:
+    needed = {below for name in wanted for below in STANDS_ON[name]}
+    for name in STAGES:
+        stage, path = getattr(config.train, name), folder / f"{name}.pt"
+        # A stage that was trained to its end takes no step: to run it is to load it.
+        if stage.steps > 0 and (name in wanted or (name in needed and _is_finished(path, stage))):
             RUNNERS[name](model, parts, config, folder)
-    if rank() == 0 and wanted[-1] == STAGES[-1]:
+    if rank() == 0 and STAGES[-1] in wanted:
         save_atomically({"model": model.state_dict(), "products": list(good.products)}, folder / "model.pt")
     return model

@@ -77,16 +77,25 @@ def save_atomically(state: Any, path: Path) -> None:
         ) from error
 
 
-def read_checkpoint(path: Path, module: nn.Module) -> dict[str, Any]:
-    """A stage's checkpoint for this module; CheckpointError where it is cut short or of another network."""
+def _stored(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location=device(), weights_only=True)
-        weights = state["module"]
-        state["ema"], state["step"]
+        state["module"], state["ema"], state["step"]
     except Exception as error:  # the readers raise their own kinds for a file that is cut short or is something else
         what = "cannot be read; remove it and the stage starts afresh"
         raise CheckpointError(path, f"{what}: {type(error).__name__}: {error}") from error
-    faults = mismatches(module.state_dict(), weights)
+    return state
+
+
+def steps_done(path: Path) -> int:
+    """Steps that a stage's checkpoint has behind it; CheckpointError where it is cut short."""
+    return int(_stored(path)["step"])
+
+
+def read_checkpoint(path: Path, module: nn.Module) -> dict[str, Any]:
+    """A stage's checkpoint for this module; CheckpointError where it is cut short or of another network."""
+    state = _stored(path)
+    faults = mismatches(module.state_dict(), state["module"])
     if faults:
         raise CheckpointError(
             path, "is of another network; give another --run, or the settings it was made with", faults
