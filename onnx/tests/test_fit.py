@@ -150,10 +150,14 @@ def test_fit_checkpoint_cut_short_or_of_another_network_is_named(parts, tmp_path
         fit(config(parts), tmp_path, wanted=STAGES[:1])
 
 
-def test_fit_pool_cut_short_is_named(parts, tmp_path):
-    (tmp_path / "pool.npz").write_bytes(b"PK\x03\x04 half")
-    with pytest.raises(CheckpointError, match=r"pool\.npz cannot be read; remove it"):
-        fit(config(parts), tmp_path)
+def test_fit_pool_cut_short_or_of_other_data_is_named(parts, tmp_path):
+    fit(config(parts), tmp_path, wanted=STAGES[:1])
+    with pytest.raises(CheckpointError, match="pool was made of other data"):
+        fit(config(parts, corruptions_per_image=2), tmp_path, wanted=STAGES[:1])
+    masks = tmp_path / "pool" / "masks.npy"
+    masks.write_bytes(masks.read_bytes()[:-9])
+    with pytest.raises(CheckpointError, match="pool cannot be read; remove it"):
+        fit(config(parts), tmp_path, wanted=STAGES[:1])
 
 
 def test_reconstructions_are_kept_until_a_network_before_them_is_trained_on(parts, tmp_path, monkeypatch):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diad_train import pool
 from diad_train.config import ConfigError, load
 from diad_train.corrupt import CORRUPTIONS, corrupt
-from diad_train.data import DataError, build_pool, held_out_copies, load_good, read_picture
+from diad_train.data import DataError, load_good, read_picture
 from diad_train.evaluate import auroc
+from diad_train.loop import SaveError
 from diad_train.model.diad import DiAD
 from diad_train.model.features import anomaly_map, cosine_distance
+from diad_train.pool import held_out_copies, pool_of
 from PIL import Image
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -124,26 +128,44 @@ def test_read_picture_truncated_is_an_error(tmp_path):
         read_picture(path, size=32)
 
 
-def test_build_pool_same_seed_gives_the_same_pool(tmp_path):
-    write_good(tmp_path, products=("a",), count=16)
-    good = load_good(tmp_path, size=64)
-    first, again = (build_pool(good, copies=2, seed=1, workers=0) for _ in range(2))
-    assert (first.pictures == again.pictures).all() and first.source.tolist() == np.repeat(range(16), 2).tolist()
-    assert first.masks.any(axis=(1, 2)).all()
-    assert held_out_copies(first).tolist() == [0, 1]
+def test_pool_is_a_function_of_data_and_seed(tmp_path):
+    write_good(tmp_path / "data", products=("a",), count=16)
+    good = load_good(tmp_path / "data", size=64)
+    for name, workers in (("first", 0), ("again", 2)):
+        (tmp_path / name).mkdir()
+        pool_of(good, tmp_path / name, copies=5, seed=1, workers=workers)
+    first, again = (pool_of(good, tmp_path / name, copies=5, seed=1) for name in ("first", "again"))
+    assert (first.pictures == again.pictures).all() and first.source.tolist() == np.repeat(range(16), 5).tolist()
+    assert (first.masks == again.masks).all() and first.masks.any(axis=(1, 2)).all()
+    assert held_out_copies(first).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_pool_on_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    write_good(tmp_path / "data", products=("a",), count=16)
+    good = load_good(tmp_path / "data", size=64)
+
+    def full(*job):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pool, "_begin", full)
+        with pytest.raises(SaveError, match=r"pool: cannot be written: .*No space left.*make room"):
+            pool_of(good, tmp_path, copies=1, seed=1)
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+    assert len(pool_of(good, tmp_path, copies=1, seed=1).source) == 16
 
 
 def test_pool_undamaged_is_the_part_under_the_copys_light(tmp_path):
-    write_good(tmp_path, products=("a",), count=16)
-    good = load_good(tmp_path, size=64)
-    pool = build_pool(good, copies=2, seed=1, workers=0)
-    every = np.arange(len(pool.source))
-    clean = pool.undamaged(every, good).astype(int)
-    apart = np.abs(pool.pictures.astype(int) - clean).mean(axis=3)
-    assert apart[~pool.masks].max() <= 6 and apart[pool.masks].min() > 6
-    same_light = (pool.light == [1.0, 0.0]).all(axis=1)
+    write_good(tmp_path / "data", products=("a",), count=16)
+    good = load_good(tmp_path / "data", size=64)
+    copies = pool_of(good, tmp_path, copies=2, seed=1)
+    every = np.arange(len(copies.source))
+    clean = copies.undamaged(every, good).astype(int)
+    apart = np.abs(copies.pictures.astype(int) - clean).mean(axis=3)
+    assert apart[~copies.masks].max() <= 6 and apart[copies.masks].min() > 6
+    same_light = (copies.light == [1.0, 0.0]).all(axis=1)
     assert 0 < same_light.sum() < len(every)
-    assert (clean[same_light] == good.pictures[pool.source[same_light]]).all()
+    assert (clean[same_light] == good.pictures[copies.source[same_light]]).all()
 
 
 def test_auroc_counts_pairs_and_halves_ties():

@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 import torch
-from diad_train.data import build_pool, load_good
+from diad_train.data import load_good
 from diad_train.model.diad import DiAD
+from diad_train.pool import pool_of
 from diad_train.schedule import alpha_bar
 from diad_train.study import Point, candidates, measure, plot, spread, table, walk_2m
 from test_train import CONFIG, data
@@ -64,7 +65,7 @@ def test_2m_of_one_step_is_ddim():
 
 def test_measure_fills_every_point_and_table_and_plot_hold_them(tmp_path):
     good = load_good(data(tmp_path / "data"), size=64)
-    pool = build_pool(good, copies=1, seed=1, workers=0)
+    pool = pool_of(good, tmp_path, copies=1, seed=1)
     model = DiAD(CONFIG.model).eval()
     points = measure(model, CONFIG.model, good, pool, candidates(400, counts=(2, 1)))
     assert [(p.solver, p.start, p.steps) for p in points][:3] == [("ddim", 400, 2), ("ddim", 400, 1), ("2m", 400, 2)]

@@ -15,12 +15,13 @@ from diad_train.config import Config, ConfigError, FeaturesConfig, load
 from diad_train.data import DataError, held_out, load_good
 from diad_train.evaluate import evaluate, sheet
 from diad_train.export import PRECISIONS, ExportError, Options, export, provenance
-from diad_train.fit import STAGES, fit, stored_pool
+from diad_train.fit import STAGES, fit
 from diad_train.importer import Extras, import_checkpoint
 from diad_train.loop import SaveError
 from diad_train.model.diad import DiAD
 from diad_train.model.fold import dead_fusion
 from diad_train.model.resnet import load_resnet50
+from diad_train.pool import pool_of
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -158,7 +159,7 @@ def _study(arguments: argparse.Namespace) -> None:
     config = _config(arguments)
     model = _trained(config, arguments.run)
     good = load_good(Path(config.train.data), size=config.model.image_size)
-    pool = stored_pool(good, config, arguments.run)
+    pool = pool_of(good, arguments.run, copies=config.train.corruptions_per_image, seed=config.train.seed)
     points = study.measure(model, config.model, good, pool, study.candidates(config.model.sampler.start))
     print(study.table(points))
     if arguments.plot is not None:

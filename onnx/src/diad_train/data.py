@@ -1,10 +1,8 @@
-"""Good parts from disk, and the pool of corrupted copies made of them."""
+"""Good parts from disk."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,17 +13,11 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from tqdm import tqdm
 
-from diad_train.corrupt import corrupt
 from diad_train.model.features import IMAGE_MEAN, IMAGE_STD
 
 # Every sixteenth good part is trained on by no stage: it validates, and its score calibrates.
 HELD_OUT_EVERY = 16
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp")
-
-# Half of the copies are made under other light.
-LIGHT_SHARE = 0.5
-LIGHT_GAIN = (0.85, 1.15)
-LIGHT_OFFSET = 12.0
 
 
 class DataError(ValueError):
@@ -119,70 +111,3 @@ def normalised(pictures: NDArray[np.uint8] | Tensor) -> Tensor:
     mean = torch.tensor(IMAGE_MEAN)[None, :, None, None]
     std = torch.tensor(IMAGE_STD)[None, :, None, None]
     return ((tensor - mean) / std).contiguous()
-
-
-@dataclass(frozen=True)
-class CorruptionPool:
-    """Corrupted copies: `pictures` uint8 [M, S, S, 3], `masks` bool [M, S, S], `source` index of the good part.
-
-    `light` float32 [M, 2] is the gain and the offset (in 0..255) under which the part was taken before it was damaged:
-    a lamp that ages is no defect, so the picture to rebuild has the same light.
-    """
-
-    pictures: NDArray[np.uint8]
-    masks: NDArray[np.bool_]
-    source: NDArray[np.int64]
-    light: NDArray[np.float32]
-
-    def undamaged(self, chosen: NDArray[np.int64], good: GoodParts) -> NDArray[np.uint8]:
-        """The pictures that the chosen copies were before the damage, uint8 [N, S, S, 3]."""
-        return np.stack([lit(good.pictures[self.source[i]], self.light[i]) for i in chosen])
-
-
-def held_out_copies(pool: CorruptionPool) -> NDArray[np.int64]:
-    """Corrupted copies of the good parts that no stage trains on."""
-    return np.flatnonzero(pool.source % HELD_OUT_EVERY == 0)
-
-
-def lit(picture: NDArray[np.uint8], light: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A picture under other light: gain, then offset, clipped; light (1, 0) changes nothing."""
-    gain, offset = (float(v) for v in light)
-    out = np.rint(picture.astype(np.float32) * gain + offset)
-    return np.asarray(np.clip(out, 0, 255), dtype=np.uint8)
-
-
-def _corrupt_some(
-    job: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32], Sequence[int]],
-) -> list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
-    pictures, others, lights, seeds = job
-    return [
-        corrupt(lit(picture, light), other=other, rng=np.random.default_rng(seed))
-        for picture, other, light, seed in zip(pictures, others, lights, seeds, strict=True)
-    ]
-
-
-def build_pool(good: GoodParts, *, copies: int, seed: int, workers: int) -> CorruptionPool:
-    """Makes `copies` corrupted copies of every part; the same seed gives the same pool."""
-    rng = np.random.default_rng(seed)
-    source = np.repeat(np.arange(len(good.pictures)), copies)
-    other = rng.integers(0, len(good.pictures), len(source))
-    changed = rng.random(len(source)) < LIGHT_SHARE
-    gain = np.where(changed, rng.uniform(*LIGHT_GAIN, len(source)), 1.0)
-    offset = np.where(changed, rng.uniform(-LIGHT_OFFSET, LIGHT_OFFSET, len(source)), 0.0)
-    light = np.stack([gain, offset], axis=1).astype(np.float32)
-    chunk = 64
-    jobs = [
-        (
-            good.pictures[source[at : at + chunk]],
-            good.pictures[other[at : at + chunk]],
-            light[at : at + chunk],
-            [seed * 1_000_003 + i for i in range(at, min(at + chunk, len(source)))],
-        )
-        for at in range(0, len(source), chunk)
-    ]
-    if workers > 0:
-        with ProcessPoolExecutor(workers) as executor:
-            made = [item for part in executor.map(_corrupt_some, jobs) for item in part]
-    else:
-        made = [item for job in jobs for item in _corrupt_some(job)]
-    return CorruptionPool(np.stack([m[0] for m in made]), np.stack([m[1] for m in made]), source, light)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,11 @@ from diad_train import stages
 from diad_train.bundle import read_bundle, settle_norms
 from diad_train.checkpoint import CheckpointError, mismatches
 from diad_train.config import Config, ConfigError, StageConfig
-from diad_train.data import CorruptionPool, GoodParts, build_pool, load_good, normalised
+from diad_train.data import GoodParts, load_good, normalised
 from diad_train.importer import may_be_new, read_context, start_weights
-from diad_train.loop import SaveError, device, rank, save_atomically, start_processes, steps_done
+from diad_train.loop import device, rank, save_atomically, start_processes, steps_done
 from diad_train.model.diad import DiAD
+from diad_train.pool import pool_of
 
 RUNNERS = {
     "autoencoder": stages.fit_autoencoder,
@@ -40,30 +40,6 @@ STANDS_ON = {
 }
 # Good parts that give the batch norms of a bundle's features their statistics.
 SETTLING_PARTS = 64
-
-
-def stored_pool(good: GoodParts, config: Config, folder: Path) -> CorruptionPool:
-    """Builds the pool once and keeps it beside the checkpoints: it is a function of data and seed alone."""
-    path, train = folder / "pool.npz", config.train
-    if path.exists():
-        try:
-            stored = np.load(path)
-            pool = CorruptionPool(*(stored[key] for key in ("pictures", "masks", "source", "light")))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise CheckpointError(path, f"cannot be read; remove it and it is made again: {error}") from error
-        if len(pool.source) != train.corruptions_per_image * len(good.pictures):
-            raise CheckpointError(path, "was made of other data; give another --run, or remove it")
-        return pool
-    pool = build_pool(good, copies=train.corruptions_per_image, seed=train.seed, workers=train.workers)
-    if rank() == 0:
-        partial = folder / "pool.partial.npz"
-        try:
-            np.savez(partial, pictures=pool.pictures, masks=pool.masks, source=pool.source, light=pool.light)
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise SaveError(f"{path}: cannot be written: {error}; make room, then run the same again") from error
-    return pool
 
 
 def _start(model: DiAD, path: Path, good: GoodParts) -> None:
@@ -149,10 +125,12 @@ def fit(
         settings = json.dumps(dataclasses.asdict(config), indent=1)
         (folder / "settings.json").write_text(settings + "\n", encoding="utf-8")
     model.to(device())
-    parts = stages.Parts(good, stored_pool(good, config, folder))
+    train = config.train
+    pool = pool_of(good, folder, copies=train.corruptions_per_image, seed=train.seed, workers=train.workers)
+    parts = stages.Parts(good, pool)
     needed = {below for name in wanted for below in STANDS_ON[name]}
     for name in STAGES:
-        stage, path = getattr(config.train, name), folder / f"{name}.pt"
+        stage, path = getattr(train, name), folder / f"{name}.pt"
         # A stage that was trained to its end takes no step: to run it is to load it.
         if stage.steps > 0 and (name in wanted or (name in needed and _is_finished(path, stage))):
             RUNNERS[name](model, parts, config, folder)

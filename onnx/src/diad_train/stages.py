@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from diad_train.checkpoint import CheckpointError
 from diad_train.config import Config, StageConfig
-from diad_train.data import HELD_OUT_EVERY, CorruptionPool, GoodParts, normalised
+from diad_train.data import HELD_OUT_EVERY, GoodParts, normalised
 from diad_train.loop import SaveError, device, placed, rank, run_stage, save_atomically
 from diad_train.model.autoencoder import kl_divergence, sample_posterior
 from diad_train.model.denoiser import Denoiser
 from diad_train.model.diad import DiAD
 from diad_train.model.features import MobileNetTeacher, anomaly_map
+from diad_train.pool import CorruptionPool
 from diad_train.schedule import Sampler
 from diad_train.watch import Held, Watch
 

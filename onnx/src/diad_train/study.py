@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diad_train.config import ModelConfig
-from diad_train.data import CorruptionPool, GoodParts, held_out, held_out_copies, normalised
+from diad_train.data import GoodParts, held_out, normalised
 from diad_train.evaluate import auroc
 from diad_train.loop import device
 from diad_train.model.diad import DiAD
+from diad_train.pool import CorruptionPool, held_out_copies
 from diad_train.schedule import Sampler, alpha_bar
 
 SOLVERS = ("ddim", "2m")
