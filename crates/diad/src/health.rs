@@ -105,6 +105,14 @@ impl Health {
         (known.state(), problems)
     }
 
+    /// The state, and the sources that are at fault; one with nothing but a notice is well.
+    #[must_use]
+    pub fn faults(&self) -> (State, Vec<String>) {
+        let known = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let faults = known.problems.iter().filter(|(_, problem)| problem.weight == Weight::Fault);
+        (known.state(), faults.map(|(source, _)| source.clone()).collect())
+    }
+
     fn change(&self, change: impl FnOnce(&mut Known)) {
         let mut known = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = (known.ready, known.problems.clone());
@@ -125,9 +133,11 @@ impl Health {
 
 impl Known {
     fn told(&self) -> (State, String) {
-        let detail: Vec<_> = self
-            .problems
-            .iter()
+        // The newest first: what a message has no room for is what has been told for longest.
+        let mut problems: Vec<_> = self.problems.iter().collect();
+        problems.sort_by_key(|(_, problem)| std::cmp::Reverse(problem.since));
+        let detail: Vec<_> = problems
+            .into_iter()
             .map(|(source, Problem { detail, since, .. })| {
                 // To the second: a person reads it.
                 let since = Moment::from(*since).to_string();
@@ -135,5 +145,34 @@ impl Known {
             })
             .collect();
         (self.state(), detail.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn notice_is_told_and_is_no_fault() {
+        let health = testing::health();
+        health.ready();
+        health.notice("thresholds", "product nut is not one of the model's");
+        assert_eq!(health.faults(), (State::Ready, Vec::new()));
+        assert!(health.told().1.starts_with("thresholds since "), "{:?}", health.told());
+        health.problem("thresholds", "not taken over");
+        assert_eq!(health.faults(), (State::Degraded, vec!["thresholds".to_owned()]));
+    }
+
+    #[test]
+    fn newest_problem_is_told_first() {
+        let health = testing::health();
+        health.problem("camera cam0", "gone");
+        std::thread::sleep(Duration::from_millis(2));
+        health.problem("thresholds", "not taken over");
+        let (_, detail) = health.told();
+        assert!(detail.starts_with("thresholds since ") && detail.contains("; camera cam0 since "), "{detail}");
     }
 }

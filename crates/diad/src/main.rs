@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::Write;
+use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -28,9 +29,12 @@ fn main() -> ExitCode {
         return fail(&chain(&error), Exit::Usage);
     }
     let variables: Vec<_> = env::vars_os().collect();
-    match command::run(&cli.command, &variables) {
-        Ok(()) => Exit::Done.into(),
-        Err(error) => fail(&chain(&error), error.exit()),
+    let work = || command::run(&cli.command, &variables).map_err(|error| (chain(&error), error.exit()));
+    match panic::catch_unwind(work) {
+        Ok(Ok(())) => Exit::Done.into(),
+        Ok(Err((message, exit))) => fail(&message, exit),
+        // The panic has said what and where.
+        Err(_) => fail("this is a bug", Exit::Bug),
     }
 }
 

@@ -167,14 +167,7 @@ impl Parts {
         let runtime = load_runtime(spec.library.as_deref(), variables)?;
         info!(library = %runtime.path().display(), version = runtime.version().unwrap_or("unknown"), "ONNX Runtime loaded");
         let bundle = Bundle::open(&spec.folder)?;
-        let mut method = bundle.method().clone();
-        if let Some(steps) = spec.steps {
-            let most = match &bundle.manifest().sampler.known {
-                Some(known) => known.len(),
-                None => usize::from(first_step(&method.ddim).get().max(1)),
-            };
-            method.ddim = with_steps(&bundle, steps).map_err(|source| ModelError::Steps { steps, most, source })?;
-        }
+        let method = method(&bundle, spec.steps)?;
         let engine = Engine::load(runtime, &bundle, &EngineOptions { provider: spec.provider, threads: spec.threads })?;
         let choice = engine.choice();
         for (provider, reason) in &choice.refused {
@@ -194,6 +187,22 @@ pub fn load_runtime(library: Option<&Path>, variables: &[Variable]) -> Result<&'
     let from_environment = variables.iter().find(|(name, _)| name == LIBRARY_VARIABLE).map(|(_, path)| Path::new(path));
     let named: Vec<&Path> = library.or(from_environment).into_iter().collect();
     Runtime::load(&named)
+}
+
+/// The bundle's method, with another number of steps if one is asked for.
+///
+/// # Errors
+/// [`ModelError::Steps`].
+pub fn method(bundle: &Bundle, steps: Option<u32>) -> Result<Method, ModelError> {
+    let mut method = bundle.method().clone();
+    if let Some(steps) = steps {
+        let most = match &bundle.manifest().sampler.known {
+            Some(known) => known.len(),
+            None => usize::from(first_step(&method.ddim).get().max(1)),
+        };
+        method.ddim = with_steps(bundle, steps).map_err(|source| ModelError::Steps { steps, most, source })?;
+    }
+    Ok(method)
 }
 
 /// Another number of steps from the bundle's own start: evenly spread over the steps that the denoiser knows, the first

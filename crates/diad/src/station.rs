@@ -45,6 +45,8 @@ const MARKS_WAITING: usize = 16;
 const ACCOUNT: &str = "account";
 /// What it calls messages of the plant that were lost.
 const INBOUND: &str = "messages";
+/// What the health calls triggers that say nothing the station can use.
+const TRIGGERS: &str = "triggers";
 /// How often the heartbeat goes out.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -293,7 +295,9 @@ fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, health: &Health,
             if unaccounted > 0 {
                 health.problem(ACCOUNT, &format!("{unaccounted} parts cannot be accounted for; this is a bug"));
             }
-            tell_lost(health, publisher.status().inbound_lost);
+            let link = publisher.status();
+            tell_lost(health, link.inbound_lost);
+            tell_refused(health, link.triggers_refused);
             publisher.heartbeat(Heartbeat {
                 parts_in: totals.triggered,
                 verdicts_out: totals.verdicts(),
@@ -326,6 +330,14 @@ fn tell_lost(health: &Health, lost: u64) {
     }
 }
 
+/// So is a trigger that cannot be read.
+fn tell_refused(health: &Health, refused: u64) {
+    if refused > 0 {
+        let detail = format!("triggers that could not be read since the start: {refused}");
+        health.problem(TRIGGERS, &format!("{detail}; the log says why, and their parts have no verdict"));
+    }
+}
+
 /// Outside systemd there is nobody to tell, and a failure to tell is not worth a part.
 fn tell_systemd(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
@@ -339,12 +351,16 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn lost_messages_of_the_plant_degrade_the_station() {
+    fn parts_that_nothing_else_is_known_of_degrade_the_station() {
         let health = testing::health();
         tell_lost(&health, 0);
+        tell_refused(&health, 0);
         assert!(health.look().1.is_empty());
         tell_lost(&health, 3);
+        tell_refused(&health, 1);
         let (_, problems) = health.look();
         assert!(problems[0].0 == INBOUND && problems[0].1.starts_with("3 messages"), "{problems:?}");
+        assert!(problems[1].0 == TRIGGERS && problems[1].1.contains("since the start: 1;"), "{problems:?}");
+        assert_eq!(health.faults().1, [INBOUND, TRIGGERS]);
     }
 }

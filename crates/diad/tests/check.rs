@@ -56,7 +56,8 @@ fn check_of_a_missing_bundle_exits_65() {
     let folder = station(STATION, THRESHOLDS);
     let output = diad(folder.path(), &["check", "--config", "diad.yaml"]);
     assert_eq!(output.status.code(), Some(65));
-    assert!(stdout(&output).starts_with("model: model folder model does not exist"), "{}", stdout(&output));
+    let fault = "diad.yaml:8:18: engine.model: model folder model does not exist";
+    assert!(stdout(&output).starts_with(fault), "{}", stdout(&output));
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "diad: 1 fault\n");
 }
 
@@ -69,8 +70,39 @@ fn check_lists_the_faults_of_every_file_and_exits_78() {
     let lines: Vec<_> = lines.lines().collect();
     assert_eq!(lines[0], "diad.yaml:1:7: line: 3 is a number, allowed: text; put it into quotes");
     assert_eq!(lines[1], "thresholds.yaml:1:20: default.review: is not a number (NaN), allowed: a number from 0 to 1");
-    assert!(lines[2].starts_with("model: "), "{}", lines[2]);
+    assert!(lines[2].starts_with("diad.yaml:8:18: engine.model: "), "{}", lines[2]);
     assert_eq!(lines.len(), 3);
+
+    // A station that does not start says the same, whatever the log leaves out.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_diad"));
+    command.current_dir(folder.path()).args(["run", "--config", "diad.yaml"]).env_clear().env("DIAD_LOG", "off");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().collect::<Vec<_>>(), [&lines[..], &["diad: 3 faults"]].concat());
+}
+
+#[test]
+fn check_names_the_place_of_a_thresholds_file_that_is_not_there() {
+    let folder = station(STATION, THRESHOLDS);
+    fs::remove_file(folder.path().join("thresholds.yaml")).unwrap();
+    let output = diad(folder.path(), &["check", "--config", "diad.yaml"]);
+    assert_eq!(output.status.code(), Some(78));
+    let fault = "diad.yaml:7:13: thresholds: thresholds.yaml cannot be read: No such file";
+    assert!(stdout(&output).starts_with(fault), "{}", stdout(&output));
+}
+
+#[test]
+fn check_and_run_refuse_more_steps_than_the_bundle_can_take() {
+    let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../diad_engine/tests/fixtures/micro");
+    let engine = format!("engine: {{ model: {}, steps: 1000 }}", bundle.display());
+    let folder = station(&STATION.replace("engine: { model: model }", &engine), THRESHOLDS);
+    for command in ["check", "run"] {
+        let output = diad(folder.path(), &[command, "--config", "diad.yaml"]);
+        assert_eq!(output.status.code(), Some(78), "{command}");
+        let said = format!("{}{}", stdout(&output), String::from_utf8(output.stderr).unwrap());
+        assert!(said.contains(": engine.steps: use 1000 denoising steps; this model takes "), "{command}: {said}");
+    }
 }
 
 #[test]
@@ -100,7 +132,8 @@ fn check_with_json_prints_one_document_with_every_fault() {
         serde_json::json!({"file": "diad.yaml", "line": 9, "column": 14, "path": "deadline_ms",
             "message": "0 is out of range", "allowed": "a whole number from 1 to 60000"})
     );
-    assert_eq!(document["faults"][1]["file"], "model");
+    assert_eq!(document["faults"][1]["path"], "engine.model");
+    assert_eq!(document["faults"][1]["line"], 8);
     assert_eq!(document["faults"].as_array().unwrap().len(), 2);
     assert!(document["digests"]["thresholds"].as_str().unwrap().starts_with("sha256:"));
     assert!(document["digests"]["settings"].is_null());

@@ -16,7 +16,7 @@ use crate::topic::Topics;
 use crate::wire::{State, StateMessage};
 
 /// Longest accepted password, in bytes.
-const MAX_PASSWORD_BYTES: usize = 1024;
+pub const MAX_PASSWORD_BYTES: usize = 1024;
 
 /// A silent broker is given up after at most twice this time.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -86,6 +86,22 @@ pub enum PublishError {
     /// The link's thread cannot be started.
     #[error("start thread \"mqtt\"")]
     Thread(#[source] io::Error),
+}
+
+impl PublishError {
+    /// Whether the files that the settings name are at fault, and not the machine.
+    #[must_use]
+    pub const fn is_of_settings(&self) -> bool {
+        !matches!(self, Self::Runtime(_) | Self::Thread(_))
+    }
+}
+
+/// Whether a file of authorities holds a certificate that the link can use.
+///
+/// # Errors
+/// [`PublishError::CaFile`], [`PublishError::CaEmpty`].
+pub fn check_authorities(path: &Path) -> Result<(), PublishError> {
+    read_authorities(path).map(drop)
 }
 
 /// A text that is never printed.

@@ -38,6 +38,6 @@ mod sparkplug;
 pub mod topic;
 pub mod wire;
 
-pub use broker::PublishError;
+pub use broker::{MAX_PASSWORD_BYTES, PublishError, check_authorities};
 pub use desk::{DrainReport, LinkStatus};
 pub use publisher::{Delivery, Publisher, PublisherSettings};

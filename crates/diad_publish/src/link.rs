@@ -289,6 +289,7 @@ impl Link {
         let mut desk = self.shared.desk();
         let heard = heard.unwrap_or_else(|error| {
             desk.status.inbound_refused += 1;
+            desk.status.triggers_refused += u64::from(topic == self.topics.trigger && !message.retain);
             Inbound::Fault(error)
         });
         if desk.deaf {

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::Arc;
 
 use diad_engine::Bundle;
 use diad_publish::wire::Digest;
@@ -13,8 +12,9 @@ use crate::chain::chain;
 use crate::cli::CheckArgs;
 use crate::exit::Exit;
 use crate::guard::golden;
+use crate::model;
 use crate::output;
-use crate::settings::{self, Variable};
+use crate::settings::{self, Named, Variable};
 use crate::thresholds::ThresholdSet;
 use crate::yaml::{Fault, Mark, Place, text};
 
@@ -25,12 +25,15 @@ use crate::yaml::{Fault, Mark, Place, text};
 pub fn run(args: &CheckArgs, variables: &[Variable]) -> Result<(), CommandError> {
     let findings = Findings::of(&args.config, variables);
     output::print(&if args.json { findings.json() } else { findings.text(&args.config) })?;
-    let count = findings.settings.len() + findings.bundle.len();
-    match (findings.settings.is_empty(), findings.bundle.is_empty()) {
-        (true, true) => Ok(()),
-        (false, _) => Err(CommandError::Faults { count, exit: Exit::Settings }),
-        (true, false) => Err(CommandError::Faults { count, exit: Exit::BadData }),
-    }
+    findings.verdict()
+}
+
+/// Every fault of what a station starts with, for one that does not: a line each, and how the process ends. `None` if
+/// there is none to be found here.
+pub(super) fn faults(config: &Path, variables: &[Variable]) -> Option<(Vec<Fault>, CommandError)> {
+    let findings = Findings::of(config, variables);
+    let error = findings.verdict().err()?;
+    Some((findings.faults().cloned().collect(), error))
 }
 
 /// What a check found.
@@ -63,10 +66,13 @@ impl Findings {
             }
             Err(faults) => findings.settings = faults,
         }
-        let thresholds = examined.thresholds.and_then(|path| findings.thresholds(&path));
-        let bundle = examined.model.and_then(|folder| findings.bundle(&folder));
-        if let Some((folder, place)) = examined.golden {
-            findings.golden(&folder, &place);
+        let thresholds = examined.thresholds.and_then(|named| findings.thresholds(&named));
+        let bundle = examined.model.and_then(|named| findings.bundle(&named));
+        if let Some(golden) = examined.golden {
+            findings.settings.extend(golden::check(&golden.path).into_iter().map(|error| golden.fault(chain(&error))));
+        }
+        if let (Some(bundle), Some((steps, place))) = (&bundle, examined.steps) {
+            findings.steps(bundle, steps, place);
         }
         if let (Some(thresholds), Some(bundle)) = (thresholds, bundle) {
             let strangers = thresholds.strangers(&bundle.manifest().products);
@@ -75,30 +81,43 @@ impl Findings {
         findings
     }
 
-    fn thresholds(&mut self, path: &Path) -> Option<ThresholdSet> {
-        match ThresholdSet::load(path) {
+    fn verdict(&self) -> Result<(), CommandError> {
+        let count = self.faults().count();
+        match (self.settings.is_empty(), self.bundle.is_empty()) {
+            (true, true) => Ok(()),
+            (false, _) => Err(CommandError::Faults { count, exit: Exit::Settings }),
+            (true, false) => Err(CommandError::Faults { count, exit: Exit::BadData }),
+        }
+    }
+
+    fn thresholds(&mut self, named: &Named) -> Option<ThresholdSet> {
+        match ThresholdSet::load(&named.path) {
             Ok(set) => {
                 self.thresholds_digest = Some(set.digest());
                 Some(set)
             }
+            // A file that cannot be read has no line of its own: the one that names it is to be looked at.
             Err(faults) => {
-                self.settings.extend(faults);
+                self.settings.extend(faults.into_iter().map(|fault| match &fault.place {
+                    Place::File { file, mark: None } => {
+                        Fault { allowed: fault.allowed, ..named.fault(format!("{file} {}", fault.message)) }
+                    }
+                    _ => fault,
+                }));
                 None
             }
         }
     }
 
-    fn golden(&mut self, folder: &Path, place: &Place) {
-        self.settings.extend(golden::check(folder).into_iter().map(|error| Fault {
-            place: place.clone(),
-            path: "golden.folder".to_owned(),
-            message: chain(&error),
-            allowed: None,
-        }));
+    fn steps(&mut self, bundle: &Bundle, steps: u32, place: Place) {
+        if let Err(error) = model::method(bundle, Some(steps)) {
+            let path = "engine.steps".to_owned();
+            self.settings.push(Fault { place, path, message: chain(&error), allowed: None });
+        }
     }
 
-    fn bundle(&mut self, folder: &Path) -> Option<Bundle> {
-        match Bundle::open(folder) {
+    fn bundle(&mut self, named: &Named) -> Option<Bundle> {
+        match Bundle::open(&named.path) {
             Ok(bundle) => {
                 self.model = Some(match Digest::try_from_hex(bundle.model_id()) {
                     Ok(digest) => digest.to_string(),
@@ -107,12 +126,7 @@ impl Findings {
                 Some(bundle)
             }
             Err(error) => {
-                self.bundle.push(Fault {
-                    place: Place::File { file: Arc::from(folder.to_string_lossy()), mark: None },
-                    path: String::new(),
-                    message: chain(&error),
-                    allowed: None,
-                });
+                self.bundle.push(named.fault(chain(&error)));
                 None
             }
         }

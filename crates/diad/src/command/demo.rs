@@ -20,6 +20,7 @@ use diad_publish::settings::{BrokerUrl, LinkSettings, SettingsError};
 use diad_publish::topic::{TopicError, TopicRoot};
 use diad_publish::wire::OnUnjudged;
 use diad_scene::{DatasetSpec, Product, SceneError, write_dataset};
+use serde_json::json;
 use tracing::info;
 
 use super::CommandError;
@@ -96,7 +97,7 @@ pub enum DemoError {
 /// [`CommandError`].
 pub fn run(args: &DemoArgs, variables: &[Variable]) -> Result<(), CommandError> {
     if let Some(folder) = &args.write_dataset {
-        return write(folder, args.seed);
+        return write(folder, args);
     }
     let model_spec = ModelSpec::of_folder(&default_folder());
     let model = Model::load(&model_spec, variables)?;
@@ -223,15 +224,26 @@ fn line_of(event: &InspectionEvent, colour: bool) -> String {
     format!("{:>6}  {word}  {product:<10} {score:>8}  {:>4} ms\n", event.meta.key.seq, event.latency().as_millis())
 }
 
-fn write(folder: &Path, seed: u64) -> Result<(), CommandError> {
+fn write(folder: &Path, args: &DemoArgs) -> Result<(), CommandError> {
     let (train_good_per_product, test_good_per_product, test_defective_per_product) = DATASET;
-    let spec = DatasetSpec { seed, train_good_per_product, test_good_per_product, test_defective_per_product };
+    let spec =
+        DatasetSpec { seed: args.seed, train_good_per_product, test_good_per_product, test_defective_per_product };
     let summary = write_dataset(folder, &spec, |progress| {
         if progress.written == progress.total {
             info!(product = %progress.product, pictures = progress.total, "written");
         }
     })
     .map_err(DemoError::Dataset)?;
+    if args.json {
+        let document = json!({
+            "folder": folder.to_string_lossy(),
+            "products": Product::ALL.len(),
+            "train_good": summary.train_good,
+            "test_good": summary.test_good,
+            "test_defective": summary.test_defective,
+        });
+        return Ok(output::print(&format!("{document:#}\n"))?);
+    }
     let text = format!(
         "{}: {} products, {} good parts to train on, {} good and {} defective to test with\n",
         folder.display(),

@@ -2,6 +2,7 @@
 
 mod reload;
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +10,14 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use tracing::{error, info, warn};
 
-use super::CommandError;
+use super::{CommandError, check};
 use crate::archive::{self, ArchiveSpec};
 use crate::chain::chain;
 use crate::cli::RunArgs;
 use crate::guard::{GoldenRequest, GoldenSpec, GuardSpec};
 use crate::health::Health;
 use crate::line::{CameraSpec, Stop};
-use crate::model::{Model, ModelSpec};
+use crate::model::{Model, ModelError, ModelSpec};
 use crate::settings::{self, Settings, Variable};
 use crate::station::{self, StationSpec};
 use crate::thresholds::{Change, ThresholdSet, Watcher};
@@ -29,19 +30,23 @@ const THRESHOLDS: &str = "thresholds";
 /// Loads settings, thresholds and model, starts the line and runs it until it is asked to stop.
 ///
 /// # Errors
-/// [`CommandError`]: faults of the settings (all of them, on standard error), a model that cannot be used, a camera
-/// that does not open, a bug.
+/// [`CommandError`]: faults of settings, thresholds and bundle (all of them, on standard error), a model that cannot be
+/// used, a camera that does not open, a bug.
 pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
-    let settings = settings::load(&args.config, variables).map_err(|faults| print_faults(&faults))?;
-    let watcher = Watcher::open(settings.thresholds()).map_err(|faults| print_faults(&faults))?;
+    let all = |found: Vec<Fault>| all_faults(args, variables).unwrap_or_else(|| print_faults(&found));
+    let settings = settings::load(&args.config, variables).map_err(all)?;
+    let watcher = Watcher::open(settings.thresholds()).map_err(all)?;
     let http = settings.http();
-    let access = Access::open(http.token_file.as_deref()).map_err(|fault| print_faults(&[fault]))?;
+    let access = Access::open(http.token_file.as_deref()).map_err(|fault| all(vec![fault]))?;
     let stop = stop_on_signals()?;
     let request = GoldenRequest::default();
     signal_hook::flag::register(SIGUSR1, request.flag()).map_err(CommandError::Signals)?;
     let hangups = reload::listen().map_err(CommandError::Signals)?;
     let model_spec = ModelSpec::from_settings(settings.engine());
-    let model = Model::load(&model_spec, variables)?;
+    let model = Model::load(&model_spec, variables).map_err(|error| match error {
+        ModelError::Bundle(_) | ModelError::Steps { .. } => all_faults(args, variables).unwrap_or(error.into()),
+        _ => error.into(),
+    })?;
     let rebuild = model.rebuild(model_spec, variables.to_vec());
     let known = model.bundle.manifest().products.clone();
     let thresholds = watcher.live();
@@ -143,9 +148,18 @@ pub(super) fn stop_on_signals() -> Result<Stop, CommandError> {
     Ok(stop)
 }
 
+/// The station does not start: whoever mends it shall see everything that is to be mended, as `diad check` does.
+fn all_faults(args: &RunArgs, variables: &[Variable]) -> Option<CommandError> {
+    let (faults, error) = check::faults(&args.config, variables)?;
+    print_faults(&faults);
+    Some(error)
+}
+
+/// Past the log, whose filter must not hide them.
 fn print_faults(faults: &[Fault]) -> CommandError {
     for fault in faults {
-        error!("{fault}");
+        // Where standard error is closed, the exit code must do.
+        let _ = writeln!(std::io::stderr(), "{fault}");
     }
     CommandError::Faults { count: faults.len(), exit: crate::exit::Exit::Settings }
 }

@@ -12,13 +12,13 @@ use crate::output;
 use crate::settings::Variable;
 use crate::thresholds::ThresholdSet;
 use crate::whatif::Answer;
-use crate::yaml::Fault;
+use crate::yaml::{Fault, lines};
 
 /// A question that cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum WhatIfError {
     /// The thresholds are not valid.
-    #[error("{}", .0.iter().map(Fault::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("read the thresholds\n{}", lines(.0))]
     Thresholds(Vec<Fault>),
     /// The ledger is not there or cannot be read.
     #[error(transparent)]

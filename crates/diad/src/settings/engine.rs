@@ -6,6 +6,9 @@ use diad_engine::Provider;
 
 use crate::yaml::Item;
 
+/// Most denoising steps that may be asked for; how many there can be, the bundle says.
+pub(super) const MAX_STEPS: u32 = 1000;
+
 /// The networks and what computes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
@@ -27,7 +30,7 @@ pub(super) fn section(item: Item<'_>) -> Option<Engine> {
     let provider = keys
         .get("provider")
         .choice(&[Provider::Auto, Provider::Cpu, Provider::Cuda, Provider::TensorRt].map(|p| (p.as_str(), p)));
-    let steps = keys.get("steps").nullable(|item| item.whole(1..=1000));
+    let steps = keys.get("steps").nullable(|item| item.whole(1..=MAX_STEPS));
     let threads = keys.get("threads").nullable(|item| item.whole(1..=256));
     let library = keys.get("library").nullable(|item| item.file_path());
     Some(Engine { model: model?, provider: provider?, steps: steps?, threads: threads?, library: library? })

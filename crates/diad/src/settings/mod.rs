@@ -68,11 +68,32 @@ pub struct Examined {
     /// The settings, or every [`Fault`] in the order of the file; at least one.
     pub settings: Result<Settings, Vec<Fault>>,
     /// The thresholds file, if that setting can be read.
-    pub thresholds: Option<PathBuf>,
+    pub thresholds: Option<Named>,
     /// The model bundle, if that setting can be read.
-    pub model: Option<PathBuf>,
-    /// The folder of golden parts and where it is set, if there is one.
-    pub golden: Option<(PathBuf, Place)>,
+    pub model: Option<Named>,
+    /// The folder of golden parts, if there is one.
+    pub golden: Option<Named>,
+    /// The denoising steps, if they are set: only the bundle tells whether there can be as many.
+    pub steps: Option<(u32, Place)>,
+}
+
+/// A file or folder that the settings name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where that is set.
+    pub place: Place,
+    /// The setting's path, such as `engine.model`.
+    pub key: &'static str,
+}
+
+impl Named {
+    /// A fault of what is named, at the place that names it.
+    #[must_use]
+    pub fn fault(&self, message: String) -> Fault {
+        Fault { place: self.place.clone(), path: self.key.to_owned(), message, allowed: None }
+    }
 }
 
 /// Reads the file and the variables over it. Only variables that begin with `DIAD__` count.
@@ -103,21 +124,26 @@ pub fn examine(text: &str, file: &str, variables: &[Variable]) -> Examined {
     let place = Place::File { file: Arc::from(file), mark: None };
     let merged = match layers::merge(text, &place, variables) {
         Ok(merged) => merged,
-        Err(faults) => return Examined { settings: Err(faults), thresholds: None, model: None, golden: None },
+        Err(faults) => {
+            return Examined { settings: Err(faults), thresholds: None, model: None, golden: None, steps: None };
+        }
     };
     let unreported = Report::new(&merged.places, Vec::new());
-    let named = |keys: &[&str]| {
-        let item = keys.iter().try_fold(unreported.root(&merged.value), |item, key| Some(item.mapping()?.get(key)));
-        item?.file_path()
+    let item =
+        |key: &str| key.split('.').try_fold(unreported.root(&merged.value), |item, key| Some(item.mapping()?.get(key)));
+    let named = |key: &'static str| {
+        let path = item(key)?.file_path()?;
+        Some(Named { path, place: merged.places.of_value(key), key })
     };
-    let (thresholds, model) = (named(&["thresholds"]), named(&["engine", "model"]));
-    let golden = named(&["golden", "folder"]).map(|folder| (folder, merged.places.of_value("golden.folder")));
+    let (thresholds, model, golden) = (named("thresholds"), named("engine.model"), named("golden.folder"));
+    let steps = item("engine.steps").and_then(|item| item.whole(1..=engine::MAX_STEPS));
+    let steps = steps.map(|steps| (steps, merged.places.of_value("engine.steps")));
     let report = Report::new(&merged.places, merged.faults);
     let settings = match (section(&report, &merged.value), report.into_faults()) {
         (Some(settings), faults) if faults.is_empty() => Ok(settings),
         (_, faults) => Err(faults),
     };
-    Examined { settings, thresholds, model, golden }
+    Examined { settings, thresholds, model, golden, steps }
 }
 
 fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {

@@ -25,7 +25,7 @@ pub fn text(plant: &Plant) -> String {
 }
 
 fn families(plant: &Plant) -> Vec<MetricFamily> {
-    let (state, problems) = plant.health.look();
+    let (state, faults) = plant.health.faults();
     let totals = plant.account.get().map(crate::line::Account::totals).unwrap_or_default();
     let (late, unrecorded) = plant.account.get().map(crate::line::Account::asides).unwrap_or_default();
     let link = plant.publisher.status();
@@ -40,8 +40,8 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
         ("thresholds", &plant.thresholds.current().digest().to_string()),
     ];
     let states = State::ALL.map(|word| gauge(&[("state", word.as_str())], f64::from(u8::from(word == state))));
-    let wrong = |source: &str| problems.iter().any(|(problem, ..)| problem == source);
-    let problems = problems.iter().map(|(source, ..)| gauge(&[("source", source)], 1.0));
+    let thresholds_valid = !faults.iter().any(|source| source == "thresholds");
+    let problems = faults.iter().map(|source| gauge(&[("source", source)], 1.0));
     let verdicts = verdicts.iter().map(|(Labels { camera, product, verdict, reason }, count)| {
         let labels = [("camera", camera.as_str()), ("product", product), ("verdict", verdict), ("reason", reason)];
         counter(&labels, *count)
@@ -55,7 +55,7 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
         one(
             "diad_thresholds_valid",
             "0 while a save of thresholds.yaml is refused",
-            f64::from(u8::from(!wrong("thresholds"))),
+            f64::from(u8::from(thresholds_valid)),
         ),
         count("diad_parts_entered_total", "Parts that entered the line", totals.triggered),
         count(

@@ -59,11 +59,16 @@ pub struct StateMessage {
 }
 
 impl StateMessage {
-    /// A state and why. Control characters in `detail` become spaces, and text past [`MAX_DETAIL_BYTES`] is cut.
+    /// A state and why. Control characters in `detail` become spaces; text past [`MAX_DETAIL_BYTES`] is cut, and an
+    /// ellipsis says so.
     #[must_use]
     pub fn new(state: State, detail: &str, at: SystemTime) -> Self {
-        let cut = detail.floor_char_boundary(MAX_DETAIL_BYTES);
-        let detail = detail[..cut].chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        const MORE: &str = "…";
+        let (kept, more) = match detail.len() {
+            0..=MAX_DETAIL_BYTES => (detail, ""),
+            _ => (&detail[..detail.floor_char_boundary(MAX_DETAIL_BYTES - MORE.len())], MORE),
+        };
+        let detail = kept.chars().map(|c| if c.is_control() { ' ' } else { c }).chain(more.chars()).collect();
         Self { v: SCHEMA, state, detail, at: at.into() }
     }
 
@@ -168,6 +173,11 @@ mod tests {
             let bytes = StateMessage::new(State::Degraded, &detail, SystemTime::UNIX_EPOCH).to_json();
             assert!(bytes.len() <= MAX_PAYLOAD_BYTES, "{}", bytes.len());
         }
+        let of = |detail: &str| StateMessage::new(State::Degraded, detail, SystemTime::UNIX_EPOCH).detail;
+        let whole = "a".repeat(MAX_DETAIL_BYTES);
+        assert_eq!(of(&whole), whole);
+        let cut = of(&format!("{whole}b"));
+        assert!(cut.ends_with("a…") && cut.len() == MAX_DETAIL_BYTES, "{cut}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::command::RegionError;
 use crate::exit::Exit;
 use crate::files::FileError;
 use crate::model::ModelError;
-use crate::yaml::Fault;
+use crate::yaml::{Fault, lines};
 
 /// A calibration that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +112,7 @@ impl fmt::Display for Products<'_> {
 impl CalibrateError {
     /// The thresholds file cannot be read.
     pub(super) fn of_faults(faults: &[Fault]) -> Self {
-        Self::Thresholds { reason: faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ") }
+        Self::Thresholds { reason: format!("they are not valid\n{}", lines(faults)) }
     }
 
     /// How the process ends.

@@ -40,6 +40,16 @@ fn files_with_secrets_must_be_readable_and_are_not_printed() {
         with(&empty),
         &["f.yaml:7:37: mqtt.password_file: names an empty file, allowed: a file that holds the secret"],
     );
+    for more in ["hunter2\nhunter3\n", "hunter2\n\n", &"x".repeat(1025)] {
+        let path = folder.path().join("more");
+        std::fs::write(&path, more).unwrap();
+        check(
+            with(&path),
+            &[
+                "f.yaml:7:37: mqtt.password_file: names a file that holds more than a secret, allowed: one line of at most 1024 bytes",
+            ],
+        );
+    }
     check(
         with(folder.path()),
         &["f.yaml:7:37: mqtt.password_file: names a file that is a folder, allowed: a regular file"],
@@ -50,7 +60,13 @@ fn files_with_secrets_must_be_readable_and_are_not_printed() {
     );
     check(
         below(&format!("mqtt: {{ url: 'mqtts://a', ca_file: '{}' }}", secret.display())),
-        &["f.yaml:7:36: mqtt.ca_file: names a file without a certificate, allowed: PEM certificates"],
+        &["f.yaml:7:36: mqtt.ca_file: names a file without a certificate that can be used, allowed: PEM certificates"],
+    );
+    let junk = folder.path().join("junk.pem");
+    std::fs::write(&junk, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    check(
+        below(&format!("mqtt: {{ url: 'mqtts://a', ca_file: '{}' }}", junk.display())),
+        &["f.yaml:7:36: mqtt.ca_file: names a file without a certificate that can be used, allowed: PEM certificates"],
     );
     check(
         below(&format!("mqtt: {{ password_file: '{}' }}", secret.display())),

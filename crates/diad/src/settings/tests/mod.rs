@@ -131,9 +131,17 @@ fn examine_names_the_other_files_of_a_faulty_station() {
     let text = "deadline_ms: soon\nengine: { model: m, steps: 0 }\nthresholds: t\ngolden: { folder: g }\n";
     let examined = examine(text, "f.yaml", &[]);
     assert!(examined.settings.is_err());
-    let (folder, place) = examined.golden.unwrap();
-    assert_eq!((folder, place.to_string()), (PathBuf::from("g"), "f.yaml:4:19".to_owned()));
-    assert_eq!((examined.model, examined.thresholds), (Some(PathBuf::from("m")), Some(PathBuf::from("t"))));
+    for (named, path, key, place) in [
+        (examined.model, "m", "engine.model", "f.yaml:2:18"),
+        (examined.thresholds, "t", "thresholds", "f.yaml:3:13"),
+        (examined.golden, "g", "golden.folder", "f.yaml:4:19"),
+    ] {
+        let named = named.unwrap();
+        assert_eq!((named.path, named.key, named.place.to_string()), (PathBuf::from(path), key, place.to_owned()));
+    }
+    assert_eq!(examined.steps, None);
+    let (steps, place) = examine("engine: { steps: 7 }\n", "f.yaml", &[]).steps.unwrap();
+    assert_eq!((steps, place.to_string()), (7, "f.yaml:1:18".to_owned()));
 }
 
 proptest! {
