@@ -13,10 +13,13 @@ import golden
 import numpy as np
 import pytest
 import torch
+from diad_train import cli
 from diad_train.checkpoint import CheckpointError, read_state
+from diad_train.config import ConfigError
 from diad_train.data import DataError
 from diad_train.importer import Extras, import_checkpoint
 from diad_train.model.fold import dead_fusion
+from diad_train.schedule import alpha_bar
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +108,115 @@ def test_import_names_every_key_that_does_not_fit(files, tmp_path):
         "surplus: control_model.extra.weight [2]",
     ]
     assert all(fault in str(caught.value) for fault in caught.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "wanted"),
+    [
+        ("control_model.input_hint_block.4.weight", (33, 16, 3, 3), [32, 16, 3, 3]),
+        ("control_model.input_hint_block.4.bias", (33,), [32]),
+        ("first_stage_model.encoder.conv_in.weight", (7, 3, 3, 3), [32, 3, 3, 3]),
+        ("first_stage_model.encoder.conv_in.bias", (7,), [32]),
+        ("model.diffusion_model.time_embed.0.weight", (128, 31), [128, 32]),
+    ],
+)
+def test_import_names_a_misshapen_key_that_a_size_is_read_off(files, tmp_path, key, shape, wanted):
+    state = read_state(files.checkpoint)
+    state[key] = torch.zeros(shape)
+    torch.save(state, tmp_path / "bad.pt")
+    with pytest.raises(CheckpointError) as caught:
+        imported(tmp_path / "bad.pt", files.extras)
+    assert caught.value.faults == (f"shape: {key} is {list(shape)}, must be {wanted}",)
+
+
+def test_import_lists_surplus_blocks_half_an_attention_and_numbers_that_are_none(files, tmp_path):
+    state = read_state(files.checkpoint)
+    del state["first_stage_model.encoder.mid.attn_1.q.weight"]
+    state["control_model.input_blocks.12.0.weight"] = torch.zeros(2)
+    state["first_stage_model.encoder.down.4.x"] = torch.zeros(3)
+    state["control_model.time_embed.0.bias"] = torch.full((128,), torch.nan)
+    state["control_model.zero_convs.0.0.bias"] = torch.full((32,), torch.inf)  # read by nothing
+    torch.save(state, tmp_path / "bad.pt")
+    with pytest.raises(CheckpointError) as caught:
+        imported(tmp_path / "bad.pt", files.extras)
+    assert sorted(caught.value.faults) == [
+        "missing: first_stage_model.encoder.mid.attn_1.q.weight [128, 128, 1, 1]",
+        "not finite: control_model.time_embed.0.bias",
+        "surplus: control_model.input_blocks.12.0.weight [2]",
+        "surplus: first_stage_model.encoder.down.4.x [3]",
+    ]
+    diffusers = {key.replace(".down.", ".down_blocks."): value for key, value in state.items()}
+    torch.save(diffusers, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="is not a DiAD checkpoint: no key tells the autoencoder's"):
+        imported(tmp_path / "other.pt", files.extras)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_import_takes_a_checkpoint_that_was_halved_as_a_whole(files, tmp_path, kind):
+    bars = torch.from_numpy(alpha_bar())
+    state = {key: value.to(kind) for key, value in (read_state(files.checkpoint) | {"alphas_cumprod": bars}).items()}
+    torch.save(state, tmp_path / "half.pt")
+    model = imported(tmp_path / "half.pt", files.extras)
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    for bad in (bars * 0.99, torch.full_like(bars, torch.nan), torch.zeros(1000, dtype=torch.int64)):
+        torch.save(state | {"alphas_cumprod": bad.to(kind) if bad.is_floating_point() else bad}, tmp_path / "bad.pt")
+        with pytest.raises(CheckpointError, match="another noise schedule"):
+            imported(tmp_path / "bad.pt", files.extras)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"heads": 6}, r"--heads 6: must divide the widths of the levels, \[32, 64, 128, 128\]"),
+        ({"heads": 0}, "--heads 0: must divide"),
+        ({"steps": 0}, "--steps: 0 steps; allowed: 1 to 500"),
+        ({"steps": 501}, "--steps: 501 steps"),
+    ],
+)
+def test_import_refuses_heads_and_steps_that_cannot_be(files, given, named):
+    with pytest.raises(ConfigError, match=named):
+        imported(files.checkpoint, files.extras, **given)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        (None, "not a .npy file with the posterior noise"),
+        ({"a": np.zeros(3)}, "is several arrays; must be one array of real numbers"),
+        (np.full((1, 4, 16, 16), "x"), "must be one array of real numbers"),
+        (np.zeros((1, 4, 16, 16), complex), "is complex128; must be"),
+        (np.full((1, 4, 16, 16), 1e300), "a number that is not finite"),
+    ],
+)
+def test_import_refuses_noise_that_is_no_array_of_numbers(files, tmp_path, values, named):
+    path = tmp_path / "noise.npy"
+    with path.open("wb") as file:
+        if isinstance(values, dict):
+            np.savez(file, **values)
+        elif values is not None:
+            np.save(file, values)
+    with pytest.raises(DataError, match=named):
+        imported(files.checkpoint, Extras(files.extras.context, files.extras.features, path))
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["--precision", "fp16"], "--faithful --precision fp16: rounded weights"),
+        (["--heads", "4"], "--faithful --heads 4: the authors' networks have 8"),
+        (["--steps", "5"], "--faithful --steps 5"),
+        (["--context", "short.npy"], "--faithful: --context has 7 tokens"),
+    ],
+)
+def test_import_faithful_refuses_what_gives_other_scores(files, tmp_path, monkeypatch, capsys, given, named):
+    monkeypatch.chdir(tmp_path)
+    np.save("short.npy", np.zeros((7, 768), np.float32))
+    extras = files.extras
+    arguments = ["--checkpoint", files.checkpoint, "--context", extras.context, "--features", extras.features]
+    arguments += ["--posterior-noise", extras.posterior_noise, "--size", SIZE, "--out", "bundle", *given]
+    monkeypatch.setattr(sys, "argv", ["diad-train", "import", "--faithful", *map(str, arguments)])
+    assert cli.main() == 78
+    assert named in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ const MARKS_WAITING: usize = 16;
 const ACCOUNT: &str = "account";
 /// What it calls messages of the plant that were lost.
 const INBOUND: &str = "messages";
-/// What the health calls triggers that say nothing the station can use.
-const TRIGGERS: &str = "triggers";
+/// What it calls those that say nothing the station can use.
+const UNREAD: &str = "messages unread";
 /// How often the heartbeat goes out.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -297,7 +297,7 @@ fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, health: &Health,
             }
             let link = publisher.status();
             tell_lost(health, link.inbound_lost);
-            tell_refused(health, link.triggers_refused);
+            tell_unread(health, link.inbound_unread);
             publisher.heartbeat(Heartbeat {
                 parts_in: totals.triggered,
                 verdicts_out: totals.verdicts(),
@@ -326,15 +326,16 @@ fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, health: &Health,
 fn tell_lost(health: &Health, lost: u64) {
     if lost > 0 {
         let detail = format!("{lost} messages from the plant were lost since the start, for too many came at once");
-        health.problem(INBOUND, &format!("{detail}; a trigger among them has no verdict"));
+        health.problem(INBOUND, &format!("{detail}. A trigger's part has no verdict, a change-over did not happen"));
     }
 }
 
-/// So is a trigger that cannot be read.
-fn tell_refused(health: &Health, refused: u64) {
-    if refused > 0 {
-        let detail = format!("triggers that could not be read since the start: {refused}");
-        health.problem(TRIGGERS, &format!("{detail}; the log says why, and their parts have no verdict"));
+/// So is one that cannot be read; and a product that cannot be read leaves parts to the thresholds of the one before.
+fn tell_unread(health: &Health, unread: u64) {
+    if unread > 0 {
+        let detail =
+            format!("messages from the plant that could not be read since the start: {unread}; the log says why");
+        health.problem(UNREAD, &format!("{detail}. A trigger's part has no verdict, a change-over did not happen"));
     }
 }
 
@@ -354,13 +355,13 @@ mod tests {
     fn parts_that_nothing_else_is_known_of_degrade_the_station() {
         let health = testing::health();
         tell_lost(&health, 0);
-        tell_refused(&health, 0);
+        tell_unread(&health, 0);
         assert!(health.look().1.is_empty());
         tell_lost(&health, 3);
-        tell_refused(&health, 1);
+        tell_unread(&health, 1);
         let (_, problems) = health.look();
         assert!(problems[0].0 == INBOUND && problems[0].1.starts_with("3 messages"), "{problems:?}");
-        assert!(problems[1].0 == TRIGGERS && problems[1].1.contains("since the start: 1;"), "{problems:?}");
-        assert_eq!(health.faults().1, [INBOUND, TRIGGERS]);
+        assert!(problems[1].0 == UNREAD && problems[1].1.contains("since the start: 1;"), "{problems:?}");
+        assert_eq!(health.faults().1, [INBOUND, UNREAD]);
     }
 }

@@ -54,12 +54,14 @@ impl Slip {
     /// Opens the slip of the ledger at `path`, makes it if there is none, and reads what is on it.
     pub(crate) fn open(path: &Path) -> io::Result<(Self, Outage)> {
         let path = beside(path, ".slip");
-        let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path)?;
+        let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path)?;
         let length = file.metadata()?.len();
         if length < 2 * HALF as u64 {
             // Written and not only made long: every block is there from now on.
             file.write_all_at(&vec![0; 2 * HALF], 0)?;
             file.sync_all()?;
+            // A new file is on the disk only when its name is.
+            path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
         }
         let halves = [read_half(&file, 0)?, read_half(&file, 1)?];
         let (counter, text) = halves.into_iter().flatten().max().unwrap_or_default();

@@ -37,8 +37,9 @@ pub struct LinkStatus {
     pub rejects_acknowledged: u64,
     /// Inbound messages refused since the start.
     pub inbound_refused: u64,
-    /// Those of them that were triggers, and not of the broker's memory: parts of which nothing else is known.
-    pub triggers_refused: u64,
+    /// Those of them that could not be read: a trigger is a part of which nothing else is known, and after a product the
+    /// one before it stays in force.
+    pub inbound_unread: u64,
     /// Inbound messages lost since the start because nobody took them from the channel in time.
     pub inbound_lost: u64,
     /// Verdicts left out of the Sparkplug mirror since the start; their JSON is not touched by that.
@@ -129,7 +130,7 @@ impl Desk {
             dropped: 0,
             rejects_acknowledged: 0,
             inbound_refused: 0,
-            triggers_refused: 0,
+            inbound_unread: 0,
             inbound_lost: 0,
             mirror_lost: 0,
             last_error: None,

@@ -49,6 +49,10 @@ const TICK: Duration = Duration::from_millis(50);
 /// only makes pauses, for the next acknowledgement ends them.
 const STALL: Duration = Duration::from_millis(250);
 
+/// A broker that acknowledges nothing for this long will not acknowledge what it was given: a new connection brings it
+/// again. No later than a broker that answers nothing at all is given up.
+const GIVE_UP: Duration = Duration::from_secs(10);
+
 /// Time for the broker to acknowledge `offline` after the deadline of a drain.
 pub(crate) const FAREWELL: Duration = Duration::from_millis(250);
 
@@ -167,6 +171,10 @@ impl Link {
         let mut desk = self.shared.desk();
         if session.accepted.is_none() {
             return ordered_while_away(&desk).then_some(End::Ordered { said_goodbye: false });
+        }
+        if session.handover.stalled(GIVE_UP, Instant::now()) {
+            let reason = format!("the broker acknowledged nothing for {} s", GIVE_UP.as_secs());
+            return Some(End::Lost(reason));
         }
         let handed = match desk.order {
             Order::Abandon => return Some(End::Ordered { said_goodbye: false }),
@@ -289,7 +297,7 @@ impl Link {
         let mut desk = self.shared.desk();
         let heard = heard.unwrap_or_else(|error| {
             desk.status.inbound_refused += 1;
-            desk.status.triggers_refused += u64::from(topic == self.topics.trigger && !message.retain);
+            desk.status.inbound_unread += u64::from(!matches!(error, InboundError::Retained { .. }));
             Inbound::Fault(error)
         });
         if desk.deaf {

@@ -54,10 +54,15 @@ def read_state(path: Path, *, inside: tuple[str, ...] = ("state_dict",)) -> Stat
 
 
 def mismatches(wanted: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> list[str]:
-    """Every difference between two state dicts, a line each: missing, surplus, other shape, not finite."""
+    """Every difference between two state dicts, a line each: missing, surplus, other shape."""
     faults = [f"missing: {key} {list(value.shape)}" for key, value in wanted.items() if key not in got]
     faults += [f"surplus: {key} {list(value.shape)}" for key, value in got.items() if key not in wanted]
     for key, value in wanted.items():
         if key in got and got[key].shape != value.shape:
             faults.append(f"shape: {key} is {list(got[key].shape)}, must be {list(value.shape)}")
     return faults
+
+
+def not_finite(state: Mapping[str, Tensor]) -> list[str]:
+    """Every key that holds a number that is none, a line each: what a save in half precision can make of a weight."""
+    return [f"not finite: {key}" for key, value in state.items() if not bool(torch.isfinite(value).all())]

@@ -123,11 +123,22 @@ def _export(arguments: argparse.Namespace) -> None:
     export(model, out=arguments.out, origin=origin, good=good, held_out=held_out(good), options=options)
 
 
+AUTHORS_HEADS, AUTHORS_TOKENS = 8, 77
+
+
 def _import(arguments: argparse.Namespace) -> None:
     if arguments.faithful and arguments.steps != 10:
         raise ConfigError(f"--faithful --steps {arguments.steps}: the authors take 10 steps")
     if arguments.faithful and arguments.posterior_noise is None:
         raise ConfigError("--faithful needs --posterior-noise: the authors sample the posterior, this takes its mean")
+    if arguments.faithful and arguments.precision != "fp32":
+        raise ConfigError(
+            f"--faithful --precision {arguments.precision}: rounded weights give other scores; fp32 does not"
+        )
+    if arguments.faithful and arguments.heads != AUTHORS_HEADS:
+        raise ConfigError(
+            f"--faithful --heads {arguments.heads}: the authors' networks have {AUTHORS_HEADS} at any width"
+        )
     extras = Extras(arguments.context, arguments.features, arguments.posterior_noise, arguments.start_noise)
     model = import_checkpoint(
         arguments.checkpoint,
@@ -137,6 +148,11 @@ def _import(arguments: argparse.Namespace) -> None:
         heads=arguments.heads,
         name=arguments.name,
     )
+    tokens = model.config.denoiser.context_tokens
+    if arguments.faithful and tokens != AUTHORS_TOKENS:
+        raise ConfigError(
+            f"--faithful: --context has {tokens} tokens; the authors' text encoder gives {AUTHORS_TOKENS}"
+        )
     if dead_fusion(model.denoiser):
         print("all SFF weights are zero (as the released recipe leaves them): the SFF is left out, exactly")
     settings = {"model": dataclasses.asdict(model.config), "faithful": arguments.faithful}

@@ -5,6 +5,7 @@ Keys, stock sizes and what may be left out: He et al., AAAI 2024, and the state 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from diad_train.checkpoint import CheckpointError, State, mismatches, read_state
-from diad_train.config import AutoencoderConfig, DenoiserConfig, FeaturesConfig, ModelConfig
+from diad_train.checkpoint import CheckpointError, State, mismatches, not_finite, read_state
+from diad_train.config import AutoencoderConfig, ConfigError, DenoiserConfig, FeaturesConfig, ModelConfig
 from diad_train.data import DataError
 from diad_train.model.diad import DiAD
 from diad_train.model.resnet import load_resnet50
@@ -41,6 +43,8 @@ TABLES = {
     "logvar",
 }
 LATENT_SCALE = 0.18215
+# Image pixels per side of a pixel that the hint block makes.
+HINT_FACTOR = 8
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,10 @@ class Extras:
 
 
 def _dims(state: Mapping[str, Tensor], keys: Iterable[tuple[str, int]]) -> int | None:
-    """The extent that most of these (key, axis) agree on: one misshapen key must not hide behind its own error."""
+    """The extent that most of these (key, axis) agree on: one misshapen key must not hide behind its own error.
+
+    So name three that do not depend on each other.
+    """
     found = Counter(state[key].shape[axis] for key, axis in keys if key in state and state[key].dim() > axis)
     return found.most_common(1)[0][0] if found else None
 
@@ -65,6 +72,12 @@ def _need(path: Path, value: int | None, what: str) -> int:
     return value
 
 
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+    """One more than the highest number that `pattern` finds in a key: what is beyond it is surplus."""
+    found = [re.match(pattern, key) for key in state]
+    return max((int(match.group(1)) + 1 for match in found if match), default=0)
+
+
 def denoiser_config(state: Mapping[str, Tensor], path: Path, *, heads: int, tokens: int) -> DenoiserConfig:
     """Sizes of U-Net and SG network, read off the shapes of a state dict."""
     halves = (UNET, GUIDE)
@@ -73,8 +86,8 @@ def denoiser_config(state: Mapping[str, Tensor], path: Path, *, heads: int, toke
     width = _need(path, _dims(state, embed), "the width")
     levels: list[list[int]] = [[]]
     attention: list[list[bool]] = [[]]
-    index = 1
-    while any(key.startswith(f"{half}input_blocks.{index}.") for half in halves for key in state):
+    count = _count(state, rf"(?:{UNET}|{GUIDE})input_blocks\.(\d+)\.0\.(?:op|in_layers|out_layers)\.")
+    for index in range(1, count):
         names = [f"{half}input_blocks.{index}." for half in halves]
         if any(name + "0.op.weight" in state or name + "0.op.bias" in state for name in names):
             levels.append([])
@@ -84,14 +97,16 @@ def denoiser_config(state: Mapping[str, Tensor], path: Path, *, heads: int, toke
             channels = _dims(state, [(name + part, 0) for name in names for part in parts])
             levels[-1].append(_need(path, channels, f"the width of input block {index}"))
             attention[-1].append(any(key.startswith(name + "1.") for name in names for key in state))
-        index += 1
     if any(len(level) != len(levels[0]) or len(set(level)) > 1 for level in levels) or not levels[0]:
         raise CheckpointError(path, f"is not a DiAD checkpoint: its levels are {levels}; all must be of one length")
     multipliers = [level[0] // width for level in levels]
     if any(level[0] % width for level in levels):
         raise CheckpointError(path, f"is not a DiAD checkpoint: level widths {levels} are no multiples of {width}")
     context_keys = [(key, 1) for key in state if key.endswith((".attn2.to_k.weight", ".attn2.to_v.weight"))]
-    hints = [f"{GUIDE}input_hint_block.{2 * i}" for i in range(7)]
+    hint = f"{GUIDE}input_hint_block."
+    hints = [
+        [(f"{hint}{at}.weight", 0), (f"{hint}{at}.bias", 0), (f"{hint}{at + 2}.weight", 1)] for at in range(0, 14, 2)
+    ]
     return DenoiserConfig(
         width=width,
         multipliers=tuple(multipliers),
@@ -100,24 +115,23 @@ def denoiser_config(state: Mapping[str, Tensor], path: Path, *, heads: int, toke
         heads=heads,
         context_tokens=tokens,
         context_width=_need(path, _dims(state, context_keys), "the width of the context"),
-        hint_widths=tuple(
-            _need(path, _dims(state, [(f"{hint}.weight", 0), (f"{hint}.bias", 0)]), "the hint block's widths")
-            for hint in hints
-        ),
+        hint_widths=tuple(_need(path, _dims(state, keys), "the hint block's widths") for keys in hints),
     )
 
 
 def autoencoder_config(state: Mapping[str, Tensor], path: Path) -> AutoencoderConfig:
     """Sizes of the autoencoder, read off the shapes of a state dict."""
     encoder = f"{AUTOENCODER}encoder."
-    width = _need(
-        path,
-        _dims(state, [(encoder + "conv_in.weight", 0), (encoder + "conv_in.bias", 0)]),
-        "the autoencoder's width",
-    )
+    first = [
+        ("conv_in.weight", 0),
+        ("conv_in.bias", 0),
+        ("down.0.block.0.norm1.weight", 0),
+        ("down.0.block.0.conv1.weight", 1),
+    ]
+    width = _need(path, _dims(state, [(encoder + name, axis) for name, axis in first]), "the autoencoder's width")
     widths: list[int] = []
     blocks: Counter[int] = Counter()
-    while any(key.startswith(f"{encoder}down.{len(widths)}.") for key in state):
+    for _ in range(_count(state, rf"{encoder}down\.(\d+)\.block\.")):
         level = f"{encoder}down.{len(widths)}.block."
         parts = ("conv1.weight", "conv1.bias", "norm2.weight", "conv2.weight")
         channels = _dims(state, [(f"{level}0.{part}", 0) for part in parts])
@@ -128,9 +142,11 @@ def autoencoder_config(state: Mapping[str, Tensor], path: Path) -> AutoencoderCo
     return AutoencoderConfig(
         width=width,
         multipliers=tuple(max(1, channels // width) for channels in widths),
-        res_blocks=blocks.most_common(1)[0][0],
+        res_blocks=_need(path, max(blocks, key=lambda count: blocks[count], default=None), "the autoencoder's levels"),
         latent_channels=_need(path, _dims(state, latent), "the latent's channels"),
-        middle_attention=any(key.startswith(f"{encoder}mid.attn_1.") for key in state),
+        middle_attention=any(
+            key.startswith((f"{encoder}mid.attn_1.", f"{AUTOENCODER}decoder.mid.attn_1.")) for key in state
+        ),
     )
 
 
@@ -193,17 +209,28 @@ def theirs(key: str) -> str:
     return key
 
 
-def _array(path: Path, shape: tuple[int, ...], what: str) -> Tensor:
-    """An array of float numbers from a `.npy` file, with or without its leading 1."""
+def _numbers(path: Path, what: str) -> NDArray[np.float32]:
+    """The numbers of a `.npy` file, all finite."""
     try:
         values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: not a .npy file with {what}: {error}") from error
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+        kind = values.dtype if isinstance(values, np.ndarray) else "several arrays"
+        raise DataError(f"{path}: {what} is {kind}; must be one array of real numbers, as np.save writes it")
+    with np.errstate(over="ignore"):  # what does not fit is infinite, and told below
+        single = values.astype(np.float32)
+    if not np.isfinite(single).all():
+        raise DataError(f"{path}: {what} holds a number that is not finite")
+    return single
+
+
+def _array(path: Path, shape: tuple[int, ...], what: str) -> Tensor:
+    """An array of float numbers from a `.npy` file, with or without its leading 1."""
+    values = _numbers(path, what)
     if values.shape not in (shape, shape[1:]):
         raise DataError(f"{path}: {what} is {list(values.shape)}; must be {list(shape)}")
-    if not np.isfinite(values).all():
-        raise DataError(f"{path}: {what} holds a number that is not finite")
-    return torch.from_numpy(values.astype(np.float32).reshape(shape))
+    return torch.from_numpy(values.reshape(shape))
 
 
 def read_context(path: Path, *, width: int) -> Tensor:
@@ -213,10 +240,7 @@ def read_context(path: Path, *, width: int) -> Tensor:
         if context.shape[-1] != width:
             raise DataError(f"{path}: its context is {list(context.shape[1:])}; the network takes {width} wide ones")
         return context
-    try:
-        shape = np.load(path, allow_pickle=False, mmap_mode="r").shape
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: neither a .npy array nor a folder with a CLIP text encoder: {error}") from error
+    shape = _numbers(path, "the context (a folder would be one with a CLIP text encoder)").shape
     tokens = shape[-2] if len(shape) in (2, 3) else 0
     return _array(path, (1, max(1, tokens), width), "the context")
 
@@ -240,8 +264,13 @@ def import_checkpoint(path: Path, extras: Extras, *, size: int, steps: int, head
     """Builds the model that a checkpoint was trained as, and fills it; the features are a ResNet-50.
 
     `size` is the side of the image in pixels, `steps` the DDIM steps (evenly spaced as the authors space them).
-    Raises CheckpointError with every key that is missing, surplus or misshapen, and DataError for the extra files.
+    Raises CheckpointError with every key that is missing, surplus, misshapen or not finite, DataError for the extra
+    files, and ConfigError for numbers of steps or heads that cannot be.
     """
+    try:
+        sampler = Sampler.spaced(steps)
+    except ValueError as error:
+        raise ConfigError(f"--steps: {error}") from error
     whole = read_state(path)
     known = {key: value for key, value in whole.items() if key not in TABLES and not key.startswith(TEXT_ENCODER)}
     if "alphas_cumprod" in whole:
@@ -257,8 +286,16 @@ def import_checkpoint(path: Path, extras: Extras, *, size: int, steps: int, head
         autoencoder=autoencoder_config(known, path),
         denoiser=denoiser_config(known, path, heads=heads, tokens=context.shape[1]),
         features=FeaturesConfig(kind="resnet50"),
-        sampler=Sampler.spaced(steps),
+        sampler=sampler,
     )
+    _check_heads(config.denoiser)
+    if config.autoencoder.factor != HINT_FACTOR:
+        raise CheckpointError(
+            path, f"has an autoencoder of factor {config.autoencoder.factor}; the hint block makes {HINT_FACTOR}"
+        )
+    least = config.pool_times * (config.pool_window_px - 1) + 1
+    if size < least:
+        raise DataError(f"--size {size}: the pooling of the score takes at least {least}")
     coarsest = config.autoencoder.factor * 2 ** (len(config.denoiser.multipliers) - 1)
     if size % coarsest or size < 2 * coarsest:
         raise DataError(f"--size {size}: must be a multiple of {coarsest} and at least {2 * coarsest} for this network")
@@ -268,6 +305,9 @@ def import_checkpoint(path: Path, extras: Extras, *, size: int, steps: int, head
     given = {"latent_scale", "start_noise", "denoiser.context"}
     wanted = {k: v for k, v in model.state_dict().items() if k not in given and not k.startswith("features.")}
     faults = mismatches({theirs(k): v for k, v in wanted.items()}, known)
+    guide = model.denoiser.control_model
+    unread = tuple(f"{GUIDE}zero_convs.{i}." for i in range(len(guide.zero_convs) - 2 * guide.group))
+    faults += not_finite({key: value for key, value in known.items() if not key.startswith(unread)})
     if faults:
         raise CheckpointError(path, f"does not fit: {len(faults)} keys", faults)
     shape = (1, config.autoencoder.latent_channels, config.latent_size, config.latent_size)
@@ -283,7 +323,15 @@ def import_checkpoint(path: Path, extras: Extras, *, size: int, steps: int, head
     return model.eval().requires_grad_(False)
 
 
+def _check_heads(config: DenoiserConfig) -> None:
+    widths = [config.width * multiplier for multiplier in config.multipliers]
+    if config.heads < 1 or any(width % config.heads for width in widths):
+        raise ConfigError(f"--heads {config.heads}: must divide the widths of the levels, {widths}")
+
+
 def _check_schedule(path: Path, bars: Tensor) -> None:
     ours = torch.from_numpy(alpha_bar())
-    if bars.shape != ours.shape or float((bars.double() - ours).abs().max()) > 1e-6:
+    # Halved with the weights, the table is as coarse as its numbers.
+    allowed = max(1e-6, torch.finfo(bars.dtype).eps) if bars.dtype.is_floating_point else 0.0
+    if bars.shape != ours.shape or not float((bars.double() - ours).abs().max()) <= allowed:
         raise CheckpointError(path, "was trained with another noise schedule than sqrt-linear 0.00085 to 0.012")

@@ -122,6 +122,8 @@ pub struct Journal {
     decided: BTreeSet<Key>,
     /// The slip of a ledger whose file is gone: it went with it.
     slip: Option<Slip>,
+    /// The file was taken away, and what is open now has not been written to yet: it may be another one.
+    reopened: bool,
     /// What this run has written, by series: all of it is missing from a file that is made anew.
     written: Missed,
     last: Option<Key>,
@@ -153,6 +155,7 @@ impl Journal {
             noted: BTreeSet::new(),
             decided: BTreeSet::new(),
             slip: None,
+            reopened: false,
             written: Missed::new(),
             last: None,
             product: last_product(&ledger, &context),
@@ -211,6 +214,8 @@ impl Journal {
                 self.health.well(SLIP);
             }
             Err(error) => {
+                // It may have reached the disk all the same.
+                self.noted.extend(open.iter().map(|part| part.key.clone()));
                 self.failed(&error);
                 if !self.missed.is_empty() {
                     self.write_slip();
@@ -230,13 +235,15 @@ impl Journal {
                         warn!(%error, "the slip of the ledger that was taken away could not be written");
                     }
                 }
+                self.reopened = true;
                 self.ledger.insert(Ledger::open(&self.path)?)
             }
         };
         let mut gaps = self.missed.gaps();
+        // In the file that it was written to, a row can only be missing because retention has deleted it.
         let elsewhere = match &self.last {
-            Some(key) => ledger.read().part(key)?.is_none(),
-            None => false,
+            Some(key) if self.reopened => ledger.read().part(key)?.is_none(),
+            _ => false,
         };
         if elsewhere {
             gaps.extend(self.written.gaps());
@@ -245,6 +252,7 @@ impl Journal {
         if elsewhere {
             self.written.clear();
         }
+        self.reopened = false;
         self.noted = open.iter().map(|part| part.key.clone()).collect();
         self.decided.clear();
         self.slip = None;

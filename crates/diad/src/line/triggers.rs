@@ -18,6 +18,10 @@ const WAITING_TRIGGERS: usize = 64;
 /// Marks of the last parts that are remembered, to tell a plant that it repeats one.
 const REMEMBERED: usize = 256;
 
+/// Cameras without a trigger of their own, or that are none, whose parts are told apart. A plant that writes something else
+/// into `camera` must not fill the memory: what further names bring is booked under the last of these.
+const STRANGERS: usize = 16;
+
 /// Hands trigger messages to the cameras they are meant for, in the order in which they came, and keeps the product.
 #[derive(Debug, Clone)]
 pub struct Triggers(Arc<Mutex<State>>);
@@ -28,6 +32,18 @@ struct State {
     marks: VecDeque<PartId>,
     /// None once the camera has ended: its parts are refused, which is not the same as having no such camera.
     cameras: Vec<(CameraId, Option<Sender<PartMeta>>)>,
+    strangers: Vec<CameraId>,
+}
+
+impl State {
+    /// The name to book a part under whose trigger names a camera that takes none.
+    fn stranger(&mut self, named: &CameraId) -> CameraId {
+        if !self.strangers.contains(named) && self.strangers.len() < STRANGERS {
+            self.strangers.push(named.clone());
+        }
+        let known = self.strangers.iter().find(|known| *known == named).or(self.strangers.last());
+        known.unwrap_or(named).clone()
+    }
 }
 
 impl Triggers {
@@ -108,7 +124,8 @@ impl Triggers {
                 match &trigger.camera {
                     Some(camera) if !meant_any => {
                         error!(%camera, part = %trigger.part, "trigger names a camera that takes none");
-                        refused.push(enter(camera, arrival()));
+                        let camera = state.stranger(camera);
+                        refused.push(enter(&camera, arrival()));
                     }
                     None if !meant_any => {
                         warn!(part = %trigger.part, "trigger left alone: no camera takes parts on messages");
@@ -169,6 +186,20 @@ mod tests {
         assert_eq!((first.len(), second.len()), (0, 1));
         assert!(triggers.route(trigger(r#"{"part":"P-2"}"#), enter).is_empty());
         assert_eq!((first.len(), second.len()), (1, 2));
+    }
+
+    #[test]
+    fn route_to_any_number_of_cameras_that_are_none_books_every_part_under_a_few_names() {
+        let triggers = Triggers::new(None);
+        let waiting = triggers.subscribe(camera("cam0"));
+        let booked: Vec<_> = (0..100)
+            .chain(0..2)
+            .flat_map(|i| triggers.route(trigger(&format!(r#"{{"part":"P","camera":"serial-{i}"}}"#)), enter))
+            .map(|meta| meta.key.camera.to_string())
+            .collect();
+        assert_eq!((booked.len(), waiting.len()), (102, 0));
+        assert_eq!(booked[99..], ["serial-15", "serial-0", "serial-1"]);
+        assert_eq!(booked.iter().collect::<std::collections::BTreeSet<_>>().len(), STRANGERS);
     }
 
     #[test]

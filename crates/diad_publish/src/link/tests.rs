@@ -47,6 +47,22 @@ fn take_reports_a_refused_subscription_and_stays_connected() {
 }
 
 #[test]
+fn serve_gives_up_a_broker_that_lives_and_acknowledges_nothing() {
+    let (link, mut session, _heard, _events) = link(1);
+    let accepted = ConnAck::new(ConnectReturnCode::Success, false);
+    assert!(link.take(&mut session, Event::Incoming(Packet::ConnAck(accepted))).is_none());
+    let long_ago = Instant::now() - GIVE_UP - STALL;
+    session.handover = Handover::new(long_ago);
+    assert!(link.serve(&mut session).is_none(), "nothing is owed");
+    session.handover = Handover::new(long_ago);
+    session.handover.hand(Slot::State, long_ago);
+    match link.serve(&mut session) {
+        Some(End::Lost(reason)) => assert_eq!(reason, "the broker acknowledged nothing for 10 s"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn take_counts_a_message_that_nobody_made_room_for() {
     let (link, mut session, heard, _events) = link(1);
     for part in [r#"{"part":"P-1"}"#, r#"{"part":"P-2"}"#] {

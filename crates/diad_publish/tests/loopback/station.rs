@@ -95,7 +95,7 @@ fn inbound_takes_triggers_and_products_and_reports_what_it_refuses() {
     assert!(matches!(next(), Inbound::Fault(InboundError::Size { bytes: 5000, .. })));
     assert!(matches!(next(), Inbound::Fault(InboundError::Object { .. })));
     assert_eq!(publisher.status().inbound_refused, 4);
-    assert_eq!(publisher.status().triggers_refused, 2, "neither the retained one nor the product");
+    assert_eq!(publisher.status().inbound_unread, 3, "all but the retained one");
     assert!(publisher.status().connected);
 }
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diad_train.checkpoint import CheckpointError, mismatches, read_state
+from diad_train.checkpoint import CheckpointError, mismatches, not_finite, read_state
 
 # What the file may hold beyond what is used: the last stage, the classifier, counters of training.
 UNUSED = ("layer4.", "fc.", "classifier.")
@@ -71,7 +71,7 @@ class ResNet50(nn.Module):
 def load_resnet50(path: Path) -> ResNet50:
     """Reads a torchvision or timm ResNet-50 from `.pt`, `.pth`, `.ckpt` or `.safetensors`.
 
-    Raises CheckpointError with every key that is missing, surplus or of another shape.
+    Raises CheckpointError with every key that is missing, surplus, of another shape or not finite.
     """
     state = {key.removeprefix("resnet50."): value for key, value in read_state(path).items()}
     model = ResNet50()
@@ -80,7 +80,7 @@ def load_resnet50(path: Path) -> ResNet50:
     for key, value in own.items():
         if key.endswith("num_batches_tracked"):
             state.setdefault(key, value)
-    faults = mismatches(own, state)
+    faults = mismatches(own, state) + not_finite(state)
     if faults:
         raise CheckpointError(path, "is not a ResNet-50 as torchvision and timm write it", faults)
     model.load_state_dict({key: torch.as_tensor(value) for key, value in state.items()})
