@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use diad_core::tensor::Shape;
 use image::{ImageError, RgbImage};
@@ -66,6 +67,9 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     fs::write(path, bytes).map_err(|source| FileError::Write { path: path.to_owned(), source })
 }
 
+/// Drafts begun by this process.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
+
 /// A file in the making, beside its place: it takes its place as a whole with [`Draft::keep`], or leaves nothing.
 #[derive(Debug)]
 pub struct Draft {
@@ -86,8 +90,9 @@ impl Draft {
         let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
         let mut hidden = OsString::from(".");
         hidden.push(name);
-        // Two processes that write the same file must not write into each other.
-        hidden.push(format!(".{}.part", std::process::id()));
+        // Two that write the same file must not write into each other, nor two threads of this process.
+        let turn = DRAFTS.fetch_add(1, Ordering::Relaxed);
+        hidden.push(format!(".{}-{turn}.part", std::process::id()));
         let beside = path.with_file_name(hidden);
         // One that a process of the same number left when it was killed.
         let _ = fs::remove_file(&beside);

@@ -97,7 +97,7 @@ impl Health {
         });
     }
 
-    /// The state, and what is wrong: source, detail, since when.
+    /// The state, and what is to be said, faults and notices: source, detail, since when.
     #[must_use]
     pub fn look(&self) -> (State, Vec<(String, String, SystemTime)>) {
         let known = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
@@ -47,6 +47,8 @@ const ACCOUNT: &str = "account";
 const INBOUND: &str = "messages";
 /// What it calls those that say nothing the station can use.
 const UNREAD: &str = "messages unread";
+/// What it calls topics that the broker does not let the station hear.
+const DEAF: &str = "subscription";
 /// How often the heartbeat goes out.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -175,6 +177,7 @@ pub fn run<W: Witness + 'static>(
             account: OnceLock::new(),
             workers: Arc::new(Semaphore::new(web::WORKERS)),
             what_ifs: Arc::new(Semaphore::new(1)),
+            writing: Mutex::new(()),
         });
         (web::start(web.listen, web.access, Arc::clone(&plant)), plant)
     });
@@ -298,6 +301,7 @@ fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, health: &Health,
             let link = publisher.status();
             tell_lost(health, link.inbound_lost);
             tell_unread(health, link.inbound_unread);
+            tell_deaf(health, link.connected && !link.subscribed);
             publisher.heartbeat(Heartbeat {
                 parts_in: totals.triggered,
                 verdicts_out: totals.verdicts(),
@@ -339,6 +343,15 @@ fn tell_unread(health: &Health, unread: u64) {
     }
 }
 
+/// What the broker's access rules keep from the station, nobody hears: triggers and change-overs.
+fn tell_deaf(health: &Health, deaf: bool) {
+    if deaf {
+        health.problem(DEAF, "the broker refused the trigger or product subscription; check its access rules");
+    } else {
+        health.well(DEAF);
+    }
+}
+
 /// Outside systemd there is nobody to tell, and a failure to tell is not worth a part.
 fn tell_systemd(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
@@ -362,6 +375,10 @@ mod tests {
         let (_, problems) = health.look();
         assert!(problems[0].0 == INBOUND && problems[0].1.starts_with("3 messages"), "{problems:?}");
         assert!(problems[1].0 == UNREAD && problems[1].1.contains("since the start: 1;"), "{problems:?}");
+        assert_eq!(health.faults().1, [INBOUND, UNREAD]);
+        tell_deaf(&health, true);
+        assert_eq!(health.faults().1, [INBOUND, UNREAD, DEAF]);
+        tell_deaf(&health, false);
         assert_eq!(health.faults().1, [INBOUND, UNREAD]);
     }
 }

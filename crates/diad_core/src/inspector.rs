@@ -240,6 +240,7 @@ impl<G: Graphs> Inspector<G> {
                 show(probe, ArrayName::NoiseLast, noise);
             }
             self.ddim.step_back(index, latent, noise).map_err(InspectError::Schedule)?;
+            probe.step();
         }
         latent.expect_finite("final latent").map_err(bad(Stage::Denoise))?;
         show(probe, ArrayName::FinalLatent, latent);

@@ -8,9 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use diad_core::name::{CameraId, LineName, RunId, StationName};
@@ -66,6 +66,14 @@ impl Slip {
         let halves = [read_half(&file, 0)?, read_half(&file, 1)?];
         let (counter, text) = halves.into_iter().flatten().max().unwrap_or_default();
         Ok((Self { file, counter }, parse(&text)))
+    }
+
+    /// Whether this is the slip of the ledger that is at `path` now.
+    #[must_use]
+    pub fn lies_beside(&self, path: &Path) -> bool {
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let (own, there) = (self.file.metadata().map(identity), fs::metadata(beside(path, ".slip")).map(identity));
+        matches!((own, there), (Ok(own), Ok(there)) if own == there)
     }
 
     /// Writes down, durably, what an outage has come to: `gaps` are all parts without a record, `decided` those among

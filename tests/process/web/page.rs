@@ -42,7 +42,7 @@ fn dashboard_shows_the_line_live_and_takes_a_persons_word_by_one_key() {
          window.fetch = async (path, request) => {
            if (path.endsWith('/mark')) window.marks++;
            const answer = await real(path, request);
-           if (path.includes('queue=true')) await new Promise((release) => held.push(release));
+           if (held && path.includes('queue=true')) await new Promise((release) => held.push(release));
            return answer;
          };
          loadReview().then(() => { window.loaded = true; });",
@@ -53,7 +53,7 @@ fn dashboard_shows_the_line_live_and_takes_a_persons_word_by_one_key() {
     browser.key("f");
     wait_until("the mark", || mark() == "false_reject");
     browser.wait(&format!("review.parts.every((part) => part.key !== {key})"));
-    browser.run("held.splice(0).forEach((release) => release())");
+    browser.run("const waiting = held; window.held = null; waiting.forEach((release) => release())");
     browser.wait("window.loaded");
     let gone = format!("return review.parts.every((part) => part.key !== {key})");
     assert_eq!(browser.run(&gone), true, "an answer from before the word brings the part back");
@@ -70,6 +70,7 @@ fn dashboard_shows_the_line_live_and_takes_a_persons_word_by_one_key() {
     browser.key("u");
     browser.wait("!review.saying && review.said.length === 0");
     // The part that is looked at stays, whatever an answer has.
+    browser.wait("!review.looking");
     browser.run(
         "window.loaded = false;
          window.fetch = async (path) => new Response(JSON.stringify(path.includes('queue=true')

@@ -10,7 +10,7 @@ use diad_core::drift::Look;
 use diad_core::event::{InspectionEvent, Judgement, Outcome, Reason};
 use diad_core::frame::{PartMeta, Roi};
 use diad_core::graphs::Graphs;
-use diad_core::inspector::{InspectError, Inspection, Inspector};
+use diad_core::inspector::{InspectError, Inspection, Inspector, Probe, Stage};
 use diad_core::judge::{Thresholds, Verdict, judge};
 use diad_core::name::ProductName;
 use diad_ledger::Timings;
@@ -165,7 +165,8 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
         let pixels = exam.picture.view().map_err(|error| chain(&error))?;
         let roi = exam.roi.unwrap_or_else(|| pixels.full());
         let (mask, cuts) = (thresholds.mask(Some(&exam.product)), thresholds.for_product(Some(&exam.product)));
-        let inspection = inspector.inspect_under(mask, pixels, roi, &mut ()).map_err(|error| chain(&error))?;
+        let mut alive = Alive { clock: &mut StageClock::default(), beat: &self.beat };
+        let inspection = inspector.inspect_under(mask, pixels, roi, &mut alive).map_err(|error| chain(&error))?;
         let Judgement { verdict, score, .. } = judgement(&inspection, cuts);
         Ok((verdict, score))
     }
@@ -278,8 +279,9 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
         let inspector = self.inspector.as_mut().ok_or(Reason::Engine)?;
         let product = frame.meta.product.as_ref();
         let input = *inspector.input();
+        let mut alive = Alive { clock: &mut self.clock, beat: &self.beat };
         let inspection =
-            inspector.inspect_under(thresholds.mask(product), pixels, roi, &mut self.clock).map_err(|error| {
+            inspector.inspect_under(thresholds.mask(product), pixels, roi, &mut alive).map_err(|error| {
                 let (product, picture) = (product.map(ProductName::as_str), pixels.full());
                 error!(part = %key, product, %picture, error = %chain(&error), "part not judged");
                 match error {
@@ -301,6 +303,23 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
         let event = InspectionEvent::judged(frame.meta.clone(), judgement, now());
         self.witness.judged(frame, &inspection, &event);
         Ok((event, seen, Look::of(inspection.input, &input)))
+    }
+}
+
+/// Takes the times of a part, and says that the stage lives: large networks may take longer for one than a watchdog waits.
+struct Alive<'a> {
+    clock: &'a mut StageClock,
+    beat: &'a Beat,
+}
+
+impl Probe for Alive<'_> {
+    fn entering(&mut self, stage: Stage) {
+        self.clock.entering(stage);
+        self.beat.tick();
+    }
+
+    fn step(&mut self) {
+        self.beat.tick();
     }
 }
 

@@ -213,14 +213,19 @@ impl Journal {
                 self.health.well(SOURCE);
                 self.health.well(SLIP);
             }
-            Err(error) => {
-                // It may have reached the disk all the same.
-                self.noted.extend(open.iter().map(|part| part.key.clone()));
-                self.failed(&error);
-                if !self.missed.is_empty() {
-                    self.write_slip();
-                }
-            }
+            Err(error) => self.resume_failed(open, &error),
+        }
+    }
+
+    fn resume_failed(&mut self, open: &[Entered], error: &LedgerError) {
+        // What the disk did not say it has written may be there all the same. Any other failure, which may last for days,
+        // leaves nothing there and must not fill the memory.
+        if matches!(error, LedgerError::Disk { .. }) {
+            self.noted.extend(open.iter().map(|part| part.key.clone()));
+        }
+        self.failed(error);
+        if !self.missed.is_empty() {
+            self.write_slip();
         }
     }
 
@@ -228,13 +233,6 @@ impl Journal {
         let ledger = match &mut self.ledger {
             Some(ledger) => ledger,
             None => {
-                // The other file may come back one day; whatever it holds as entered is decided here.
-                if let Some(slip) = &mut self.slip {
-                    let all = self.decided.union(&self.noted).cloned().collect();
-                    if let Err(error) = slip.write(&self.missed.gaps(), &all) {
-                        warn!(%error, "the slip of the ledger that was taken away could not be written");
-                    }
-                }
                 self.reopened = true;
                 self.ledger.insert(Ledger::open(&self.path)?)
             }
@@ -253,9 +251,15 @@ impl Journal {
             self.written.clear();
         }
         self.reopened = false;
+        if let Some(mut slip) = self.slip.take().filter(|slip| !slip.lies_beside(&self.path)) {
+            // The other file may come back one day; whatever it holds as entered is decided here, from now on.
+            let all = self.decided.union(&self.noted).cloned().collect();
+            if let Err(error) = slip.write(&self.missed.gaps(), &all) {
+                warn!(%error, "the slip of the ledger that was taken away could not be written");
+            }
+        }
         self.noted = open.iter().map(|part| part.key.clone()).collect();
         self.decided.clear();
-        self.slip = None;
         // What stays on it is on record: taken up by the next start, it changes nothing.
         if let Err(error) = ledger.slip().and_then(Slip::clear) {
             warn!(%error, "the slip of the ledger could not be cleared");
@@ -353,6 +357,13 @@ impl Journal {
         }
     }
 
+    /// What is old or said afterwards could not be written: a damaged page among it must not keep verdicts off the record.
+    fn failed_beside(&mut self, error: &LedgerError) {
+        if matches!(error, LedgerError::Removed { .. }) {
+            self.failed(error);
+        }
+    }
+
     /// Whether the tickets given until now name nothing any more. To be asked before a try to go on and before
     /// acknowledgements are handed in: [`Publisher::void_tickets`] makes the link forget them.
     pub(super) const fn take_void(&mut self) -> bool {
@@ -431,7 +442,8 @@ impl Journal {
             Ok(true) => Ok(()),
             Ok(false) => Err(MarkError::Unknown),
             Err(error) => {
-                self.failed(&error);
+                error!(error = %chain(&error), "a word on a part could not be kept");
+                self.failed_beside(&error);
                 Err(MarkError::Broken)
             }
         }
@@ -450,8 +462,11 @@ impl Journal {
         };
         match ledger.purge(before, PURGED_AT_ONCE) {
             Ok(PURGED_AT_ONCE..) => self.next_purge = now,
-            Ok(_) => {}
-            Err(error) => self.failed(&error),
+            Ok(_) => self.health.well(RETENTION),
+            Err(error) => {
+                self.health.problem(RETENTION, &format!("old parts cannot be deleted: {}", chain(&error)));
+                self.failed_beside(&error);
+            }
         }
     }
 }

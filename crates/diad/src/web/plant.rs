@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
@@ -68,6 +68,8 @@ pub struct Plant {
     pub workers: Arc<Semaphore>,
     /// The turn of a what-if, which may take seconds.
     pub what_ifs: Arc<Semaphore>,
+    /// The turn of whoever writes the thresholds: what he read is still there when he writes.
+    pub writing: Mutex<()>,
 }
 
 impl Plant {

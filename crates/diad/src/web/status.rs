@@ -78,10 +78,12 @@ pub async fn status(State(plant): State<Arc<Plant>>) -> Response {
 /// Everything but the parts.
 fn summary(plant: &Plant) -> Value {
     let (state, problems) = plant.health.look();
+    let (_, faults) = plant.health.faults();
     let problems: Vec<Value> = problems
         .into_iter()
         .map(|(source, detail, since)| {
-            json!({ "source": source, "detail": detail, "since": Moment::from(since).to_string() })
+            let notice = !faults.contains(&source);
+            json!({ "source": source, "detail": detail, "since": Moment::from(since).to_string(), "notice": notice })
         })
         .collect();
     let totals = plant.account.get().map(crate::line::Account::totals).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What other thresholds would have said, and writing them down.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -139,11 +139,16 @@ fn changed(plant: &Plant, Change { product, review, reject, digest }: &Change) -
         None => with_default(&before, &name, cuts.review, cuts.reject, &note),
     };
     let text = edited.map_err(|error| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, chain(&error)))?;
+    if text.len() as u64 > text::MAX_FILE_BYTES {
+        let words = format!("{name} would be larger than the 1 MiB that are read; remove old comments from it");
+        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, words));
+    }
     let set = ThresholdSet::read(&text, &name).map_err(|faults| refused(&faults))?;
     Ok(Changed { text, set, note })
 }
 
 fn put(plant: &Plant, change: &Change) -> Answer<String> {
+    let _turn = plant.writing.lock().unwrap_or_else(PoisonError::into_inner);
     let Changed { text, set, note } = changed(plant, change)?;
     files::replace(&plant.thresholds_file, &text).map_err(|error| {
         let words = format!(

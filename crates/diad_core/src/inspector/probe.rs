@@ -106,6 +106,9 @@ pub trait Probe {
         let _ = stage;
     }
 
+    /// One step of the denoiser has been taken: the longest stage moves.
+    fn step(&mut self) {}
+
     /// An array is ready: values in NCHW order.
     fn array(&mut self, name: ArrayName, shape: Shape, values: &[f32]) {
         let _ = (name, shape, values);

@@ -102,16 +102,34 @@ fn a_verdict_without_a_record_stays_the_only_one_over_a_stop_and_a_kill() {
     }
 }
 
+/// The file is away, a try to go on fails, the process is killed: what the file holds as entered is owed a word still.
+#[test]
+fn a_part_of_a_file_that_comes_back_after_a_kill_is_not_forgotten() {
+    let place = Place::new();
+    let mut journal = place.open();
+    let rows: Vec<_> = (1..=2).map(|seq| row(&journal, seq)).collect();
+    let entries: Vec<_> = rows.iter().map(entry).collect();
+    journal.commit(&entries[..1], &[], &[]);
+    place.break_writing();
+    journal.commit(&entries[1..], &[], &[]);
+    journal.resume(&entries);
+    assert!(journal.is_broken());
+    drop(journal);
+    place.mend();
+    let (owed, _) = place.open().owed_after(RowId::START, 10).unwrap();
+    let owed: Vec<_> = owed.into_iter().map(|(_, row)| (row.key.seq, row.outcome)).collect();
+    assert_eq!(owed, [(1, Outcome::Unjudged(Reason::Shutdown))]);
+}
+
 /// A try to go on may fail after its parts have reached the disk: a kill must not give them a second verdict.
 #[test]
 fn a_part_of_a_failed_try_to_go_on_is_decided_on_the_slip_too() {
     let place = Place::new();
     let mut journal = place.open();
     let row = row(&journal, 1);
-    place.break_writing();
-    assert_eq!(journal.commit(&[entry(&row)], &[], &[]), []);
-    journal.noted.clear();
-    journal.resume(&[entry(&row)]);
+    let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), None);
+    let error = LedgerError::Disk { path: place.path(), step: "go on", source };
+    journal.resume_failed(&[entry(&row)], &error);
     assert!(journal.is_broken());
     assert_eq!(journal.commit(&[], std::slice::from_ref(&row), &[]), [Kept::Nowhere]);
     assert!(journal.decided.contains(&row.key));

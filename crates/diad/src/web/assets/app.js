@@ -32,13 +32,19 @@ function svg(name, attributes, text) {
   return node;
 }
 
+/** A question that is not answered within this time never will be: a cable is pulled. A what-if may take longer. */
+const ANSWER_MS = 60_000;
+
 async function ask(path, body) {
-  const request = body === undefined ? {} : {
+  const request = body === undefined ? { signal: AbortSignal.timeout(ANSWER_MS) } : {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
   };
   const response = await fetch(path, request);
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.error || `the station answered ${response.status}`);
+  if (!response.ok) {
+    const { status } = response;
+    throw Object.assign(new Error(answer.error || `the station answered ${status}`), { status });
+  }
   return answer;
 }
 
@@ -155,14 +161,14 @@ function drawStatus() {
   state.textContent = STATES[status.state] ?? status.state;
   state.className = `state ${status.state}`;
   byId("clock").textContent = `${status.at.slice(0, 10)} ${status.at.slice(11, 19)} UTC`;
-  const problems = status.problems.map((p) => [p.source, `since ${p.since.slice(11, 19)}: ${p.detail}`]);
+  const problems = status.problems.map((p) => [p.source, `since ${p.since.slice(11, 19)}: ${p.detail}`, p.notice]);
   if (!status.broker.connected) problems.push(["broker", `not connected${status.broker.last_error ? `: ${status.broker.last_error}` : ""}; verdicts wait in the ledger`]);
   // Drawn anew only when it changes: it is read out to whoever cannot see it.
   const words = problems.map(([source, detail]) => `! ${source} ${detail}`);
   if (words.join("\n") !== [...byId("problems").children].map((item) => item.textContent).join("\n")) {
     byId("problems").replaceChildren(...words.map((each) => el("li", {}, each)));
   }
-  const sources = new Set(problems.map(([source]) => source));
+  const sources = new Set(problems.filter(([, , notice]) => !notice).map(([source]) => source));
   const components = new Set([...[...cameras.keys()].map((id) => `camera ${id}`), "broker", "ledger", "engine", ...sources]);
   byId("components").replaceChildren(...[...components].map((name) =>
     el("li", { class: sources.has(name) ? "wrong" : null }, `${sources.has(name) ? "✕" : "✓"} ${name}`)));
@@ -202,6 +208,11 @@ async function begin() {
   const first = !status;
   newRun(told.run);
   status = told;
+  for (const [id, { node }] of cameras) {
+    if (status.cameras.some((camera) => camera.id === id)) continue;
+    node.remove();
+    cameras.delete(id);
+  }
   for (const { id, parts } of status.cameras) {
     if (!cameras.has(id)) {
       cameras.set(id, cameraCard(id));
@@ -223,6 +234,7 @@ function newRun(run) {
   if (status && status.run !== run) cameras.forEach((card) => { card.parts = []; });
 }
 
+const RETRY_MS = 2000;
 const link = { events: null, heard: performance.now(), opened: 0 };
 
 function listen() {
@@ -240,7 +252,11 @@ function listen() {
   });
   // What was missed meanwhile comes with everything else. An error needs no answer: either the browser comes back at
   // once, or the silence is noticed.
-  link.events.addEventListener("open", () => begin().catch(() => {}));
+  link.events.addEventListener("open", start);
+}
+
+function start() {
+  begin().catch(() => setTimeout(start, RETRY_MS));
 }
 
 function heard() {
@@ -269,63 +285,72 @@ function gone() {
 /** Parts that the queue holds; more may wait. */
 const QUEUE = 60;
 const REFRESH_MS = 30_000;
-/** `next`: what lies before this row has not been looked at; null: everything has. `newest`: what came after it has not. */
-const review = { parts: [], at: 0, said: [], asked: 0, saying: false, next: undefined, newest: 0 };
+/** `next`: what lies before this row has not been looked at; null: everything has. `newest`: what came after it has not.
+    `words` grows with every word that is said: a look that began before knows nothing of it. */
+const review = { parts: [], at: 0, said: [], words: 0, saying: false, looking: false, next: undefined, newest: 0 };
 
 /** Looks for parts in the record, newest first, until the queue is full or the record ends. What an earlier look found is
-    not looked for again. */
+    not looked for again. A long record takes many pages: what is found is shown as it comes, where nothing else is. */
 async function loadReview() {
-  const asked = ++review.asked;
-  let looked = 0;
-  const look = async (before) => {
-    const page = await ask(`/api/v1/parts?queue=true&limit=${QUEUE}${before == null ? "" : `&before=${before}`}`);
-    looked += page.looked_at;
-    return page;
-  };
+  if (review.looking) return;
+  review.looking = true;
+  const { words } = review;
+  const known = { ...review };
+  let [parts, looked, next, newest] = [[], 0];
   try {
-    const page = await look();
-    const newest = page.newest ?? 0;
-    let { parts, next } = page;
-    // The first look reached what was known: from there on the rest of it holds.
-    if (next != null && review.next !== undefined && next <= review.newest) {
-      const reached = next;
-      parts = [...parts, ...review.parts.filter(({ id }) => id < reached)];
-      next = review.next == null ? null : Math.min(review.next, next);
-    }
-    while (parts.length < QUEUE && next != null) {
-      if (asked !== review.asked) return;
-      if (!parts.length && !review.parts.length) note(`None among the last ${looked} parts; looking further back.`);
-      const further = await look(next);
-      parts = [...parts, ...further.parts];
-      next = further.next;
-    }
-    if (parts.length > QUEUE) {
-      parts = parts.slice(0, QUEUE);
-      next = parts.at(-1).id;
-    }
-    const said = await saidElsewhere(parts);
-    // Asked again meanwhile, or a word was said that this list does not know.
-    if (asked !== review.asked) return;
-    // The part that a person looks at stays while a finger may be on the key.
-    const before = byId("review").hidden ? null : review.parts[review.at];
-    let at = parts.findIndex(({ key }) => key === before?.key);
-    if (before && at < 0 && before.key !== said) {
-      at = Math.min(review.at, parts.length);
-      parts.splice(at, 0, before);
-    }
-    Object.assign(review, { parts, next, newest, at: Math.max(0, at) });
-    complain("");
-    drawReview();
+    do {
+      const page = await ask(`/api/v1/parts?queue=true&limit=${QUEUE}${next == null ? "" : `&before=${next}`}`);
+      looked += page.looked_at;
+      newest ??= page.newest ?? 0;
+      parts.push(...page.parts);
+      next = page.next;
+      // This look has reached what was known: from there on the rest of it holds.
+      if (next != null && known.next !== undefined && next <= known.newest) {
+        const reached = next;
+        parts.push(...known.parts.filter(({ id }) => id < reached));
+        next = known.next == null ? null : Math.min(known.next, next);
+        known.next = undefined;
+      }
+      if (parts.length > QUEUE) {
+        parts = parts.slice(0, QUEUE);
+        next = parts.at(-1).id;
+      }
+      if (words !== review.words) return;
+      const isMore = parts.length < QUEUE && next != null;
+      if (isMore && !parts.length && !known.parts.length) note(`None among the last ${looked} parts; looking further back.`);
+      if (isMore && (known.parts.length || !parts.length)) continue;
+      const said = await saidElsewhere(parts);
+      if (words !== review.words) return;
+      showQueue({ parts: [...parts], next, newest }, said);
+    } while (parts.length < QUEUE && next != null);
   } catch (error) {
-    if (asked === review.asked) complain(error.message);
+    complain(error.message);
+  } finally {
+    review.looking = false;
+    if (words !== review.words) loadReview();
   }
 }
 
-/** The part that is being looked at, if it is not in a new list because somebody else has said something of it. */
+function showQueue({ parts, next, newest }, said) {
+  // The part that a person looks at stays while a finger may be on the key.
+  const before = byId("review").hidden ? null : review.parts[review.at];
+  let at = parts.findIndex(({ key }) => key === before?.key);
+  if (before && at < 0 && before.key !== said) {
+    at = Math.min(review.at, parts.length);
+    parts.splice(at, 0, before);
+  }
+  Object.assign(review, { parts, next, newest, at: Math.max(0, at) });
+  complain("");
+  drawReview();
+}
+
+/** The part that is being looked at, if it is not in a new list because somebody else has said something of it, or because
+    it is not on record any more. */
 async function saidElsewhere(parts) {
   const key = review.parts[review.at]?.key;
   if (byId("review").hidden || !key || parts.some((part) => part.key === key)) return null;
-  const { mark } = await ask(`/api/v1/parts/${encodeURIComponent(key)}`);
+  const gone = (error) => error.status === 404 ? { mark: "gone" } : Promise.reject(error);
+  const { mark } = await ask(`/api/v1/parts/${encodeURIComponent(key)}`).catch(gone);
   return mark == null ? null : key;
 }
 
@@ -387,16 +412,25 @@ async function tellStation(part, mark, then) {
   try {
     await ask(`/api/v1/parts/${encodeURIComponent(part.key)}/mark`, { mark });
     // What was asked before does not know of it.
-    ++review.asked;
+    ++review.words;
     complain("");
     then();
     drawReview();
     if (review.next !== null && review.parts.length < QUEUE / 2) loadReview();
   } catch (error) {
     complain(error.message);
+    if (error.status === 404) forget(part);
   } finally {
     review.saying = false;
   }
+}
+
+/** A part that has left the record waits for nobody. */
+function forget({ key }) {
+  review.parts = review.parts.filter((each) => each.key !== key);
+  review.said = review.said.filter(({ part }) => part.key !== key);
+  review.at = Math.min(review.at, Math.max(0, review.parts.length - 1));
+  drawReview();
 }
 
 async function say(mark) {
@@ -432,7 +466,7 @@ const SLIDERS = ["review", "reject"];
 /** In the list of products: those without an entry of their own. No product can be named so. */
 const OTHERS = "";
 
-const cutsOf = ({ products, default: base }, product) => products[product] ?? base;
+const cutsOf = ({ products, default: base }, product) => Object.hasOwn(products, product) ? products[product] : base;
 
 function loadWhatIf() {
   const seen = status.hours.map(({ product }) => product).filter((name) => !name.startsWith("("));
