@@ -178,6 +178,12 @@ impl LedgerError {
         }
     }
 
+    /// Whether what was to be written may be on the disk all the same: the disk failed to say that it is.
+    #[must_use]
+    pub const fn leaves_doubt(&self) -> bool {
+        matches!(self, Self::Disk { .. })
+    }
+
     pub(crate) fn newer(path: &Path, found: u32) -> Self {
         Self::NewerSchema { path: path.to_path_buf(), found, known: schema::VERSION }
     }
@@ -191,6 +197,21 @@ impl std::fmt::Display for Holder {
         match self.0 {
             Some(process) => write!(f, "process {process}"),
             None => f.write_str("another process"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn doubt_is_left_by_a_disk_that_fails_and_not_by_one_that_is_full() {
+        for (code, doubt) in [(ffi::SQLITE_IOERR_FSYNC, true), (ffi::SQLITE_FULL, false), (ffi::SQLITE_BUSY, false)] {
+            let source = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            assert_eq!(LedgerError::of(Path::new("l"), "go on")(source).leaves_doubt(), doubt, "{code}");
         }
     }
 }

@@ -213,19 +213,16 @@ impl Journal {
                 self.health.well(SOURCE);
                 self.health.well(SLIP);
             }
-            Err(error) => self.resume_failed(open, &error),
-        }
-    }
-
-    fn resume_failed(&mut self, open: &[Entered], error: &LedgerError) {
-        // What the disk did not say it has written may be there all the same. Any other failure, which may last for days,
-        // leaves nothing there and must not fill the memory.
-        if matches!(error, LedgerError::Disk { .. }) {
-            self.noted.extend(open.iter().map(|part| part.key.clone()));
-        }
-        self.failed(error);
-        if !self.missed.is_empty() {
-            self.write_slip();
+            Err(error) => {
+                // Any failure that can last for days leaves nothing there, and must not fill the memory.
+                if error.leaves_doubt() {
+                    self.noted.extend(open.iter().map(|part| part.key.clone()));
+                }
+                self.failed(&error);
+                if !self.missed.is_empty() {
+                    self.write_slip();
+                }
+            }
         }
     }
 

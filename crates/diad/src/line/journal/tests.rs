@@ -121,20 +121,6 @@ fn a_part_of_a_file_that_comes_back_after_a_kill_is_not_forgotten() {
     assert_eq!(owed, [(1, Outcome::Unjudged(Reason::Shutdown))]);
 }
 
-/// A try to go on may fail after its parts have reached the disk: a kill must not give them a second verdict.
-#[test]
-fn a_part_of_a_failed_try_to_go_on_is_decided_on_the_slip_too() {
-    let place = Place::new();
-    let mut journal = place.open();
-    let row = row(&journal, 1);
-    let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), None);
-    let error = LedgerError::Disk { path: place.path(), step: "go on", source };
-    journal.resume_failed(&[entry(&row)], &error);
-    assert!(journal.is_broken());
-    assert_eq!(journal.commit(&[], std::slice::from_ref(&row), &[]), [Kept::Nowhere]);
-    assert!(journal.decided.contains(&row.key));
-}
-
 /// The ledger's folder is taken away and put back at a later start, when another file has taken its place.
 #[test]
 fn a_file_that_comes_back_says_nothing_of_parts_that_were_decided_without_it() {
