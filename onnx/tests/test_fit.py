@@ -160,6 +160,43 @@ def test_fit_pool_cut_short_or_of_other_data_is_named(parts, tmp_path):
         fit(config(parts), tmp_path, wanted=STAGES[:1])
 
 
+def test_fit_without_a_teacher_says_so_before_the_stages_that_need_none(parts, tmp_path):
+    with pytest.raises(ConfigError, match=r"train\.teacher is empty"):
+        fit(config(parts), tmp_path)
+    torch.save({"stem.weight": torch.ones(1)}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match=r"(?s)is not the MobileNetV2.*missing: blocks\.0\.project\.weight"):
+        fit(config(parts, teacher=str(tmp_path / "other.pt")), tmp_path)
+    assert not (tmp_path / "autoencoder.pt").exists()
+
+
+@pytest.mark.parametrize("place", ["run", "file", "link", "."])
+def test_export_into_a_place_that_is_no_bundle_touches_nothing(tmp_path, monkeypatch, capsys, place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.pt").write_text("weights")
+    (tmp_path / "file").write_text("words")
+    (tmp_path / "link").symlink_to("run")
+    (tmp_path / "c.yaml").write_text("{}")
+    monkeypatch.setattr(sys, "argv", ["diad-train", "export", "c.yaml", "--run", "run", "--out", place])
+    assert cli.main() == 78
+    assert f"--out {place}: " in capsys.readouterr().err
+    assert (tmp_path / "run" / "model.pt").read_text() == "weights"
+
+
+def test_evaluate_of_a_run_of_other_settings_or_one_cut_short_is_one_line(parts, tmp_path, monkeypatch, capsys):
+    (tmp_path / "c.yaml").write_text(f"train: {{ data: '{parts}' }}")
+    for content, said in (({"x": torch.ones(1)}, "model.pt is of other settings"), (None, "model.pt cannot be read")):
+        if content is None:
+            (tmp_path / "model.pt").write_bytes(b"half")
+        else:
+            torch.save({"model": content, "products": []}, tmp_path / "model.pt")
+        command = ["diad-train", "evaluate", str(tmp_path / "c.yaml"), "--run", str(tmp_path), "--data", str(parts)]
+        monkeypatch.setattr(sys, "argv", command)
+        monkeypatch.setattr(cli, "DiAD", lambda config, noise_seed: DiAD(CONFIG.model))
+        assert cli.main() == 65
+        assert said in capsys.readouterr().err
+
+
 def test_reconstructions_are_kept_until_a_network_before_them_is_trained_on(parts, tmp_path, monkeypatch):
     model = fit(config(parts), tmp_path, wanted=STAGES[:2])
     size = CONFIG.model.image_size
@@ -202,8 +239,11 @@ def test_fit_cross_attention_without_a_context_is_refused(parts, tmp_path):
     wide = dataclasses.replace(config(parts), model=dataclasses.replace(CONFIG.model, denoiser=denoiser))
     with pytest.raises(ConfigError, match=r"train\.context is empty"):
         fit(wide, tmp_path)
-    np.save(tmp_path / "context.npy", np.ones((3, 5), np.float32))
     train = dataclasses.replace(wide.train, context=str(tmp_path / "context.npy"))
+    np.save(tmp_path / "context.npy", np.ones((2, 5), np.float32))
+    with pytest.raises(ConfigError, match=r"has 2 tokens, and model\.denoiser\.context_tokens is 3"):
+        fit(dataclasses.replace(wide, train=train), tmp_path / "run", wanted=STAGES[:1])
+    np.save(tmp_path / "context.npy", np.ones((3, 5), np.float32))
     model = fit(dataclasses.replace(wide, train=train), tmp_path / "run", wanted=STAGES[:1])
     assert model.denoiser.context.shape == (1, 3, 5)
 

@@ -31,6 +31,13 @@ TEACHER_WIDTHS = (24, 32, 96)
         ("model: { sampler: { start: 9, steps: [8, 8] } }", "model.sampler: sampler.steps must descend"),
         ("model: { denoiser: { prediction: x } }", "denoiser.prediction is 'x'"),
         ("train: 3", "train: expected a section"),
+        ("model: { image_size: 200 }", "model.image_size 200: must be a multiple of 64 and at least 128"),
+        ("model: { autoencoder: { multipliers: [1, 2, 4] } }", "their factor is 4; the hint block makes 8"),
+        ("model: { denoiser: { heads: 7 } }", "model.denoiser.heads 7: must divide the width 320 of level 0"),
+        ("model: { layer_weights: [1.0, 1.0] }", "model.layer_weights has 2 entries"),
+        ("model: { sampler: { start: 9, steps: [8, 0] } }", "last_previous 0: must be below the last step"),
+        ("train: { crop: 100 }", "train.crop 100: must be a multiple of 8"),
+        ("train: { sg: { steps: 1, batch: 0, learning_rate: 0.1 } }", "train.sg.batch 0: must be at least 1"),
         ("a: [", "expected"),
     ],
 )

@@ -43,6 +43,9 @@ def read_bundle(folder: Path) -> State:
         raise CheckpointError(folder, f"is no bundle of this program: {type(error).__name__}: {error}") from error
     if known is not None:
         raise CheckpointError(folder, "holds a table of its steps, not the network that made it: no start for training")
+    if config.denoiser.context_tokens > 0:
+        kept = "holds what its context became in cross-attention, not the networks that made it"
+        raise CheckpointError(folder, f"{kept}: no start for training; give the run's model.pt")
     model = _scattered(config)
     fold(model, steps=None)
     model.requires_grad_(False)

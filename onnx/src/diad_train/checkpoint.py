@@ -38,8 +38,10 @@ def read_state(path: Path, *, inside: tuple[str, ...] = ("state_dict",)) -> Stat
     except FileNotFoundError:
         raise CheckpointError(path, "does not exist") from None
     except pickle.UnpicklingError as error:
-        first = str(error).splitlines()[0]
-        raise CheckpointError(path, f"holds more than weights, or is no checkpoint: {first}") from error
+        lines = str(error).splitlines()
+        # torch begins with advice to run the code all the same; what it stumbled over comes later.
+        why = next((line.strip() for line in lines if "GLOBAL" in line), lines[0])
+        raise CheckpointError(path, f"holds more than weights, or is no checkpoint: {why}") from error
     except Exception as error:  # the readers raise their own kinds for a file that is cut short or is something else
         raise CheckpointError(path, f"cannot be read; is it whole? {type(error).__name__}: {error}") from error
     for key in inside:

@@ -7,17 +7,14 @@ import dataclasses
 import sys
 from pathlib import Path
 
-import torch
-
 from diad_train import study
-from diad_train.checkpoint import CheckpointError
+from diad_train.checkpoint import CheckpointError, mismatches, read_state
 from diad_train.config import Config, ConfigError, FeaturesConfig, load
 from diad_train.data import DataError, held_out, load_good
 from diad_train.evaluate import evaluate, sheet
-from diad_train.export import PRECISIONS, ExportError, Options, export, provenance
+from diad_train.export import MODEL_CARD, PRECISIONS, ExportError, Options, export, provenance
 from diad_train.fit import STAGES, fit
 from diad_train.importer import Extras, import_checkpoint
-from diad_train.loop import SaveError
 from diad_train.model.diad import DiAD
 from diad_train.model.fold import dead_fusion
 from diad_train.model.resnet import load_resnet50
@@ -92,7 +89,11 @@ def _trained(config: Config, run: Path) -> DiAD:
     path = run / "model.pt"
     if not path.exists():
         raise DataError(f"{path}: no such file; run `diad-train fit` to its end first")
-    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["model"])
+    state = read_state(path, inside=("model",))
+    faults = mismatches(model.state_dict(), state)
+    if faults:
+        raise CheckpointError(path, "is of other settings than these", faults)
+    model.load_state_dict(state)
     return model.eval()
 
 
@@ -108,6 +109,7 @@ def _fit(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    _check_place(arguments.out)
     config = _config(arguments)
     good = load_good(Path(config.train.data), size=config.model.image_size, skip_bad=arguments.skip_bad)
     model = _trained(config, arguments.run)
@@ -126,7 +128,21 @@ def _export(arguments: argparse.Namespace) -> None:
 AUTHORS_HEADS, AUTHORS_TOKENS = 8, 77
 
 
+def _check_place(out: Path) -> None:
+    """Refuses a place where a bundle would replace something else: a run, a working folder, what a link leads to."""
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise ConfigError(f"--out {out}: is no folder; a bundle takes the place of a folder as a whole")
+    others = [path.name for path in out.iterdir() if path.name != MODEL_CARD] if out.is_dir() else []
+    if others and "manifest.json" not in others:
+        raise ConfigError(
+            f"--out {out}: holds {sorted(others)[0]} and is no bundle; it would be lost: give a new folder"
+        )
+    if out.resolve() == Path.cwd():
+        raise ConfigError(f"--out {out}: is the folder this runs in; run it from another one")
+
+
 def _import(arguments: argparse.Namespace) -> None:
+    _check_place(arguments.out)
     if arguments.faithful and arguments.steps != 10:
         raise ConfigError(f"--faithful --steps {arguments.steps}: the authors take 10 steps")
     if arguments.faithful and arguments.posterior_noise is None:
@@ -208,9 +224,12 @@ def main() -> int:
     except ExportError as error:
         print(f"diad-train: {error}", file=sys.stderr)
         return 70
-    except SaveError as error:
+    except OSError as error:  # SaveError among them
         print(f"diad-train: {error}", file=sys.stderr)
         return 74
+    except FloatingPointError as error:
+        print(f"diad-train: {error}", file=sys.stderr)
+        return 70
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(said in str(error) for said in OUT_OF_MEMORY):
             raise

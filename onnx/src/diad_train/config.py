@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 import yaml
 
 from diad_train.schedule import Sampler
+
+# Image pixels per side of a pixel that the hint block makes.
+HINT_FACTOR = 8
 
 
 class ConfigError(ValueError):
@@ -176,4 +180,37 @@ def load(path: Path) -> Config:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {error}") from error
     built: Config = build(Config, raw or {}, str(path))
+    faults = list(_misfits(built))
+    if faults:
+        raise ConfigError("\n".join(f"{path}: {fault}" for fault in faults))
     return built
+
+
+def _misfits(config: Config) -> Iterator[str]:
+    """What is right by itself and does not fit together: better said now than after hours of training."""
+    model, train = config.model, config.train
+    denoiser, size, factor = model.denoiser, model.image_size, model.autoencoder.factor
+    if factor != HINT_FACTOR:
+        yield f"model.autoencoder.multipliers: their factor is {factor}; the hint block makes {HINT_FACTOR}: give four"
+    coarsest = factor * 2 ** (len(denoiser.multipliers) - 1)
+    least = max(2 * coarsest, model.pool_times * (model.pool_window_px - 1) + 1)
+    if size % coarsest or size < least:
+        yield f"model.image_size {size}: must be a multiple of {coarsest} and at least {least} for these networks"
+    for level, multiplier in enumerate(denoiser.multipliers):
+        attends = 2**level in denoiser.attention_factors or level + 1 == len(denoiser.multipliers)
+        width = denoiser.width * multiplier
+        if attends and (denoiser.heads < 1 or width % denoiser.heads):
+            yield f"model.denoiser.heads {denoiser.heads}: must divide the width {width} of level {level}"
+    if len(model.layer_weights) != 3:
+        yield f"model.layer_weights has {len(model.layer_weights)} entries; the features have 3 layers"
+    if model.sampler.last_previous >= model.sampler.steps[-1]:
+        yield f"model.sampler.last_previous {model.sampler.last_previous}: must be below the last step"
+    if train.crop % factor or not factor <= train.crop <= size:
+        yield f"train.crop {train.crop}: must be a multiple of {factor}, at most model.image_size"
+    if train.corruptions_per_image < 1:
+        yield f"train.corruptions_per_image {train.corruptions_per_image}: must be at least 1"
+    for name in ("autoencoder", "denoiser", "sg", "distil", "align"):
+        stage: StageConfig = getattr(train, name)
+        for key, bound in (("steps", 0), ("batch", 1), ("warmup", 0), ("look_every", 1)):
+            if getattr(stage, key) < bound:
+                yield f"train.{name}.{key} {getattr(stage, key)}: must be at least {bound}"

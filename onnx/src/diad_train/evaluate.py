@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from diad_train.data import normalised, pictures_in, read_picture
+from diad_train.data import DataError, normalised, pictures_in, read_picture
 from diad_train.model.features import IMAGE_MEAN, IMAGE_STD
 
 Inspect = Callable[[Tensor], tuple[Tensor, Tensor, NDArray[np.float32]]]
@@ -46,13 +46,16 @@ def read_mask(path: Path | None, *, size: int) -> NDArray[np.bool_]:
 @torch.no_grad()
 def evaluate(inspect: Inspect, root: Path, *, size: int, batch: int = 8) -> dict[str, tuple[float, float]]:
     """Per product (image AUROC, pixel AUROC), and their mean under the key "mean"."""
+    folders = sorted(p for p in root.iterdir() if (p / "test").is_dir()) if root.is_dir() else []
+    if not folders:
+        raise DataError(f"{root}: no <product>/test folder in it")
     table: dict[str, tuple[float, float]] = {}
-    for folder in sorted(p for p in root.iterdir() if (p / "test").is_dir()):
+    for folder in folders:
         scores: list[float] = []
         labels: list[bool] = []
         maps: list[NDArray[np.float32]] = []
         masks: list[NDArray[np.bool_]] = []
-        for kind in sorted((folder / "test").iterdir()):
+        for kind in sorted(p for p in (folder / "test").iterdir() if p.is_dir()):
             files = pictures_in(kind)
             for at in range(0, len(files), batch):
                 chunk = files[at : at + batch]

@@ -20,6 +20,7 @@ from diad_train.data import GoodParts, load_good, normalised
 from diad_train.importer import may_be_new, read_context, start_weights
 from diad_train.loop import device, rank, save_atomically, start_processes, steps_done
 from diad_train.model.diad import DiAD
+from diad_train.model.features import MobileNetTeacher
 from diad_train.pool import pool_of
 
 RUNNERS = {
@@ -95,8 +96,23 @@ def _context(model: DiAD, config: Config) -> None:
             "train.context is empty, and the denoiser has cross-attention: name a .npy array or a folder with a CLIP "
             "text encoder, or set model.denoiser.context_tokens to 0"
         )
-    width = config.model.denoiser.context_width
-    model.denoiser.context = read_context(Path(config.train.context), width=width)
+    denoiser = config.model.denoiser
+    context = read_context(Path(config.train.context), width=denoiser.context_width)
+    if context.shape[1] != denoiser.context_tokens:
+        raise ConfigError(
+            f"train.context {config.train.context} has {context.shape[1]} tokens, and model.denoiser.context_tokens is "
+            f"{denoiser.context_tokens}: make them equal"
+        )
+    model.denoiser.context = context
+
+
+def _check_teacher(config: Config, wanted: tuple[str, ...]) -> None:
+    """Before hours of the stages that need none."""
+    if not any(name in wanted and getattr(config.train, name).steps > 0 for name in ("distil", "align")):
+        return
+    if not config.train.teacher:
+        raise ConfigError("train.teacher is empty, and distil and align need it: name the file with --teacher")
+    MobileNetTeacher(Path(config.train.teacher))
 
 
 def fit(
@@ -120,6 +136,7 @@ def fit(
     _context(model, config)
     if start_from is not None:
         _start(model, start_from, good)
+    _check_teacher(config, wanted)
     folder.mkdir(parents=True, exist_ok=True)
     if rank() == 0:
         settings = json.dumps(dataclasses.asdict(config), indent=1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diad_train.checkpoint import CheckpointError, State, mismatches, not_finite, read_state
-from diad_train.config import AutoencoderConfig, ConfigError, DenoiserConfig, FeaturesConfig, ModelConfig
+from diad_train.config import HINT_FACTOR, AutoencoderConfig, ConfigError, DenoiserConfig, FeaturesConfig, ModelConfig
 from diad_train.data import DataError
 from diad_train.model.diad import DiAD
 from diad_train.model.resnet import load_resnet50
@@ -43,8 +43,6 @@ TABLES = {
     "logvar",
 }
 LATENT_SCALE = 0.18215
-# Image pixels per side of a pixel that the hint block makes.
-HINT_FACTOR = 8
 
 
 @dataclass(frozen=True)

@@ -108,8 +108,9 @@ def encode_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 32) -> 
 
 
 def _is_current(path: Path, *, after: tuple[str, ...]) -> bool:
-    """Whether what was kept is younger than the checkpoints of the stages it was made with."""
-    made_with = [stage for stage in (path.with_name(f"{name}.pt") for name in after) if stage.exists()]
+    """Whether what was kept is younger than the pool and the checkpoints of the stages it was made with."""
+    files = [path.with_name("pool") / "source.npy", *(path.with_name(f"{name}.pt") for name in after)]
+    made_with = [file for file in files if file.exists()]
     return path.exists() and all(path.stat().st_mtime_ns >= stage.stat().st_mtime_ns for stage in made_with)
 
 

@@ -75,6 +75,7 @@ def measure(
     model: DiAD, config: ModelConfig, good: GoodParts, pool: CorruptionPool, points: Sequence[Point]
 ) -> list[Point]:
     """Fills in what the points leave open, each on the same parts."""
+    model.to(device())
     copies = held_out_copies(pool)
     copies = copies[np.unique(np.linspace(0, len(copies) - 1, min(COPIES, len(copies))).astype(int))]
     quiet = held_out(good)

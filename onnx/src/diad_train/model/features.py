@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diad_train.checkpoint import CheckpointError, read_state
 from diad_train.config import FeaturesConfig
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -83,9 +84,12 @@ class MobileNetTeacher(nn.Module):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        from safetensors.torch import load_file
-
-        for key, value in load_file(path).items():
+        state = read_state(path)
+        names = ["stem", *(f"blocks.{block}.project" for block in range(self.TAPPED_BLOCKS[-1] + 1))]
+        missing = [f"missing: {name}.weight" for name in names if f"{name}.weight" not in state]
+        if missing:
+            raise CheckpointError(path, "is not the MobileNetV2 that distil and align learn from", missing)
+        for key, value in state.items():
             self.register_buffer(key.replace(".", "__"), value)
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN)[None, :, None, None])
         self.register_buffer("std", torch.tensor(IMAGE_STD)[None, :, None, None])
