@@ -85,6 +85,10 @@ fuzz-short: setup-tests ## the same for ten seconds a door, where cargo-fuzz is 
 test-systemd: build ## the unit under a systemd that boots in a container (root, debootstrap, systemd-nspawn; a minute)
 	tests/systemd/container.sh
 
+.PHONY: test-camera
+test-camera: setup ## cameras on a real driver, in an emulated machine (qemu, v4l-utils; a minute)
+	tests/camera/verify.sh
+
 .PHONY: test-plc
 test-plc: setup-tests ## the samples for controllers
 	tests/plc/verify.sh

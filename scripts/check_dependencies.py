@@ -26,6 +26,7 @@ MAY_USE = {
 SOLE_USER = {
     "ort": "diad_engine",
     "nokhwa": "diad_capture",
+    "v4l": "diad_capture",
     "rumqttc": "diad_publish",
     "rumqttd": "diad",
     "prost": "diad_publish",

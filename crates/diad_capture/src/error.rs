@@ -129,8 +129,7 @@ pub enum OpenError {
     },
     /// The camera runs in none of the formats asked for.
     #[error(
-        "{width}x{height} px at {fps} fps was refused as {}; see `diad cameras` for what the device offers; if another \
-             program left it in a format unknown here, set one with v4l2-ctl or plug it in again",
+        "{width}x{height} px at {fps} fps was refused as {}; see `diad cameras` for what the device offers",
         refusals(tried)
     )]
     Format {
@@ -141,14 +140,17 @@ pub enum OpenError {
         /// Pictures a second asked for.
         fps: u32,
         /// Every format that was tried, with the driver's answer.
-        tried: Vec<(WireFormat, NokhwaError)>,
+        tried: Vec<(WireFormat, Refusal)>,
     },
     /// The device offers nothing that can be read here.
-    #[error("read the device's formats (usable: RGB3, BGR3, YUYV, NV12, MJPG)")]
+    #[error(
+        "read the device's formats (usable: RGB3, BGR3, YUYV, NV12, MJPG); if another program left it in a format unknown \
+         here, set one with v4l2-ctl or plug it in again"
+    )]
     Formats(#[source] NokhwaError),
     /// The device took the format but does not start.
     #[error("start the picture stream; another program may be using the camera")]
-    Stream(#[source] NokhwaError),
+    Stream(#[source] std::io::Error),
     /// An earlier reader of the same device still waits inside the driver.
     #[error(
         "an earlier reader still waits for a picture inside the driver; plug the camera in again, or restart the service"
@@ -162,7 +164,41 @@ pub enum OpenError {
     Thread(#[source] std::io::Error),
 }
 
-fn refusals(tried: &[(WireFormat, NokhwaError)]) -> String {
+/// Why a camera does not run in a format.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The driver says no.
+    #[error("{0}")]
+    Driver(#[source] std::io::Error),
+    /// The driver would take another size or format.
+    #[error("the device gives {width}x{height} px {format} instead")]
+    Size {
+        /// Width it gives, in pixels.
+        width: u32,
+        /// Height it gives, in pixels.
+        height: u32,
+        /// Format it gives: a four-character code.
+        format: String,
+    },
+    /// The driver would run at another rate.
+    #[error("the device gives {pictures}/{seconds} fps instead")]
+    Rate {
+        /// Pictures it takes …
+        pictures: u32,
+        /// … in so many seconds.
+        seconds: u32,
+    },
+    /// Lines are longer than their pixels.
+    #[error("a line takes {line} bytes and the device pads it to {given}")]
+    Padded {
+        /// Bytes of the pixels of one line.
+        line: u64,
+        /// Bytes from one line to the next.
+        given: u32,
+    },
+}
+
+fn refusals(tried: &[(WireFormat, Refusal)]) -> String {
     let each: Vec<String> = tried.iter().map(|(format, why)| format!("{format} ({why})")).collect();
     each.join(", ")
 }
@@ -175,7 +211,7 @@ pub enum LostError {
     Stalled(Duration),
     /// The driver reports a failure: unplugged, or broken.
     #[error("read a picture; check that the camera is plugged in")]
-    Read(#[source] Box<NokhwaError>),
+    Read(#[source] std::io::Error),
     /// It sends nothing usable any more: another program may have changed its format, which opening it again sets right.
     #[error("{0} unusable pictures in a row; another program may have changed the camera's format")]
     Unusable(u32),

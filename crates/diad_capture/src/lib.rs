@@ -26,7 +26,7 @@ mod v4l2;
 
 pub use backoff::Backoff;
 pub use camera::{Camera, Capture, Take, Truth};
-pub use error::{CaptureError, ErrorKind, LostError, OpenError};
+pub use error::{CaptureError, ErrorKind, LostError, OpenError, Refusal};
 pub use picture::{JpegFault, MAX_FILE_BYTES, MAX_PIXELS, Picture, PictureError, read_image};
 pub use pool::{BufferPool, PooledPixels};
 pub use rendered::{RenderedCamera, RenderedSettings};

@@ -126,6 +126,9 @@ pub enum PictureError {
     /// Some pixels are not opaque: they have no colour of their own.
     #[error("the PNG is see-through in places; save it without transparency")]
     SeeThrough,
+    /// The driver marks the picture: data was lost between camera and memory.
+    #[error("the driver says that the picture is damaged; check cable, hub and bandwidth")]
+    Damaged,
     /// A camera buffer holds fewer bytes than the picture takes.
     #[error("{width}x{height} px {format} take {want} bytes, the camera gave {got}")]
     Short {

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::reader::Reader;
+use super::reader::{Raw, Reader};
 use super::wire::to_picture;
 use super::{WireFormat, device};
-use crate::{BufferPool, Camera, Capture, CaptureError, LostError, Take};
+use crate::{BufferPool, Camera, Capture, CaptureError, LostError, Picture, PictureError, Take};
 
 /// Unusable pictures in a row after which the device is lost. One or two are a glitch on the cable.
 const UNUSABLE: u32 = 3;
@@ -73,6 +73,13 @@ impl V4l2Camera {
         Self { name, width, height, fps, format, stalled_after, reader, alive, superseded: 0, unusable: 0, pool }
     }
 
+    fn picture(&self, raw: &Raw) -> Result<Picture, PictureError> {
+        if raw.is_damaged {
+            return Err(PictureError::Damaged);
+        }
+        to_picture(self.format, (self.width, self.height), &raw.bytes, &self.pool)
+    }
+
     fn lost(&mut self, source: LostError) -> CaptureError {
         let superseded = std::mem::take(&mut self.superseded) + self.reader.superseded();
         CaptureError::Lost { camera: Arc::clone(&self.name), superseded, source }
@@ -108,12 +115,10 @@ impl Camera for V4l2Camera {
                 self.superseded += 1;
                 continue;
             }
-            let picture = to_picture(self.format, (self.width, self.height), raw.buffer.buffer(), &self.pool).map_err(
-                |source| {
-                    self.unusable += 1;
-                    CaptureError::Frame { origin: Arc::clone(&self.name), source }
-                },
-            )?;
+            let picture = self.picture(&raw).map_err(|source| {
+                self.unusable += 1;
+                CaptureError::Frame { origin: Arc::clone(&self.name), source }
+            })?;
             self.unusable = 0;
             let superseded = std::mem::take(&mut self.superseded);
             let capture = Capture { picture, stamp: raw.stamp, source: None, truth: None, superseded };

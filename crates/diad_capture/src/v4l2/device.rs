@@ -1,21 +1,21 @@
-//! The device itself, as nokhwa opens it.
+//! Which devices there are and what they offer, as nokhwa tells it; and one of them opened.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nokhwa::utils::{CameraFormat, CameraIndex, RequestedFormat, RequestedFormatType, Resolution};
-use nokhwa::{Buffer, NokhwaError};
+use nokhwa::utils::{CameraFormat, CameraIndex, RequestedFormat, RequestedFormatType};
 
 use super::hold::Hold;
 use super::path::{device_number, video_number};
-use super::reader::{Device, Reader};
-use super::{V4l2Settings, WireFormat};
+use super::reader::{Device, Filled, Reader};
+use super::{V4l2Settings, WireFormat, stream};
 use crate::OpenError;
 
 /// How long a driver may take to open a device.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a device may stay with a reader that has been told to stop: it ends with its next picture.
+/// How long a device may stay with a reader that has been told to stop: it ends with its next look for a picture.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A size and rate that a device offers.
@@ -91,20 +91,8 @@ fn formats(path: &Path) -> Result<Vec<DeviceFormat>, OpenError> {
 struct OnlyAsked;
 
 impl Device for OnlyAsked {
-    fn read(&mut self) -> Result<Buffer, NokhwaError> {
-        Err(NokhwaError::ReadFrameError("the device was opened for its formats only".to_owned()))
-    }
-}
-
-struct Nokhwa {
-    camera: nokhwa::Camera,
-    /// After the camera: the device is free only once that is closed.
-    _hold: Hold,
-}
-
-impl Device for Nokhwa {
-    fn read(&mut self) -> Result<Buffer, NokhwaError> {
-        self.camera.frame()
+    fn read(&mut self) -> io::Result<Option<Filled>> {
+        Err(io::Error::other("the device was opened for its formats only"))
     }
 }
 
@@ -113,29 +101,7 @@ pub(super) fn open(settings: &V4l2Settings) -> Result<(Reader, WireFormat), Open
     let number = device_number(&settings.device)?;
     let hold = Hold::acquire(number, HOLD_TIMEOUT).ok_or(OpenError::Held)?;
     let &V4l2Settings { width, height, fps, format, .. } = settings;
-    let open = move || {
-        let (mut camera, format) = exactly(number, (width, height), fps, format)?;
-        camera.open_stream().map_err(OpenError::Stream)?;
-        Ok((Nokhwa { camera, _hold: hold }, format))
-    };
-    Reader::start(format!("camera-video{number}"), OPEN_TIMEOUT, open)
-}
-
-fn exactly(
-    number: u32,
-    (width, height): (u32, u32),
-    fps: u32,
-    format: Option<WireFormat>,
-) -> Result<(nokhwa::Camera, WireFormat), OpenError> {
-    let mut tried = Vec::new();
-    for format in WireFormat::ALL.into_iter().filter(|f| format.is_none_or(|wanted| wanted == *f)) {
-        let exact = CameraFormat::new(Resolution::new(width, height), format.to_nokhwa(), fps);
-        let decoders = [format.to_nokhwa()];
-        let request = RequestedFormat::with_formats(RequestedFormatType::Exact(exact), &decoders);
-        match nokhwa::Camera::new(CameraIndex::Index(number), request) {
-            Ok(camera) => return Ok((camera, format)),
-            Err(why) => tried.push((format, why)),
-        }
-    }
-    Err(OpenError::Format { width, height, fps, tried })
+    Reader::start(format!("camera-video{number}"), OPEN_TIMEOUT, move || {
+        stream::start(hold, (width, height), fps, format)
+    })
 }

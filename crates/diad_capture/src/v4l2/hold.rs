@@ -23,6 +23,11 @@ impl Hold {
         // Lazily: a `Hold` made and dropped here would wait for the lock that is held.
         held.insert(number).then(|| Self { number })
     }
+
+    /// The device: `N` of `/dev/videoN`.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
 }
 
 impl Drop for Hold {

@@ -1,27 +1,39 @@
 //! The thread that owns a device, because reading it may block for ever.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use diad_core::frame::Stamp;
-use nokhwa::{Buffer, NokhwaError};
 
 use crate::camera::stamp_now;
 use crate::{LostError, OpenError};
 
 /// A device as the reader sees it; it never leaves its thread.
 pub(super) trait Device {
-    /// Waits for the next picture, as long as it takes.
-    fn read(&mut self) -> Result<Buffer, NokhwaError>;
+    /// Waits for the next picture; `None` if there is none for a while. A driver that is broken may never return.
+    fn read(&mut self) -> io::Result<Option<Filled>>;
 }
 
 /// A picture as the driver gave it.
 #[derive(Debug)]
+pub(super) struct Filled {
+    /// What the driver filled, and no more.
+    pub bytes: Vec<u8>,
+    /// The driver says that some of it is not what the camera saw.
+    pub is_damaged: bool,
+    /// How long before it was read the driver stamped it, where it stamps by the clock that only runs forward.
+    pub age: Option<Duration>,
+}
+
+/// A picture as it was received.
+#[derive(Debug)]
 pub(super) struct Raw {
-    pub buffer: Buffer,
+    pub bytes: Vec<u8>,
+    pub is_damaged: bool,
     pub stamp: Stamp,
     /// When it came, for telling a stall.
     pub received: Instant,
@@ -62,7 +74,7 @@ impl Reader {
                     return;
                 }
                 if let Err(source) = far.run(&mut device) {
-                    let _ = fault_in.send(LostError::Read(source.into()));
+                    let _ = fault_in.send(LostError::Read(source));
                 }
                 // After the cause is sent, so that the near end finds it; before the device closes, which may take time.
                 drop(far);
@@ -75,7 +87,7 @@ impl Reader {
         thread::Builder::new().name(name).spawn(body).map_err(OpenError::Thread)?;
         let what = opened.recv_timeout(timeout).map_err(|error| match error {
             RecvTimeoutError::Timeout => OpenError::Silent(timeout),
-            RecvTimeoutError::Disconnected => OpenError::Thread(std::io::ErrorKind::BrokenPipe.into()),
+            RecvTimeoutError::Disconnected => OpenError::Thread(io::ErrorKind::BrokenPipe.into()),
         })??;
         Ok((near, what))
     }
@@ -110,12 +122,14 @@ struct Far {
 
 impl Far {
     /// Reads until told to stop, or until the device fails.
-    fn run(&self, device: &mut impl Device) -> Result<(), NokhwaError> {
+    fn run(&self, device: &mut impl Device) -> io::Result<()> {
         while !self.stop.load(Ordering::Relaxed) {
-            let buffer = device.read()?;
+            let Some(Filled { bytes, is_damaged, age }) = device.read()? else {
+                continue;
+            };
             let received = stamp_now();
-            let stamp = stamp(buffer.capture_timestamp(), received);
-            let mut raw = Raw { buffer, stamp, received: received.mono };
+            let stamp = stamp(age, received);
+            let mut raw = Raw { bytes, is_damaged, stamp, received: received.mono };
             while let Err(TrySendError::Full(back)) = self.newest.try_send(raw) {
                 if self.evict.try_recv().is_ok() {
                     self.superseded.fetch_add(1, Ordering::Relaxed);
@@ -130,11 +144,8 @@ impl Far {
 /// A picture cannot have waited longer than this in the driver's few buffers.
 const OLDEST: Duration = Duration::from_secs(10);
 
-/// The driver's time (since 1970) where it makes sense, else the time of receipt: some drivers stamp in the future or by
-/// another clock.
-pub(super) fn stamp(driver: Option<Duration>, received: Stamp) -> Stamp {
-    let taken = driver.and_then(|since_1970| SystemTime::UNIX_EPOCH.checked_add(since_1970));
-    let age = taken.and_then(|wall| received.wall.duration_since(wall).ok()).filter(|age| *age <= OLDEST);
+/// The driver's time where it makes sense, else the time of receipt: some drivers stamp in the future or by another clock.
+pub(super) fn stamp(age: Option<Duration>, received: Stamp) -> Stamp {
     let back = |age| Some(Stamp { wall: received.wall.checked_sub(age)?, mono: received.mono.checked_sub(age)? });
-    age.and_then(back).unwrap_or(received)
+    age.filter(|age| *age <= OLDEST).and_then(back).unwrap_or(received)
 }

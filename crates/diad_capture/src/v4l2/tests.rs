@@ -1,3 +1,4 @@
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -5,11 +6,13 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use diad_core::frame::{PixelFormat, Stamp};
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use nokhwa::utils::{FrameFormat, Resolution};
-use nokhwa::{Buffer, NokhwaError};
+use rustix::time::Timespec;
+use v4l::Timestamp;
+use v4l::buffer::{Flags, Metadata};
 
 use super::hold::Hold;
-use super::reader::{Device, Reader, stamp};
+use super::reader::{Device, Filled, Reader, stamp};
+use super::stream::filled;
 use super::wire::to_picture;
 use super::{V4l2Camera, V4l2Settings, WireFormat, device, path};
 use crate::{BufferPool, Camera, Capture, CaptureError, ErrorKind, LostError, OpenError, PictureError, Take};
@@ -17,21 +20,26 @@ use crate::{BufferPool, Camera, Capture, CaptureError, ErrorKind, LostError, Ope
 const LONG: Duration = Duration::from_secs(20);
 
 /// A device that gives what the test sends it, and waits for ever in between.
-struct Scripted(Receiver<Result<Buffer, NokhwaError>>);
+struct Scripted(Receiver<io::Result<Filled>>);
 
 impl Device for Scripted {
-    fn read(&mut self) -> Result<Buffer, NokhwaError> {
-        self.0.recv().unwrap_or_else(|_| Err(unplugged()))
+    fn read(&mut self) -> io::Result<Option<Filled>> {
+        self.0.recv().unwrap_or_else(|_| Err(unplugged())).map(Some)
     }
 }
 
-fn unplugged() -> NokhwaError {
-    NokhwaError::ReadFrameError("No such device (os error 19)".to_owned())
+fn unplugged() -> io::Error {
+    io::Error::from_raw_os_error(19)
 }
 
 /// A 2x1 picture with this level in all bytes, received just when it is read.
-fn picture(level: u8) -> Buffer {
-    Buffer::new(Resolution::new(2, 1), &[level; 6], FrameFormat::RAWRGB)
+fn picture(level: u8) -> Filled {
+    Filled { bytes: vec![level; 6], is_damaged: false, age: None }
+}
+
+/// A picture that lacks its last byte.
+fn short() -> Filled {
+    Filled { bytes: vec![7; 5], ..picture(7) }
 }
 
 fn settings(stalled_after: Option<Duration>) -> V4l2Settings {
@@ -41,7 +49,7 @@ fn settings(stalled_after: Option<Duration>) -> V4l2Settings {
 
 /// A running camera and the far end of its cable. Sending returns once the device has taken the picture, and so once the
 /// picture before it has been put into the slot.
-fn camera(stalled_after: Option<Duration>) -> (V4l2Camera, Sender<Result<Buffer, NokhwaError>>) {
+fn camera(stalled_after: Option<Duration>) -> (V4l2Camera, Sender<io::Result<Filled>>) {
     let (cable, device) = bounded(0);
     let (reader, ()) = Reader::start("scripted".to_owned(), LONG, move || Ok((Scripted(device), ()))).unwrap();
     (V4l2Camera::over(reader, WireFormat::Rgb3, &settings(stalled_after), BufferPool::new(2)), cable)
@@ -119,7 +127,7 @@ fn next_frame_of_an_unplugged_camera_gives_the_last_picture_and_then_is_lost() {
 #[test]
 fn next_frame_with_a_short_buffer_is_a_bad_frame_and_the_camera_goes_on() {
     let (mut camera, cable) = camera(None);
-    cable.send(Ok(Buffer::new(Resolution::new(2, 1), &[7; 5], FrameFormat::RAWRGB))).unwrap();
+    cable.send(Ok(short())).unwrap();
     let error = camera.next_frame(long_past(), LONG).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Frame);
     assert!(told(&error).contains("2x1 px RGB3 take 6 bytes, the camera gave 5"), "{}", told(&error));
@@ -128,9 +136,19 @@ fn next_frame_with_a_short_buffer_is_a_bad_frame_and_the_camera_goes_on() {
 }
 
 #[test]
+fn next_frame_refuses_a_picture_that_the_driver_marks_as_damaged() {
+    let (mut camera, cable) = camera(None);
+    cable.send(Ok(Filled { is_damaged: true, ..picture(7) })).unwrap();
+    let error = camera.next_frame(long_past(), LONG).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Frame);
+    assert!(told(&error).contains("/dev/video0: the driver says that the picture is damaged"), "{}", told(&error));
+    cable.send(Ok(picture(8))).unwrap();
+    assert_eq!(take(&mut camera).view().unwrap().data()[0], 8);
+}
+
+#[test]
 fn next_frame_of_a_camera_that_sends_nothing_usable_is_lost_after_its_bad_frames() {
     let (mut camera, cable) = camera(None);
-    let short = || Buffer::new(Resolution::new(2, 1), &[7; 5], FrameFormat::RAWRGB);
     let is_bad = |camera: &mut V4l2Camera| {
         cable.send(Ok(short())).unwrap();
         assert_eq!(camera.next_frame(long_past(), LONG).unwrap_err().kind(), ErrorKind::Frame);
@@ -175,7 +193,7 @@ fn reader_that_is_stuck_keeps_its_device_until_the_driver_lets_go() {
 struct Held(Scripted, #[expect(dead_code, reason = "held, not used")] Hold);
 
 impl Device for Held {
-    fn read(&mut self) -> Result<Buffer, NokhwaError> {
+    fn read(&mut self) -> io::Result<Option<Filled>> {
         self.0.read()
     }
 }
@@ -204,20 +222,40 @@ fn hold_lets_one_reader_at_a_time_touch_a_device() {
 #[test]
 fn stamp_believes_the_driver_only_where_it_makes_sense() {
     let received = Stamp { wall: SystemTime::now(), mono: Instant::now() };
-    let since_1970 = received.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let at = |age_ms| Some(since_1970 - Duration::from_millis(age_ms));
-    for (driver, age_ms) in [
-        (at(0), 0),
-        (at(33), 33),
-        (None, 0),
-        (Some(since_1970 + Duration::from_secs(1)), 0),
-        (Some(Duration::from_secs(12_345)), 0),
-        (Some(Duration::MAX), 0),
-    ] {
-        let stamp = stamp(driver, received);
+    for (driver, age_ms) in [(Some(0), 0), (Some(33), 33), (None, 0), (Some(10_001), 0), (Some(u64::MAX), 0)] {
+        let stamp = stamp(driver.map(Duration::from_millis), received);
         let age = Duration::from_millis(age_ms);
         assert_eq!(received.mono - stamp.mono, age, "{driver:?}");
         assert_eq!(received.wall.duration_since(stamp.wall).unwrap(), age, "{driver:?}");
+    }
+}
+
+#[test]
+fn filled_takes_what_the_driver_filled_and_what_it_says_of_it() {
+    let now = Timespec { tv_sec: 100, tv_nsec: 20_000_000 };
+    let about = |bytesused, flags: Flags, sec, usec| Metadata {
+        bytesused,
+        flags,
+        timestamp: Timestamp::new(sec, usec),
+        ..Metadata::default()
+    };
+    let of = |about: &Metadata| filled(&[1, 2, 3, 4], about, now);
+    let monotonic = Flags::TIMESTAMP_MONOTONIC;
+    let usual = of(&about(3, monotonic | Flags::MAPPED | Flags::DONE, 99, 990_000));
+    assert_eq!((usual.bytes.as_slice(), usual.is_damaged), (&[1, 2, 3][..], false));
+    assert_eq!(usual.age, Some(Duration::from_millis(30)));
+    assert!(of(&about(3, monotonic | Flags::ERROR, 99, 0)).is_damaged);
+    assert_eq!(of(&about(0, monotonic, 99, 0)).bytes, [0_u8; 0], "nothing filled");
+    assert_eq!(of(&about(9, monotonic, 99, 0)).bytes, [1, 2, 3, 4], "more than there is");
+    for (flags, sec, usec) in [
+        (Flags::TIMESTAMP_UNKNOWN, 99, 0),
+        (Flags::TIMESTAMP_COPY, 99, 0),
+        (monotonic, 100, 20_001),
+        (monotonic, i64::MAX, i64::MAX),
+        (monotonic, -1, 0),
+        (monotonic, 0, -1),
+    ] {
+        assert_eq!(of(&about(3, flags, sec, usec)).age, None, "{flags:?} {sec} {usec}");
     }
 }
 
@@ -276,6 +314,7 @@ fn wire_format_names_round_trip() {
     for format in WireFormat::ALL {
         assert_eq!(WireFormat::from_name(format.name()), Some(format));
         assert_eq!(WireFormat::from_nokhwa(format.to_nokhwa()), Some(format));
+        assert_eq!(format.four_cc().str(), Ok(format.name()));
     }
     assert_eq!(WireFormat::from_name("GREY"), None);
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use diad_core::frame::PixelFormat;
 use nokhwa::utils::FrameFormat;
+use v4l::FourCC;
 
 use crate::picture::{check_size, decode_jpeg};
 use crate::{BufferPool, Picture, PictureError};
@@ -43,6 +44,23 @@ impl WireFormat {
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    pub(super) fn four_cc(self) -> FourCC {
+        let mut code = [0; 4];
+        code.copy_from_slice(self.name().as_bytes());
+        FourCC::new(&code)
+    }
+
+    /// Bytes of a line (of the first plane) without padding; `None` where pictures have no lines.
+    pub(super) fn line_bytes(self, width: u32) -> Option<u64> {
+        let width = u64::from(width);
+        match self {
+            Self::Rgb3 | Self::Bgr3 => Some(width * 3),
+            Self::Yuyv => Some(width.next_multiple_of(2) * 2),
+            Self::Nv12 => Some(width),
+            Self::Mjpg => None,
+        }
     }
 
     pub(super) const fn to_nokhwa(self) -> FrameFormat {

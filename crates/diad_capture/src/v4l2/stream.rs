@@ -1,0 +1,123 @@
+//! A device that runs: agreed on its format, pictures out of its buffers.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use v4l::Timestamp;
+use v4l::buffer::{Flags, Metadata, Type};
+use v4l::io::mmap::Stream as Buffers;
+use v4l::io::traits::{CaptureStream, Stream as _};
+use v4l::video::Capture;
+use v4l::video::capture::Parameters;
+
+use super::WireFormat;
+use super::hold::Hold;
+use super::reader::{Device, Filled};
+use crate::{OpenError, Refusal};
+
+/// Buffers asked for; a driver may give fewer or more. One is in our hands, and some drivers start with no fewer than four
+/// in theirs.
+const BUFFERS: u32 = 6;
+
+/// Buffers that a driver may give (`VIDEO_MAX_FRAME`).
+const MOST_BUFFERS: usize = 32;
+
+/// How long one look for a picture may take: so long a reader that was told to stop goes on.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// `POLLIN`, the same on every Linux.
+const READABLE: i16 = 1;
+
+/// A device whose stream is running.
+pub(super) struct Running {
+    buffers: Buffers<'static>,
+    /// After the buffers: the device is free only once they are given back.
+    _hold: Hold,
+}
+
+/// Opens the device in the first of the wanted formats that it takes exactly, and starts it.
+pub(super) fn start(
+    hold: Hold,
+    (width, height): (u32, u32),
+    fps: u32,
+    format: Option<WireFormat>,
+) -> Result<(Running, WireFormat), OpenError> {
+    let device = v4l::Device::new(hold.number() as usize).map_err(OpenError::Stream)?;
+    let mut tried = Vec::new();
+    for format in WireFormat::ALL.into_iter().filter(|f| format.is_none_or(|wanted| wanted == *f)) {
+        match agree(&device, format, (width, height), fps) {
+            Ok(()) => return Ok((run(&device, hold).map_err(OpenError::Stream)?, format)),
+            Err(Refusal::Driver(error)) if error.kind() == io::ErrorKind::ResourceBusy => {
+                return Err(OpenError::Stream(error));
+            }
+            Err(refusal) => tried.push((format, refusal)),
+        }
+    }
+    Err(OpenError::Format { width, height, fps, tried })
+}
+
+/// Asks for exactly this. A driver takes what is nearest and says so in its answer, which is not trusted to be what was
+/// asked for.
+fn agree(device: &v4l::Device, format: WireFormat, (width, height): (u32, u32), fps: u32) -> Result<(), Refusal> {
+    let asked = v4l::Format::new(width, height, format.four_cc());
+    let given = device.set_format(&asked).map_err(Refusal::Driver)?;
+    if (given.width, given.height, given.fourcc) != (width, height, asked.fourcc) {
+        return Err(Refusal::Size { width: given.width, height: given.height, format: given.fourcc.to_string() });
+    }
+    // Zero: the driver leaves it open, and compressed formats have no lines.
+    if let Some(line) = format.line_bytes(width).filter(|line| given.stride != 0 && u64::from(given.stride) != *line) {
+        return Err(Refusal::Padded { line, given: given.stride });
+    }
+    let rate = device.set_params(&Parameters::with_fps(fps)).map_err(Refusal::Driver)?.interval;
+    if u64::from(rate.denominator) != u64::from(rate.numerator) * u64::from(fps) || rate.numerator == 0 {
+        return Err(Refusal::Rate { pictures: rate.denominator, seconds: rate.numerator });
+    }
+    Ok(())
+}
+
+fn run(device: &v4l::Device, hold: Hold) -> io::Result<Running> {
+    let mut buffers = Buffers::with_buffers(device, Type::VideoCapture, BUFFERS)?;
+    // The first stays with us: `next` gives back the buffer it handed out last, and before it has handed out any it takes
+    // that to be the first one. Giving back all of them and starting is what `next` would do by itself; but it would wait
+    // for the first picture for ever.
+    for index in 1..MOST_BUFFERS {
+        match CaptureStream::queue(&mut buffers, index) {
+            Err(error) if index > 1 && error.kind() == io::ErrorKind::InvalidInput => break,
+            other => other?,
+        }
+    }
+    buffers.start()?;
+    Ok(Running { buffers, _hold: hold })
+}
+
+impl Device for Running {
+    fn read(&mut self) -> io::Result<Option<Filled>> {
+        // Waited for here and not in `next`, which cannot go on after a signal or a time-out.
+        match self.buffers.handle().poll(READABLE, LOOK.as_millis() as i32) {
+            Ok(0) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(None),
+            ready => ready?,
+        };
+        let (mapped, about) = self.buffers.next()?;
+        Ok(Some(filled(mapped, about, clock_gettime(ClockId::Monotonic))))
+    }
+}
+
+/// The part of a mapped buffer that the driver filled. What lies behind it is an older picture.
+pub(super) fn filled(mapped: &[u8], about: &Metadata, now: Timespec) -> Filled {
+    let used = mapped.len().min(about.bytesused as usize);
+    let is_monotonic = about.flags & Flags::TIMESTAMP_MASK == Flags::TIMESTAMP_MONOTONIC;
+    Filled {
+        bytes: mapped[..used].to_vec(),
+        is_damaged: about.flags.contains(Flags::ERROR),
+        age: is_monotonic.then(|| since(about.timestamp, now)).flatten(),
+    }
+}
+
+/// How long ago that was; `None` for the future.
+fn since(then: Timestamp, now: Timespec) -> Option<Duration> {
+    let then = Duration::from_secs(u64::try_from(then.sec).ok()?)
+        .checked_add(Duration::from_micros(u64::try_from(then.usec).ok()?))?;
+    Duration::try_from(now).ok()?.checked_sub(then)
+}
