@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -250,6 +251,31 @@ def test_import_refuses_code_in_a_checkpoint(files, tmp_path):
     torch.save({"state_dict": {}, "hook": os.system}, tmp_path / "evil.ckpt")
     with pytest.raises(CheckpointError, match="holds more than weights"):
         imported(tmp_path / "evil.ckpt", files.extras)
+
+
+@pytest.fixture
+def lightning_callback(monkeypatch):
+    """A class by the name of Lightning's, there only while a checkpoint that names it is written."""
+    module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    module.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": module.__name__})
+    for name in ("pytorch_lightning", "pytorch_lightning.callbacks", module.__name__):
+        monkeypatch.setitem(sys.modules, name, module)
+    yield module.ModelCheckpoint
+    assert "ModelCheckpoint" not in [cls.__name__ for cls in torch.serialization.get_safe_globals()]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_checkpoint_of_an_old_lightning_is_read_and_its_callbacks_stay_names(tmp_path, lightning_callback, zipped):
+    path = tmp_path / "sd.ckpt"
+    saved = {
+        "state_dict": {"w": torch.ones(2)},
+        "callbacks": {lightning_callback: {"best_model_score": torch.ones(())}},
+    }
+    torch.save(saved, path, _use_new_zipfile_serialization=zipped)
+    assert torch.equal(read_state(path)["w"], torch.ones(2))
+    torch.save(saved | {"hook": lightning_callback()}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match=r"sd\.ckpt holds more than weights.*ModelCheckpoint"):
+        read_state(path)
 
 
 def test_import_refuses_noise_of_another_size_and_a_size_that_cannot_be(files):

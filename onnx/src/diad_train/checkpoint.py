@@ -6,12 +6,27 @@ import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
+
+
+class _NamedOnly:
+    """Stands for a class that a checkpoint names beside its weights: it is a key there, and nothing is made of it."""
+
+    def __new__(cls) -> NoReturn:
+        raise pickle.UnpicklingError(f"GLOBAL {cls.__name__} is made an object of")
+
+
+# Lightning before 1.5, which saved Stable Diffusion 1.x and the autoencoder kl-f8, keeps what its callbacks remember
+# under their classes.
+_CALLBACKS = ("model_checkpoint.ModelCheckpoint", "early_stopping.EarlyStopping")
+_NAMED: list[Any] = [
+    (type(name.rpartition(".")[2], (_NamedOnly,), {}), f"pytorch_lightning.callbacks.{name}") for name in _CALLBACKS
+]
 
 
 class CheckpointError(ValueError):
@@ -34,7 +49,8 @@ def read_state(path: Path, *, inside: tuple[str, ...] = ("state_dict",)) -> Stat
 
             return dict(load_file(path))
         mapped = zipfile.is_zipfile(path)  # the older format cannot be mapped
-        loaded: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with torch.serialization.safe_globals(_NAMED):
+            loaded: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise CheckpointError(path, "does not exist") from None
     except pickle.UnpicklingError as error:
