@@ -109,6 +109,15 @@ def test_load_good_names_every_broken_file_and_every_small_product(tmp_path):
         load_good(tmp_path / "empty", size=32)
 
 
+@pytest.mark.parametrize("name", ["bad name", "a+b", "x" * 65, "é" * 33])
+def test_load_good_refuses_a_folder_that_names_no_product_before_hours_are_spent_on_it(tmp_path, name):
+    write_good(tmp_path, products=("Zähler-2.b_@:", name), count=17)
+    with pytest.raises(DataError) as caught:
+        load_good(tmp_path, size=32)
+    assert len(str(caught.value).splitlines()) == 1
+    assert f"{name}: " in str(caught.value) and "rename the folder" in str(caught.value)
+
+
 def test_load_good_skip_bad_names_and_counts_what_it_leaves_out(tmp_path, capsys):
     write_good(tmp_path, count=17)
     (tmp_path / "a" / "train" / "good" / "001.png").write_bytes(b"no picture")

@@ -17,6 +17,8 @@ from diad_train.model.features import IMAGE_MEAN, IMAGE_STD
 
 # Every sixteenth good part is trained on by no stage: it validates, and its score calibrates.
 HELD_OUT_EVERY = 16
+# As the station has it.
+MAX_NAME_BYTES = 64
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -59,11 +61,19 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS)
 
 
+def name_fault(name: str) -> str | None:
+    """Why the station does not take this for a product's name; the names on its wire are also topics and file names."""
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"a product's name has at most {MAX_NAME_BYTES} bytes, this one has {len(name.encode())}"
+    other = next((c for c in name if not (c.isalnum() or c in "._-:@")), None)
+    return other and f"{other!r} is not allowed in a product's name; use letters, digits and . _ - : @"
+
+
 def load_good(root: Path, *, size: int, skip_bad: bool = False) -> GoodParts:
     """Reads `<root>/<product>/train/good/*` of every product.
 
-    Raises DataError with every file that is no picture (with `skip_bad` they are named and left out) and every product
-    with fewer than sixteen good parts.
+    Raises DataError with every folder whose name the station does not take for a product's, every file that is no
+    picture (with `skip_bad` they are named and left out) and every product with fewer than sixteen good parts.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
@@ -72,7 +82,7 @@ def load_good(root: Path, *, size: int, skip_bad: bool = False) -> GoodParts:
         raise DataError(f"{root}: no <product>/train/good folder")
     pictures: list[NDArray[np.uint8]] = []
     index: list[int] = []
-    faults: list[str] = []
+    faults = [f"{root / product}: {fault}; rename the folder" for product in products if (fault := name_fault(product))]
     bad: list[str] = []
     for number, product in enumerate(products):
         folder = root / product / "train" / "good"
