@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use super::broker::{Broker, Subscriber};
-use super::station::{Station, is_offline, of, verdicts, write_parts};
+use super::station::{Station, diad, is_offline, micro, of, verdicts, write_parts};
 
 const REPLAY: &str = "  - { id: cam0, source: { kind: replay, folder: FOLDER }, trigger: { kind: camera } }";
 
@@ -57,6 +59,44 @@ fn run_twice_over_the_same_pictures_gives_the_same_scores_under_another_run_id()
     }
     assert_eq!(runs[0].0, runs[1].0);
     assert_ne!(runs[0].1, runs[1].1);
+}
+
+/// What was calibrated with `eval` or looked at with `inspect` holds on the line.
+#[test]
+fn run_inspect_and_eval_give_the_same_picture_the_same_score() {
+    let set = tempfile::tempdir().unwrap();
+    let pictures = set.path().join("any/test/good");
+    fs::create_dir_all(&pictures).unwrap();
+    write_parts(&pictures, 3);
+    let said = |arguments: &[&std::ffi::OsStr]| -> Value {
+        let output = diad().args(arguments).args(["--json", "--model"]).arg(micro()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let files = [0, 1, 2].map(|n| pictures.join(format!("{n:03}.png")));
+    let inspected = said(&["inspect".as_ref(), files[0].as_ref(), files[1].as_ref(), files[2].as_ref()]);
+    let evaluated = said(&["eval".as_ref(), set.path().as_ref()]);
+
+    let broker = Broker::start();
+    let plant = Subscriber::start(broker.port(), "factory/L1/S1/verdict");
+    let mut station = Station::start(&broker, &replay(&pictures));
+    assert_eq!(station.exit_code(), Some(0));
+    let run = verdicts(&plant.until(|message| message.payload["seq"] == 3));
+
+    for (n, file) in files.iter().enumerate() {
+        let of = |list: &Value| {
+            let is_file = |part: &&Value| file.ends_with(part["path"].as_str().unwrap());
+            list.as_array().unwrap().iter().find(is_file).unwrap()["score"].clone()
+        };
+        let score = run[&(n as u64 + 1)]["score"].clone();
+        assert!(score.as_f64().unwrap() > 0.0, "{score}");
+        assert_eq!(
+            [of(&inspected["images"]), of(&evaluated["classes"]["any"]["parts"])],
+            [score.clone(), score],
+            "{}",
+            file.display()
+        );
+    }
 }
 
 #[test]
@@ -142,7 +182,7 @@ fn thresholds_saved_while_running_take_effect_and_a_bad_save_changes_nothing() {
     let cameras = "  - { id: cam0, source: { kind: rendered, seed: 3 }, trigger: { kind: free_run, every_ms: 50 } }";
     let station = Station::start(&broker, cameras);
     let first = plant.until(|m| m.topic.ends_with("/verdict"));
-    let digest = |v: &serde_json::Value| v["thresholds"].clone();
+    let digest = |v: &Value| v["thresholds"].clone();
     let before = digest(verdicts(&first).values().next().unwrap());
     let path = station.folder.path().join("thresholds.yaml");
 
