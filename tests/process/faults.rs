@@ -1,11 +1,13 @@
 //! What goes wrong, and what is said of it: always a clear error or an `UNJUDGED` verdict, never a `PASS`.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::broker::{Broker, Subscriber};
+use super::broker::{Broker, Subscriber, wait_until};
 use super::station::{Station, diad, is_offline, micro, verdicts, write_parts};
 
 #[test]
@@ -73,6 +75,34 @@ fn part_later_than_its_deadline_is_unjudged() {
     assert_eq!(station.exit_code(), Some(0));
     assert_eq!(heard.len(), 2);
     assert!(heard.values().all(|v| v["verdict"] == "UNJUDGED" && v["reason"] == "deadline"), "{heard:?}");
+}
+
+/// As when the journal hangs: its end of the pipe is open, and full.
+#[test]
+fn log_that_nobody_reads_holds_up_neither_verdicts_nor_the_stop() {
+    const PIPE_BYTES: usize = 65_536;
+    let broker = Broker::start();
+    let plant = Subscriber::start(broker.port(), "factory/L1/S1/#");
+    let cameras = "  - { id: cam0, source: { kind: rendered }, trigger: { kind: free_run, every_ms: 100 } }";
+    let station = Station::prepare_at(broker.port(), &micro(), cameras, "deadline_ms: 20000");
+    let mut command = diad();
+    command.args(["run", "--config"]).arg(station.folder.path().join("diad.yaml")).env("DIAD_LOG", "trace");
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut heard = plant.until(|message| message.topic.ends_with("/verdict") && message.payload["seq"] == 40);
+    let term = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(term.success());
+    heard.extend(plant.until(is_offline));
+    let mut status = None;
+    wait_until("the daemon to end", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    let mut log = Vec::new();
+    child.stderr.take().unwrap().read_to_end(&mut log).unwrap();
+    assert!(log.len() > PIPE_BYTES - 4096, "{} bytes do not fill a pipe", log.len());
+    assert_eq!(status.unwrap().code(), Some(0));
+    let unjudged: Vec<_> = verdicts(&heard).into_values().filter(|v| v["verdict"] == "UNJUDGED").collect();
+    assert!(unjudged.iter().all(|v| v["reason"] == "shutdown"), "{unjudged:?}");
 }
 
 #[test]

@@ -25,12 +25,16 @@ fn main() -> ExitCode {
         }
     };
     let filter = env::var("DIAD_LOG").or_else(|_| env::var("RUST_LOG")).unwrap_or_else(|_| LOG.to_owned());
-    if let Err(error) = logging::start(&filter) {
-        return fail(&chain(&error), Exit::Usage);
-    }
+    let log = match logging::start(&filter) {
+        Ok(log) => log,
+        Err(error) => return fail(&chain(&error), Exit::Usage),
+    };
     let variables: Vec<_> = env::vars_os().collect();
     let work = || command::run(&cli.command, &variables).map_err(|error| (chain(&error), error.exit()));
-    match panic::catch_unwind(work) {
+    let ended = panic::catch_unwind(work);
+    // What was logged stands before the last word.
+    drop(log);
+    match ended {
         Ok(Ok(())) => Exit::Done.into(),
         Ok(Err((message, exit))) => fail(&message, exit),
         // The panic has said what and where.
