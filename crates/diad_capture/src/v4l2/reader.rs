@@ -25,6 +25,8 @@ pub(super) struct Filled {
     pub bytes: Vec<u8>,
     /// The driver says that some of it is not what the camera saw.
     pub is_damaged: bool,
+    /// Pictures between the one before and this that the driver had no buffer for, or threw away.
+    pub dropped: u32,
     /// How long before it was read the driver stamped it, where it stamps by the clock that only runs forward.
     pub age: Option<Duration>,
 }
@@ -101,7 +103,7 @@ impl Reader {
         }
     }
 
-    /// Pictures that made way for newer ones since the last time this was asked.
+    /// Pictures that made way for newer ones, here or in the driver, since the last time this was asked.
     pub fn superseded(&self) -> u64 {
         self.superseded.swap(0, Ordering::Relaxed)
     }
@@ -124,9 +126,10 @@ impl Far {
     /// Reads until told to stop, or until the device fails.
     fn run(&self, device: &mut impl Device) -> io::Result<()> {
         while !self.stop.load(Ordering::Relaxed) {
-            let Some(Filled { bytes, is_damaged, age }) = device.read()? else {
+            let Some(Filled { bytes, is_damaged, dropped, age }) = device.read()? else {
                 continue;
             };
+            self.superseded.fetch_add(u64::from(dropped), Ordering::Relaxed);
             let received = stamp_now();
             let stamp = stamp(age, received);
             let mut raw = Raw { bytes, is_damaged, stamp, received: received.mono };

@@ -23,6 +23,9 @@ const BUFFERS: u32 = 6;
 /// Buffers that a driver may give (`VIDEO_MAX_FRAME`).
 const MOST_BUFFERS: usize = 32;
 
+/// Farther apart two pictures cannot be: a device that gives none for seconds is lost.
+const FARTHEST: u32 = 1000;
+
 /// How long one look for a picture may take: so long a reader that was told to stop goes on.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -32,6 +35,8 @@ const READABLE: i16 = 1;
 /// A device whose stream is running.
 pub(super) struct Running {
     buffers: Buffers<'static>,
+    /// The driver's number of the last picture.
+    last: Option<u32>,
     /// After the buffers: the device is free only once they are given back.
     _hold: Hold,
 }
@@ -88,7 +93,7 @@ fn run(device: &v4l::Device, hold: Hold) -> io::Result<Running> {
         }
     }
     buffers.start()?;
-    Ok(Running { buffers, _hold: hold })
+    Ok(Running { buffers, last: None, _hold: hold })
 }
 
 impl Device for Running {
@@ -100,8 +105,17 @@ impl Device for Running {
             ready => ready?,
         };
         let (mapped, about) = self.buffers.next()?;
-        Ok(Some(filled(mapped, about, clock_gettime(ClockId::Monotonic))))
+        let dropped = self.last.map_or(0, |last| between(last, about.sequence));
+        self.last = Some(about.sequence);
+        Ok(Some(Filled { dropped, ..filled(mapped, about, clock_gettime(ClockId::Monotonic)) }))
     }
+}
+
+/// How many pictures lie between two by the driver's count, which wraps around. A count that stands still, runs back or
+/// leaps is none: not every driver counts.
+pub(super) fn between(last: u32, this: u32) -> u32 {
+    let apart = this.wrapping_sub(last);
+    if apart > FARTHEST { 0 } else { apart.saturating_sub(1) }
 }
 
 /// The part of a mapped buffer that the driver filled. What lies behind it is an older picture.
@@ -111,6 +125,7 @@ pub(super) fn filled(mapped: &[u8], about: &Metadata, now: Timespec) -> Filled {
     Filled {
         bytes: mapped[..used].to_vec(),
         is_damaged: about.flags.contains(Flags::ERROR),
+        dropped: 0,
         age: is_monotonic.then(|| since(about.timestamp, now)).flatten(),
     }
 }

@@ -12,7 +12,7 @@ use v4l::buffer::{Flags, Metadata};
 
 use super::hold::Hold;
 use super::reader::{Device, Filled, Reader, stamp};
-use super::stream::filled;
+use super::stream::{between, filled};
 use super::wire::to_picture;
 use super::{V4l2Camera, V4l2Settings, WireFormat, device, path};
 use crate::{BufferPool, Camera, Capture, CaptureError, ErrorKind, LostError, OpenError, PictureError, Take};
@@ -34,7 +34,7 @@ fn unplugged() -> io::Error {
 
 /// A 2x1 picture with this level in all bytes, received just when it is read.
 fn picture(level: u8) -> Filled {
-    Filled { bytes: vec![level; 6], is_damaged: false, age: None }
+    Filled { bytes: vec![level; 6], is_damaged: false, dropped: 0, age: None }
 }
 
 /// A picture that lacks its last byte.
@@ -80,6 +80,22 @@ fn next_frame_gives_the_newest_picture_and_counts_the_others() {
     cable.send(Err(unplugged())).unwrap();
     let capture = take(&mut camera);
     assert_eq!((capture.view().unwrap().data()[0], capture.superseded), (4, 3));
+}
+
+#[test]
+fn next_frame_counts_the_pictures_that_the_driver_dropped() {
+    let (mut camera, cable) = camera(None);
+    cable.send(Ok(picture(1))).unwrap();
+    cable.send(Ok(Filled { dropped: 2, ..picture(2) })).unwrap();
+    cable.send(Err(unplugged())).unwrap();
+    let capture = take(&mut camera);
+    assert_eq!((capture.view().unwrap().data()[0], capture.superseded), (2, 3), "two in the driver, one here");
+    assert!(
+        [(7, 8), (7, 7), (7, 3), (0, 0), (u32::MAX, 0), (7, 1 << 30)]
+            .iter()
+            .all(|&(last, this)| between(last, this) == 0)
+    );
+    assert_eq!([between(7, 10), between(u32::MAX - 1, 1)], [2, 2]);
 }
 
 #[test]
