@@ -23,8 +23,22 @@ pub trait Camera: Send {
     ///
     /// # Errors
     /// [`CaptureError::Frame`]: this picture is bad, the camera goes on. [`CaptureError::Lost`]: the camera is gone;
-    /// drop it, then open another.
+    /// ask for what was [`superseded`](Self::superseded), drop it, then open another.
     fn next_frame(&mut self, not_before: Instant, timeout: Duration) -> Result<Take, CaptureError>;
+
+    /// Pictures that a live camera took before the last one told of, or before it was lost, and that nobody got; each is
+    /// told once. Without meaning for a free-running camera; each one is a part lost where the camera itself is triggered
+    /// by parts. What a driver drops before the first picture after an opening, or after the last before a standstill, it
+    /// tells with the next picture or never.
+    fn superseded(&mut self) -> u64 {
+        0
+    }
+
+    /// Whether it shows what is in front of it, in its own time: what it gives after the next part has arrived shows that
+    /// part. A folder and a drawn line give every part its own picture whenever they are asked.
+    fn is_live(&self) -> bool {
+        false
+    }
 
     /// Whether [`next_frame`](Self::next_frame) has nothing more to give, ever: a folder has an end, a live camera has
     /// none.
@@ -49,16 +63,12 @@ pub enum Take {
 pub struct Capture {
     /// The pixels. The buffer goes back to its pool when the capture is dropped.
     pub picture: Picture,
-    /// When it was taken: by the driver's clock where that makes sense, else when it was received.
+    /// When it was taken, at the earliest: by the driver's clock where that makes sense.
     pub stamp: Stamp,
     /// Where it came from, if that has a name: the replayed file.
     pub source: Option<Arc<str>>,
     /// What is really wrong with the part, if the camera knows: the rendered line.
     pub truth: Option<Truth>,
-    /// Pictures that a live camera took since the last one handed over and that nobody asked for in time. Without
-    /// meaning for a free-running camera; each one is a part lost where the camera itself is triggered by parts. Those
-    /// after the last picture come with [`CaptureError::Lost`].
-    pub superseded: u64,
 }
 
 impl Capture {

@@ -26,8 +26,6 @@ pub enum CaptureError {
     Lost {
         /// Device, as the settings name it.
         camera: Arc<str>,
-        /// Pictures that it took and that nobody got, not yet told with a capture.
-        superseded: u64,
         /// The cause.
         #[source]
         source: LostError,
@@ -188,6 +186,9 @@ pub enum Refusal {
         /// … in so many seconds.
         seconds: u32,
     },
+    /// Pictures come as halves, every second line at a time.
+    #[error("the device gives interlaced pictures")]
+    Interlaced,
     /// Lines are longer than their pixels.
     #[error("a line takes {line} bytes and the device pads it to {given}")]
     Padded {

@@ -55,7 +55,7 @@ impl Camera for RenderedCamera {
         let stamp = stamp_now();
         let mut picture = Picture::blank(image.width(), image.height(), PixelFormat::Rgb8, &self.pool);
         picture.bytes_mut().copy_from_slice(&image);
-        Ok(Take::Frame(Capture { picture, stamp, source: None, truth: Some(Truth { part, mask }), superseded: 0 }))
+        Ok(Take::Frame(Capture { picture, stamp, source: None, truth: Some(Truth { part, mask }) }))
     }
 
     fn is_over(&self) -> bool {

@@ -95,7 +95,7 @@ impl Camera for ReplayCamera {
         let stamp = stamp_now();
         let picture = read_into(path, &mut self.file, &self.pool)?;
         let source = Some(Arc::from(path.to_string_lossy()));
-        Ok(Take::Frame(Capture { picture, stamp, source, truth: None, superseded: 0 }))
+        Ok(Take::Frame(Capture { picture, stamp, source, truth: None }))
     }
 
     fn is_over(&self) -> bool {

@@ -52,8 +52,16 @@ pub(super) struct Capturing {
 
 /// What fires.
 enum Clock {
-    FreeRun { every: Duration, next: Instant },
-    Messages { triggers: Triggers, waiting: Receiver<PartMeta> },
+    FreeRun {
+        every: Duration,
+        next: Instant,
+    },
+    /// `next` has been looked at and waits before all others.
+    Messages {
+        triggers: Triggers,
+        waiting: Receiver<PartMeta>,
+        next: Option<PartMeta>,
+    },
     Camera,
 }
 
@@ -75,7 +83,7 @@ impl Capturing {
         let clock = match trigger {
             settings::Trigger::FreeRun { every } => Clock::FreeRun { every, next: Instant::now() + every },
             settings::Trigger::Mqtt => {
-                Clock::Messages { triggers: triggers.clone(), waiting: triggers.subscribe(id.clone()) }
+                Clock::Messages { triggers: triggers.clone(), waiting: triggers.subscribe(id.clone()), next: None }
             }
             settings::Trigger::Camera => Clock::Camera,
         };
@@ -133,27 +141,46 @@ impl Capturing {
             }
         }
         self.book_waiting_triggers();
+        self.book_waiting_pictures();
     }
 
     /// A part that was triggered is a part, also when its camera ends before it gets to it.
-    fn book_waiting_triggers(&self) {
-        let Clock::Messages { triggers, waiting } = &self.clock else { return };
+    fn book_waiting_triggers(&mut self) {
+        let Clock::Messages { triggers, waiting, next } = &mut self.clock else { return };
         // From here on the line books what comes: nothing can slip in behind the last look.
         triggers.leave(&self.id);
         let reason = if self.stop.asked() { Reason::Shutdown } else { Reason::Camera };
-        for meta in waiting.try_iter() {
+        for meta in next.take().into_iter().chain(waiting.try_iter()) {
             self.desk.unjudged(meta, reason);
         }
+    }
+
+    /// What a camera that fires by itself has seen before the stop are parts, too.
+    fn book_waiting_pictures(&mut self) {
+        let long_past = self.long_past;
+        if !matches!(self.clock, Clock::Camera) || !self.stop.asked() {
+            return;
+        }
+        let Some(camera) = self.source.camera().filter(|camera| camera.is_live()) else { return };
+        // One look: a camera keeps the newest, and what comes after that comes after the stop.
+        let seen = matches!(
+            camera.next_frame(long_past, Duration::ZERO),
+            Ok(Take::Frame(_)) | Err(CaptureError::Frame { .. })
+        );
+        let parts = u64::from(seen) + camera.superseded();
+        self.book_unseen(parts, now(), Reason::Shutdown);
     }
 
     /// Waits a little for the trigger.
     fn fire(&mut self) -> Fired {
         match &mut self.clock {
             Clock::Camera => Fired::AnyPicture,
-            Clock::Messages { waiting, .. } => match waiting.recv_timeout(PATIENCE) {
-                Ok(meta) => Fired::Part(meta),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Fired::Nothing,
-            },
+            Clock::Messages { waiting, next, .. } => {
+                match next.take().map_or_else(|| waiting.recv_timeout(PATIENCE), Ok) {
+                    Ok(meta) => Fired::Part(meta),
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Fired::Nothing,
+                }
+            }
             Clock::FreeRun { every, next } => {
                 let wait = next.saturating_duration_since(Instant::now());
                 std::thread::sleep(wait.min(PATIENCE));
@@ -180,6 +207,7 @@ impl Capturing {
             let patience = give_up.saturating_duration_since(Instant::now()).min(PATIENCE);
             match camera.next_frame(triggered, patience) {
                 Ok(Take::Frame(capture)) => {
+                    let meta = if camera.is_live() { self.part_in_front(meta, capture.stamp) } else { meta };
                     self.send(PartMeta { source: capture.source.clone(), ..meta }, capture);
                     return true;
                 }
@@ -203,6 +231,21 @@ impl Capturing {
         }
     }
 
+    /// The part that a picture shows: the last one that had arrived when it was taken. The camera was too slow for those
+    /// before it, and a part must not pass for the good looks of the next.
+    fn part_in_front(&mut self, mut meta: PartMeta, taken: Stamp) -> PartMeta {
+        let Clock::Messages { waiting, next, .. } = &mut self.clock else { return meta };
+        while let Some(later) = next.take().or_else(|| waiting.try_recv().ok()) {
+            if later.captured.mono > taken.mono {
+                *next = Some(later);
+                break;
+            }
+            warn!(part = %meta.key, "the next part was in front of the camera before this one had a picture");
+            self.desk.unjudged(std::mem::replace(&mut meta, later), Reason::Overrun);
+        }
+        meta
+    }
+
     /// The next picture, whenever it comes; each is a part. False: the end.
     fn take_next(&mut self) -> bool {
         let long_past = self.long_past;
@@ -212,9 +255,12 @@ impl Capturing {
             return true;
         }
         let Some(camera) = self.source.camera() else { return true };
-        match camera.next_frame(long_past, PATIENCE) {
+        let taken = camera.next_frame(long_past, PATIENCE);
+        let superseded = camera.superseded();
+        let at = if let Ok(Take::Frame(capture)) = &taken { capture.stamp } else { now() };
+        self.book_unseen(superseded, at, Reason::Overrun);
+        match taken {
             Ok(Take::Frame(capture)) => {
-                self.book_superseded(capture.superseded, capture.stamp);
                 let truth = capture.truth.as_ref().and_then(|t| ProductName::try_new(t.part.product.name()).ok());
                 let arrival = self.arrival(capture.stamp);
                 let product = truth.or(arrival.product);
@@ -226,11 +272,8 @@ impl Capturing {
             Ok(Take::Ended) => false,
             Err(error) => {
                 self.source.failed(&error);
-                if let CaptureError::Lost { superseded, .. } = &error {
-                    self.book_superseded(*superseded, now());
-                }
                 if !error.is_fatal() {
-                    let arrival = Arrival { source: origin(&error), ..self.arrival(now()) };
+                    let arrival = Arrival { source: origin(&error), ..self.arrival(at) };
                     self.desk.unjudged(self.desk.enter(&self.id, arrival), error.reason());
                 }
                 true
@@ -238,10 +281,10 @@ impl Capturing {
         }
     }
 
-    /// Parts that the camera saw and whose pictures made way for newer ones.
-    fn book_superseded(&self, parts: u64, captured: Stamp) {
+    /// Parts that the camera saw and whose pictures nobody did.
+    fn book_unseen(&self, parts: u64, captured: Stamp, reason: Reason) {
         for _ in 0..parts {
-            self.desk.unjudged(self.desk.enter(&self.id, self.arrival(captured)), Reason::Overrun);
+            self.desk.unjudged(self.desk.enter(&self.id, self.arrival(captured)), reason);
         }
     }
 

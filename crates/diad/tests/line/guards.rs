@@ -34,7 +34,7 @@ impl Camera for Lamp {
         let bytes = vec![self.0.load(Ordering::Relaxed); (null::SIDE * null::SIDE) as usize];
         let picture = Picture::try_new(null::SIDE, null::SIDE, PixelFormat::Mono8, bytes).unwrap();
         let stamp = Stamp { wall: SystemTime::now(), mono: Instant::now() };
-        Ok(Take::Frame(Capture { picture, stamp, source: None, truth: None, superseded: 0 }))
+        Ok(Take::Frame(Capture { picture, stamp, source: None, truth: None }))
     }
 }
 

@@ -59,6 +59,7 @@ fn conduct(mean: f32) -> Result<f32, Told> {
 /// A camera of many moods.
 struct Moody {
     dice: Dice,
+    superseded: u64,
 }
 
 fn name_of(grey: u8) -> Arc<str> {
@@ -71,10 +72,10 @@ impl Camera for Moody {
     }
 
     fn next_frame(&mut self, _: Instant, timeout: Duration) -> Result<Take, CaptureError> {
-        let superseded = u64::from(self.dice.roll(50) == 0);
+        self.superseded += u64::from(self.dice.roll(50) == 0);
         let grey = match self.dice.roll(40) {
             0 => {
-                return Err(CaptureError::Lost { camera: "moody".into(), superseded, source: LostError::Reader });
+                return Err(CaptureError::Lost { camera: "moody".into(), source: LostError::Reader });
             }
             1 | 2 => {
                 let source = PictureError::Read(std::io::ErrorKind::InvalidData.into());
@@ -98,7 +99,11 @@ impl Camera for Moody {
         let bytes = vec![grey; (side * side) as usize];
         let picture = Picture::try_new(side, side, PixelFormat::Mono8, bytes).unwrap();
         let stamp = Stamp { wall: SystemTime::now(), mono: Instant::now() };
-        Ok(Take::Frame(Capture { picture, stamp, source: Some(name_of(grey)), truth: None, superseded }))
+        Ok(Take::Frame(Capture { picture, stamp, source: Some(name_of(grey)), truth: None }))
+    }
+
+    fn superseded(&mut self) -> u64 {
+        std::mem::take(&mut self.superseded)
     }
 }
 
@@ -106,7 +111,7 @@ fn moody(name: &str, seed: u64, trigger: Trigger) -> CameraSpec {
     let mut seed = seed;
     CameraSpec::new(CameraId::try_new(name).unwrap(), trigger, Overload::EvictOldest, move || {
         seed += 1;
-        Ok(Box::new(Moody { dice: Dice(seed) }))
+        Ok(Box::new(Moody { dice: Dice(seed), superseded: 0 }))
     })
 }
 
@@ -209,7 +214,7 @@ impl Camera for Hung {
         self.0 = true;
         let picture = Picture::try_new(1, 1, PixelFormat::Mono8, vec![SOUND]).unwrap();
         let stamp = Stamp { wall: SystemTime::now(), mono: Instant::now() };
-        Ok(Take::Frame(Capture { picture, stamp, source: None, truth: None, superseded: 0 }))
+        Ok(Take::Frame(Capture { picture, stamp, source: None, truth: None }))
     }
 }
 
@@ -261,7 +266,7 @@ impl Camera for Pictures {
         };
         let picture = Picture::try_new(null::SIDE, null::SIDE, PixelFormat::Mono8, bytes).unwrap();
         let stamp = Stamp { wall: SystemTime::now(), mono: Instant::now() };
-        Ok(Take::Frame(Capture { picture, stamp, source: None, truth: None, superseded: 0 }))
+        Ok(Take::Frame(Capture { picture, stamp, source: None, truth: None }))
     }
 }
 

@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use super::reader::{Raw, Reader};
+use super::reader::{Filled, Reader};
 use super::wire::to_picture;
 use super::{WireFormat, device};
 use crate::{BufferPool, Camera, Capture, CaptureError, LostError, Picture, PictureError, Take};
 
 /// Unusable pictures in a row after which the device is lost. One or two are a glitch on the cable.
 const UNUSABLE: u32 = 3;
+
+/// How long a look takes at least before a camera without pictures is taken for stalled.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Which device, and exactly how it has to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +47,7 @@ pub struct V4l2Camera {
     reader: Reader,
     /// When the last picture came; when the device was opened, if none has.
     alive: Instant,
-    /// Pictures nobody asked for in time, not yet told with a capture.
+    /// Pictures nobody asked for in time, not yet told.
     superseded: u64,
     /// Unusable pictures since the last good one.
     unusable: u32,
@@ -73,16 +76,16 @@ impl V4l2Camera {
         Self { name, width, height, fps, format, stalled_after, reader, alive, superseded: 0, unusable: 0, pool }
     }
 
-    fn picture(&self, raw: &Raw) -> Result<Picture, PictureError> {
-        if raw.is_damaged {
+    fn picture(&self, filled: &Filled) -> Result<Picture, PictureError> {
+        if filled.is_damaged {
             return Err(PictureError::Damaged);
         }
-        to_picture(self.format, (self.width, self.height), &raw.bytes, &self.pool)
+        to_picture(self.format, (self.width, self.height), &filled.bytes, &self.pool)
     }
 
-    fn lost(&mut self, source: LostError) -> CaptureError {
-        let superseded = std::mem::take(&mut self.superseded) + self.reader.superseded();
-        CaptureError::Lost { camera: Arc::clone(&self.name), superseded, source }
+    fn lost(&self, source: LostError) -> CaptureError {
+        self.reader.abandon();
+        CaptureError::Lost { camera: Arc::clone(&self.name), source }
     }
 }
 
@@ -100,29 +103,36 @@ impl Camera for V4l2Camera {
         let now = Instant::now();
         let give_up = now.checked_add(timeout).unwrap_or(now);
         loop {
-            let stalled_at = self.stalled_after.and_then(|after| self.alive.checked_add(after));
+            // Whoever has not asked for long looks for a moment all the same: the reader may just be handing one over.
+            let stalled_at =
+                self.stalled_after.and_then(|after| self.alive.checked_add(after)).map(|at| at.max(now + LOOK));
             let deadline = stalled_at.map_or(give_up, |at| at.min(give_up));
             let newest = self.reader.newest(deadline);
-            let Some(raw) = newest.map_err(|source| self.lost(source))? else {
+            let Some(filled) = newest.map_err(|source| self.lost(source))? else {
                 return match self.stalled_after {
                     Some(after) if self.alive.elapsed() >= after => Err(self.lost(LostError::Stalled(after))),
                     _ => Ok(Take::Idle),
                 };
             };
-            self.alive = raw.received;
-            self.superseded += self.reader.superseded();
-            if raw.stamp.mono < not_before {
+            self.alive = filled.received;
+            if filled.stamp.mono < not_before {
                 self.superseded += 1;
                 continue;
             }
-            let picture = self.picture(&raw).map_err(|source| {
+            let picture = self.picture(&filled).map_err(|source| {
                 self.unusable += 1;
                 CaptureError::Frame { origin: Arc::clone(&self.name), source }
             })?;
             self.unusable = 0;
-            let superseded = std::mem::take(&mut self.superseded);
-            let capture = Capture { picture, stamp: raw.stamp, source: None, truth: None, superseded };
-            return Ok(Take::Frame(capture));
+            return Ok(Take::Frame(Capture { picture, stamp: filled.stamp, source: None, truth: None }));
         }
+    }
+
+    fn superseded(&mut self) -> u64 {
+        std::mem::take(&mut self.superseded) + self.reader.superseded()
+    }
+
+    fn is_live(&self) -> bool {
+        true
     }
 }

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use diad_core::frame::Stamp;
 
-use crate::camera::stamp_now;
 use crate::{LostError, OpenError};
 
 /// A device as the reader sees it; it never leaves its thread.
@@ -27,15 +26,7 @@ pub(super) struct Filled {
     pub is_damaged: bool,
     /// Pictures between the one before and this that the driver had no buffer for, or threw away.
     pub dropped: u32,
-    /// How long before it was read the driver stamped it, where it stamps by the clock that only runs forward.
-    pub age: Option<Duration>,
-}
-
-/// A picture as it was received.
-#[derive(Debug)]
-pub(super) struct Raw {
-    pub bytes: Vec<u8>,
-    pub is_damaged: bool,
+    /// When the camera began to take it, at the earliest.
     pub stamp: Stamp,
     /// When it came, for telling a stall.
     pub received: Instant,
@@ -45,7 +36,7 @@ pub(super) struct Raw {
 /// read, without waiting for that.
 #[derive(Debug)]
 pub(super) struct Reader {
-    pictures: Receiver<Raw>,
+    pictures: Receiver<Filled>,
     fault: Receiver<LostError>,
     superseded: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -95,10 +86,11 @@ impl Reader {
     }
 
     /// The newest picture, waiting for one until `deadline`; `None` if there is none.
-    pub fn newest(&self, deadline: Instant) -> Result<Option<Raw>, LostError> {
+    pub fn newest(&self, deadline: Instant) -> Result<Option<Filled>, LostError> {
         match self.pictures.recv_deadline(deadline) {
-            Ok(raw) => Ok(Some(raw)),
-            Err(RecvTimeoutError::Timeout) => self.fault.try_recv().map_or(Ok(None), Err),
+            Ok(picture) => Ok(Some(picture)),
+            // A fault waits for the next look, which finds the last picture first.
+            Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(self.fault.try_recv().unwrap_or(LostError::Reader)),
         }
     }
@@ -106,6 +98,11 @@ impl Reader {
     /// Pictures that made way for newer ones, here or in the driver, since the last time this was asked.
     pub fn superseded(&self) -> u64 {
         self.superseded.swap(0, Ordering::Relaxed)
+    }
+
+    /// Lets the picture that waits make way for none: nobody will take it.
+    pub fn abandon(&self) {
+        self.superseded.fetch_add(self.pictures.try_iter().count() as u64, Ordering::Relaxed);
     }
 }
 
@@ -116,8 +113,8 @@ impl Drop for Reader {
 }
 
 struct Far {
-    newest: Sender<Raw>,
-    evict: Receiver<Raw>,
+    newest: Sender<Filled>,
+    evict: Receiver<Filled>,
     superseded: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
 }
@@ -126,29 +123,17 @@ impl Far {
     /// Reads until told to stop, or until the device fails.
     fn run(&self, device: &mut impl Device) -> io::Result<()> {
         while !self.stop.load(Ordering::Relaxed) {
-            let Some(Filled { bytes, is_damaged, dropped, age }) = device.read()? else {
+            let Some(mut picture) = device.read()? else {
                 continue;
             };
-            self.superseded.fetch_add(u64::from(dropped), Ordering::Relaxed);
-            let received = stamp_now();
-            let stamp = stamp(age, received);
-            let mut raw = Raw { bytes, is_damaged, stamp, received: received.mono };
-            while let Err(TrySendError::Full(back)) = self.newest.try_send(raw) {
+            self.superseded.fetch_add(u64::from(picture.dropped), Ordering::Relaxed);
+            while let Err(TrySendError::Full(back)) = self.newest.try_send(picture) {
                 if self.evict.try_recv().is_ok() {
                     self.superseded.fetch_add(1, Ordering::Relaxed);
                 }
-                raw = back;
+                picture = back;
             }
         }
         Ok(())
     }
-}
-
-/// A picture cannot have waited longer than this in the driver's few buffers.
-const OLDEST: Duration = Duration::from_secs(10);
-
-/// The driver's time where it makes sense, else the time of receipt: some drivers stamp in the future or by another clock.
-pub(super) fn stamp(age: Option<Duration>, received: Stamp) -> Stamp {
-    let back = |age| Some(Stamp { wall: received.wall.checked_sub(age)?, mono: received.mono.checked_sub(age)? });
-    age.filter(|age| *age <= OLDEST).and_then(back).unwrap_or(received)
 }

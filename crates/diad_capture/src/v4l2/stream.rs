@@ -1,11 +1,13 @@
 //! A device that runs: agreed on its format, pictures out of its buffers.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use diad_core::frame::Stamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use v4l::Timestamp;
 use v4l::buffer::{Flags, Metadata, Type};
+use v4l::format::FieldOrder;
 use v4l::io::mmap::Stream as Buffers;
 use v4l::io::traits::{CaptureStream, Stream as _};
 use v4l::video::Capture;
@@ -14,6 +16,7 @@ use v4l::video::capture::Parameters;
 use super::WireFormat;
 use super::hold::Hold;
 use super::reader::{Device, Filled};
+use crate::camera::stamp_now;
 use crate::{OpenError, Refusal};
 
 /// Buffers asked for; a driver may give fewer or more. One is in our hands, and some drivers start with no fewer than four
@@ -37,6 +40,10 @@ pub(super) struct Running {
     buffers: Buffers<'static>,
     /// The driver's number of the last picture.
     last: Option<u32>,
+    /// When no picture was ready last: whatever is ready was finished later.
+    empty: Instant,
+    /// From one picture to the next.
+    interval: Duration,
     /// After the buffers: the device is free only once they are given back.
     _hold: Hold,
 }
@@ -52,7 +59,7 @@ pub(super) fn start(
     let mut tried = Vec::new();
     for format in WireFormat::ALL.into_iter().filter(|f| format.is_none_or(|wanted| wanted == *f)) {
         match agree(&device, format, (width, height), fps) {
-            Ok(()) => return Ok((run(&device, hold).map_err(OpenError::Stream)?, format)),
+            Ok(()) => return Ok((run(&device, hold, fps).map_err(OpenError::Stream)?, format)),
             Err(Refusal::Driver(error)) if error.kind() == io::ErrorKind::ResourceBusy => {
                 return Err(OpenError::Stream(error));
             }
@@ -70,6 +77,9 @@ fn agree(device: &v4l::Device, format: WireFormat, (width, height): (u32, u32), 
     if (given.width, given.height, given.fourcc) != (width, height, asked.fourcc) {
         return Err(Refusal::Size { width: given.width, height: given.height, format: given.fourcc.to_string() });
     }
+    if !matches!(given.field_order, FieldOrder::Any | FieldOrder::Progressive) {
+        return Err(Refusal::Interlaced);
+    }
     // Zero: the driver leaves it open, and compressed formats have no lines.
     if let Some(line) = format.line_bytes(width).filter(|line| given.stride != 0 && u64::from(given.stride) != *line) {
         return Err(Refusal::Padded { line, given: given.stride });
@@ -81,7 +91,7 @@ fn agree(device: &v4l::Device, format: WireFormat, (width, height): (u32, u32), 
     Ok(())
 }
 
-fn run(device: &v4l::Device, hold: Hold) -> io::Result<Running> {
+fn run(device: &v4l::Device, hold: Hold, fps: u32) -> io::Result<Running> {
     let mut buffers = Buffers::with_buffers(device, Type::VideoCapture, BUFFERS)?;
     // The first stays with us: `next` gives back the buffer it handed out last, and before it has handed out any it takes
     // that to be the first one. Giving back all of them and starting is what `next` would do by itself; but it would wait
@@ -93,21 +103,46 @@ fn run(device: &v4l::Device, hold: Hold) -> io::Result<Running> {
         }
     }
     buffers.start()?;
-    Ok(Running { buffers, last: None, _hold: hold })
+    let interval = Duration::from_secs(1) / fps.max(1);
+    Ok(Running { buffers, last: None, empty: Instant::now(), interval, _hold: hold })
+}
+
+impl Running {
+    /// Waits for a picture; waited for here and not in `next`, which cannot go on after a signal or a time-out.
+    fn is_ready(&self, patience: Duration) -> io::Result<bool> {
+        match self.buffers.handle().poll(READABLE, patience.as_millis() as i32) {
+            Ok(ready) => Ok(ready > 0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Device for Running {
     fn read(&mut self) -> io::Result<Option<Filled>> {
-        // Waited for here and not in `next`, which cannot go on after a signal or a time-out.
-        match self.buffers.handle().poll(READABLE, LOOK.as_millis() as i32) {
-            Ok(0) => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(None),
-            ready => ready?,
-        };
+        if !self.is_ready(Duration::ZERO)? {
+            self.empty = Instant::now();
+            if !self.is_ready(LOOK)? {
+                return Ok(None);
+            }
+        }
         let (mapped, about) = self.buffers.next()?;
+        // Side by side, and before the copy: the driver's time is carried from one clock to the other.
+        let (received, clock) = (stamp_now(), clock_gettime(ClockId::Monotonic));
+        // Given back without a picture in it: the driver has begun anew, and what it lost is a gap in its count.
+        if about.bytesused == 0 && about.flags.contains(Flags::ERROR) {
+            return Ok(None);
+        }
         let dropped = self.last.map_or(0, |last| between(last, about.sequence));
         self.last = Some(about.sequence);
-        Ok(Some(Filled { dropped, ..filled(mapped, about, clock_gettime(ClockId::Monotonic)) }))
+        let age = age(about, clock, self.interval).unwrap_or_else(|| self.interval.max(received.mono - self.empty));
+        Ok(Some(Filled {
+            bytes: filled(mapped, about),
+            is_damaged: about.flags.contains(Flags::ERROR),
+            dropped,
+            stamp: back(received, age),
+            received: received.mono,
+        }))
     }
 }
 
@@ -119,20 +154,26 @@ pub(super) fn between(last: u32, this: u32) -> u32 {
 }
 
 /// The part of a mapped buffer that the driver filled. What lies behind it is an older picture.
-pub(super) fn filled(mapped: &[u8], about: &Metadata, now: Timespec) -> Filled {
-    let used = mapped.len().min(about.bytesused as usize);
-    let is_monotonic = about.flags & Flags::TIMESTAMP_MASK == Flags::TIMESTAMP_MONOTONIC;
-    Filled {
-        bytes: mapped[..used].to_vec(),
-        is_damaged: about.flags.contains(Flags::ERROR),
-        dropped: 0,
-        age: is_monotonic.then(|| since(about.timestamp, now)).flatten(),
-    }
+pub(super) fn filled(mapped: &[u8], about: &Metadata) -> Vec<u8> {
+    mapped[..mapped.len().min(about.bytesused as usize)].to_vec()
 }
 
-/// How long ago that was; `None` for the future.
-fn since(then: Timestamp, now: Timespec) -> Option<Duration> {
-    let then = Duration::from_secs(u64::try_from(then.sec).ok()?)
-        .checked_add(Duration::from_micros(u64::try_from(then.usec).ok()?))?;
-    Duration::try_from(now).ok()?.checked_sub(then)
+/// How long ago the camera began to take a picture, at most; `None` if the driver does not say, or says the future. Drivers
+/// stamp a picture's start, or its end, which is an interval later.
+pub(super) fn age(about: &Metadata, now: Timespec, interval: Duration) -> Option<Duration> {
+    if about.flags & Flags::TIMESTAMP_MASK != Flags::TIMESTAMP_MONOTONIC {
+        return None;
+    }
+    let Timestamp { sec, usec } = about.timestamp;
+    let then =
+        Duration::from_secs(u64::try_from(sec).ok()?).checked_add(Duration::from_micros(u64::try_from(usec).ok()?))?;
+    let since = Duration::try_from(now).ok()?.checked_sub(then)?;
+    let is_start = about.flags & Flags::TSTAMP_SRC_MASK == Flags::TSTAMP_SRC_SOE;
+    Some(since + if is_start { Duration::ZERO } else { interval })
+}
+
+/// That long before.
+fn back(stamp: Stamp, age: Duration) -> Stamp {
+    let earlier = || Some(Stamp { wall: stamp.wall.checked_sub(age)?, mono: stamp.mono.checked_sub(age)? });
+    earlier().unwrap_or(stamp)
 }

@@ -1,9 +1,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use diad_core::frame::{PixelFormat, Stamp};
+use diad_core::frame::PixelFormat;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use rustix::time::Timespec;
@@ -11,10 +11,11 @@ use v4l::Timestamp;
 use v4l::buffer::{Flags, Metadata};
 
 use super::hold::Hold;
-use super::reader::{Device, Filled, Reader, stamp};
-use super::stream::{between, filled};
+use super::reader::{Device, Filled, Reader};
+use super::stream::{age, between, filled};
 use super::wire::to_picture;
 use super::{V4l2Camera, V4l2Settings, WireFormat, device, path};
+use crate::camera::stamp_now;
 use crate::{BufferPool, Camera, Capture, CaptureError, ErrorKind, LostError, OpenError, PictureError, Take};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -34,7 +35,8 @@ fn unplugged() -> io::Error {
 
 /// A 2x1 picture with this level in all bytes, received just when it is read.
 fn picture(level: u8) -> Filled {
-    Filled { bytes: vec![level; 6], is_damaged: false, dropped: 0, age: None }
+    let stamp = stamp_now();
+    Filled { bytes: vec![level; 6], is_damaged: false, dropped: 0, stamp, received: stamp.mono }
 }
 
 /// A picture that lacks its last byte.
@@ -79,7 +81,7 @@ fn next_frame_gives_the_newest_picture_and_counts_the_others() {
     // A fifth is taken only after the fourth is in the slot; the fifth itself is bad, so the fourth stays the newest.
     cable.send(Err(unplugged())).unwrap();
     let capture = take(&mut camera);
-    assert_eq!((capture.view().unwrap().data()[0], capture.superseded), (4, 3));
+    assert_eq!((capture.view().unwrap().data()[0], camera.superseded()), (4, 3));
 }
 
 #[test]
@@ -89,7 +91,7 @@ fn next_frame_counts_the_pictures_that_the_driver_dropped() {
     cable.send(Ok(Filled { dropped: 2, ..picture(2) })).unwrap();
     cable.send(Err(unplugged())).unwrap();
     let capture = take(&mut camera);
-    assert_eq!((capture.view().unwrap().data()[0], capture.superseded), (2, 3), "two in the driver, one here");
+    assert_eq!((capture.view().unwrap().data()[0], camera.superseded()), (2, 3), "two in the driver, one here");
     assert!(
         [(7, 8), (7, 7), (7, 3), (0, 0), (u32::MAX, 0), (7, 1 << 30)]
             .iter()
@@ -109,7 +111,7 @@ fn next_frame_leaves_out_pictures_from_before_the_trigger() {
     assert!(matches!(camera.next_frame(trigger, Duration::from_millis(20)), Ok(Take::Idle)));
     cable.send(Ok(picture(4))).unwrap();
     let capture = take(&mut camera);
-    assert_eq!((capture.view().unwrap().data()[0], capture.superseded), (4, 2));
+    assert_eq!((capture.view().unwrap().data()[0], camera.superseded()), (4, 2));
 }
 
 #[test]
@@ -188,7 +190,8 @@ fn next_frame_of_a_lost_camera_tells_the_pictures_that_nobody_got() {
     cable.send(Err(unplugged())).unwrap();
     let after_all = Instant::now() + Duration::from_secs(3600);
     let error = camera.next_frame(after_all, LONG).unwrap_err();
-    assert!(matches!(error, CaptureError::Lost { superseded: 3, .. }), "{error:?}");
+    assert!(error.is_fatal(), "{error:?}");
+    assert_eq!((camera.superseded(), camera.superseded()), (3, 0));
 }
 
 #[test]
@@ -236,33 +239,24 @@ fn hold_lets_one_reader_at_a_time_touch_a_device() {
 }
 
 #[test]
-fn stamp_believes_the_driver_only_where_it_makes_sense() {
-    let received = Stamp { wall: SystemTime::now(), mono: Instant::now() };
-    for (driver, age_ms) in [(Some(0), 0), (Some(33), 33), (None, 0), (Some(10_001), 0), (Some(u64::MAX), 0)] {
-        let stamp = stamp(driver.map(Duration::from_millis), received);
-        let age = Duration::from_millis(age_ms);
-        assert_eq!(received.mono - stamp.mono, age, "{driver:?}");
-        assert_eq!(received.wall.duration_since(stamp.wall).unwrap(), age, "{driver:?}");
+fn filled_takes_what_the_driver_filled() {
+    for (bytesused, want) in [(3, &[1, 2, 3][..]), (0, &[]), (9, &[1, 2, 3, 4])] {
+        assert_eq!(filled(&[1, 2, 3, 4], &Metadata { bytesused, ..Metadata::default() }), want);
     }
 }
 
 #[test]
-fn filled_takes_what_the_driver_filled_and_what_it_says_of_it() {
+fn age_of_a_picture_is_that_of_its_first_light() {
     let now = Timespec { tv_sec: 100, tv_nsec: 20_000_000 };
-    let about = |bytesused, flags: Flags, sec, usec| Metadata {
-        bytesused,
-        flags,
-        timestamp: Timestamp::new(sec, usec),
-        ..Metadata::default()
+    let (interval, monotonic) = (Duration::from_millis(40), Flags::TIMESTAMP_MONOTONIC);
+    let age = |flags: Flags, sec, usec| {
+        let timestamp = Timestamp::new(sec, usec);
+        age(&Metadata { flags, timestamp, ..Metadata::default() }, now, interval)
     };
-    let of = |about: &Metadata| filled(&[1, 2, 3, 4], about, now);
-    let monotonic = Flags::TIMESTAMP_MONOTONIC;
-    let usual = of(&about(3, monotonic | Flags::MAPPED | Flags::DONE, 99, 990_000));
-    assert_eq!((usual.bytes.as_slice(), usual.is_damaged), (&[1, 2, 3][..], false));
-    assert_eq!(usual.age, Some(Duration::from_millis(30)));
-    assert!(of(&about(3, monotonic | Flags::ERROR, 99, 0)).is_damaged);
-    assert_eq!(of(&about(0, monotonic, 99, 0)).bytes, [0_u8; 0], "nothing filled");
-    assert_eq!(of(&about(9, monotonic, 99, 0)).bytes, [1, 2, 3, 4], "more than there is");
+    let ms = |ms| Some(Duration::from_millis(ms));
+    assert_eq!(age(monotonic | Flags::MAPPED | Flags::DONE, 99, 990_000), ms(30 + 40), "stamped at its end");
+    assert_eq!(age(monotonic | Flags::TSTAMP_SRC_SOE, 99, 990_000), ms(30), "at its start");
+    assert_eq!(age(monotonic | Flags::TSTAMP_SRC_SOE, 40, 20_000), ms(60_000), "old is old");
     for (flags, sec, usec) in [
         (Flags::TIMESTAMP_UNKNOWN, 99, 0),
         (Flags::TIMESTAMP_COPY, 99, 0),
@@ -271,7 +265,7 @@ fn filled_takes_what_the_driver_filled_and_what_it_says_of_it() {
         (monotonic, -1, 0),
         (monotonic, 0, -1),
     ] {
-        assert_eq!(of(&about(3, flags, sec, usec)).age, None, "{flags:?} {sec} {usec}");
+        assert_eq!(age(flags, sec, usec), None, "{flags:?} {sec} {usec}");
     }
 }
 
