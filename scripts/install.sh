@@ -74,11 +74,11 @@ put_folder "$model" "$destdir$bundle"
 put 644 systemd/diad.sysusers.conf "$lib/sysusers.d/diad.conf"
 put 644 systemd/diad.tmpfiles.conf "$lib/tmpfiles.d/diad.conf"
 put 644 systemd/99-diad-cameras.rules "$share/config/99-diad-cameras.rules"
-put_folder config/examples "$share/config/examples"
 put 644 LICENSE-MIT "$doc/LICENSE-MIT"
 put 644 LICENSE-APACHE "$doc/LICENSE-APACHE"
 
-# Three paths differ from the checkout's: the program's in the unit, the bundle's and the thresholds' in the settings.
+# Three paths differ from the checkout's: the program's in the unit, the bundle's and the thresholds' in the settings and the
+# examples of them.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 rewrite() { # FILE OLD NEW: one line of the file, which must be there, so that a change in the checkout is noticed
@@ -89,10 +89,17 @@ rewrite() { # FILE OLD NEW: one line of the file, which must be there, so that a
 cp systemd/diad.service config/diad.yaml config/thresholds.yaml "$work/"
 start='/bin/diad run --config /etc/diad/diad.yaml' reload='/bin/diad check --config /etc/diad/diad.yaml'
 rewrite "$work/diad.service" "ExecStart=/usr/local$start" "ExecStart=$prefix$start"
-rewrite "$work/diad.service" "ExecReload=/usr/local$reload" "ExecReload=$prefix$reload"
+env='ExecReload=/usr/bin/env -u DIAD__MQTT__PASSWORD_FILE '
+rewrite "$work/diad.service" "$env/usr/local$reload" "$env$prefix$reload"
 rewrite "$work/diad.yaml" '  model: onnx/models/diad-tiny' "  model: $bundle"
 rewrite "$work/diad.yaml" 'thresholds: config/thresholds.yaml' 'thresholds: /etc/diad/thresholds.yaml'
 put 644 "$work/diad.service" "$lib/systemd/system/diad.service"
+cp -R config/examples "$work/examples"
+for example in "$work"/examples/*.yaml; do
+    rewrite "$example" 'engine: { model: onnx/models/diad-tiny }' "engine: { model: $bundle }"
+    rewrite "$example" 'thresholds: config/thresholds.yaml' 'thresholds: /etc/diad/thresholds.yaml'
+done
+put_folder "$work/examples" "$share/config/examples"
 
 for name in diad.yaml thresholds.yaml; do
     # The copy as shipped tells an edited file from one that is merely of the version before.

@@ -40,6 +40,10 @@ etc=$root/etc/diad
 named() { sed -n "s/^ *$1: //p" "$etc/diad.yaml"; }
 [ -s "$root$(named model)/manifest.json" ] || fail "diad.yaml names no installed bundle: $(named model)"
 [ -s "$root$(named thresholds)" ] || fail "diad.yaml names no installed thresholds: $(named thresholds)"
+for example in "$root"/usr/local/share/diad/config/examples/*.yaml; do
+    grep -qF "model: $(named model) }" "$example" || fail "$example names no installed bundle"
+    grep -qxF "thresholds: $(named thresholds)" "$example" || fail "$example names no installed thresholds"
+done
 grep -q '^ExecStart=/usr/local/bin/diad ' "$root/usr/local/lib/systemd/system/diad.service" || fail "the unit starts another program"
 [ -z "$(find "$root" -name '*.part')" ] || fail "a .part file was left behind"
 [ -z "$(find "$root" -type f ! -perm -444)" ] || fail "a file cannot be read by everybody"

@@ -14,9 +14,9 @@ command -v systemd-analyze >/dev/null || fail "systemd-analyze is needed: sudo a
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 units=$root/usr/local/lib/systemd/system
-mkdir -p "$units" "$root/usr/local/bin" "$root/bin" "$root/etc"
+mkdir -p "$units" "$root/usr/local/bin" "$root/usr/bin" "$root/bin" "$root/etc"
 cp systemd/diad.service "$units/"
-for program in usr/local/bin/diad bin/sh; do
+for program in usr/local/bin/diad usr/bin/env bin/sh; do
     cp -L /bin/true "$root/$program"
 done
 for target in sysinit basic network shutdown multi-user; do

@@ -118,7 +118,7 @@ pub struct InspectArgs {
     /// Model bundle
     #[arg(long, value_name = "DIR", default_value_os_t = default_folder())]
     pub model: PathBuf,
-    /// Thresholds to judge by
+    /// Thresholds to judge by: their `default`, whatever the product
     #[arg(long, value_name = "FILE")]
     pub thresholds: Option<PathBuf>,
     /// Write reconstruction, heat map and overlay as PNG
@@ -138,9 +138,9 @@ pub struct EvalArgs {
     /// Folder of the data set
     #[arg(value_name = "DATASET")]
     pub dataset: PathBuf,
-    /// Model bundle
-    #[arg(long, value_name = "DIR", default_value_os_t = default_folder())]
-    pub model: PathBuf,
+    /// Model bundle; by default that of --config with its steps, else the program's own
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
     /// Thresholds to judge by as well, under their `roi` and `ignore`: verdicts against the truth, and lines in the plots
     #[arg(long, value_name = "FILE")]
     pub thresholds: Option<PathBuf>,
@@ -179,7 +179,7 @@ pub struct CalibrateArgs {
     /// Which camera took the pictures
     #[command(flatten)]
     pub camera: CameraArgs,
-    /// Take the recorded parts of this ledger instead, all of them as good
+    /// Take the recorded parts of this ledger instead, as good but for those that a person called bad
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub ledger: Option<PathBuf>,
     /// First time of capture, such as 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z
@@ -188,9 +188,9 @@ pub struct CalibrateArgs {
     /// First time of capture that is no longer taken
     #[arg(long, value_name = "T", value_parser = moment::parse, requires = "ledger")]
     pub until: Option<Moment>,
-    /// Model bundle
-    #[arg(long, value_name = "DIR", default_value_os_t = default_folder())]
-    pub model: PathBuf,
+    /// Model bundle; by default that of --config with its steps, else the program's own
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
     /// Largest share of good parts that may be rejected
     #[arg(long, value_name = "SHARE", default_value_t = 0.005)]
     pub max_false_reject: f64,

@@ -12,6 +12,7 @@ use tracing::info;
 use crate::chain::chain;
 use crate::exit::Exit;
 use crate::settings::{self, Variable};
+use crate::yaml::Fault;
 
 /// Names the library file where the settings do not.
 const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -53,6 +54,18 @@ impl ModelSpec {
     #[must_use]
     pub fn of_folder(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), provider: Provider::Auto, steps: None, threads: None, library: None }
+    }
+
+    /// The one that is named; else that of a station, so that its scores come out; else the program's own.
+    ///
+    /// # Errors
+    /// Every fault of the station's settings.
+    pub fn meant(folder: Option<&Path>, station: Option<&Path>, variables: &[Variable]) -> Result<Self, Vec<Fault>> {
+        match (folder, station) {
+            (Some(folder), _) => Ok(Self::of_folder(folder)),
+            (None, Some(file)) => Ok(Self::from_settings(settings::load(file, variables)?.engine())),
+            (None, None) => Ok(Self::of_folder(&default_folder())),
+        }
     }
 
     /// What the settings ask for.
@@ -221,4 +234,27 @@ fn with_steps(bundle: &Bundle, count: u32) -> Result<Ddim, ScheduleError> {
 /// The step that the way back begins with; evenly spaced steps below it are at most as many as its number.
 fn first_step(ddim: &Ddim) -> Step {
     ddim.updates().first().map_or(ddim.start(), |update| update.step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meant_is_the_named_model_else_the_stations_else_the_programs() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("diad.yaml");
+        let settings = "line: L1\nstation: S1\ncameras:\n  - { id: a, source: { kind: rendered }, trigger: { kind: camera } }\n\
+                        deadline_ms: 200\nengine: { model: /of/the/station, steps: 1, provider: cpu }\n";
+        std::fs::write(&file, settings).unwrap();
+        let meant = |named: Option<&str>, station: Option<&Path>| {
+            let spec = ModelSpec::meant(named.map(Path::new), station, &[]).unwrap();
+            (spec.folder.display().to_string(), spec.steps, spec.provider)
+        };
+        assert_eq!(meant(None, Some(&file)), ("/of/the/station".to_owned(), Some(1), Provider::Cpu));
+        assert_eq!(meant(Some("/named"), Some(&file)), ("/named".to_owned(), None, Provider::Auto));
+        assert_eq!(meant(None, None), (default_folder().display().to_string(), None, Provider::Auto));
+        std::fs::write(&file, "line: 3\n").unwrap();
+        assert!(!ModelSpec::meant(None, Some(&file), &[]).unwrap_err().is_empty());
+    }
 }

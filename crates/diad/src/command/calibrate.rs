@@ -20,7 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use similar::TextDiff;
 
 use crate::cli::CalibrateArgs;
-use crate::command::region::Region;
+use crate::command::region::{Region, RegionError};
 use crate::files;
 use crate::model::{Model, ModelSpec};
 use crate::output;
@@ -234,7 +234,9 @@ fn of_folder(
         .map(ThresholdSet::load)
         .transpose()
         .map_err(|faults| CalibrateError::of_faults(&faults))?;
-    let mut model = Model::load(&ModelSpec::of_folder(&args.model), variables)?;
+    let spec = ModelSpec::meant(args.model.as_deref(), args.camera.config.as_deref(), variables)
+        .map_err(RegionError::Settings)?;
+    let mut model = Model::load(&spec, variables)?;
     let input = *model.inspector.input();
     let bar = ProgressBar::new(collection.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left") {

@@ -21,7 +21,7 @@ pub use self::dataset::DatasetError;
 pub use self::error::EvalError;
 use self::measure::Evaluation;
 use crate::cli::EvalArgs;
-use crate::command::region::Region;
+use crate::command::region::{Region, RegionError};
 use crate::files;
 use crate::model::{Model, ModelSpec};
 use crate::output;
@@ -39,7 +39,9 @@ pub fn run(args: &EvalArgs, variables: &[Variable]) -> Result<(), EvalError> {
     if let Some(folder) = &args.out {
         files::make_folder(folder)?;
     }
-    let mut model = Model::load(&ModelSpec::of_folder(&args.model), variables)?;
+    let spec = ModelSpec::meant(args.model.as_deref(), args.camera.config.as_deref(), variables)
+        .map_err(RegionError::Settings)?;
+    let mut model = Model::load(&spec, variables)?;
     // Drawn on standard error, and only if that is a terminal.
     let bar = ProgressBar::new(dataset.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left") {

@@ -82,7 +82,8 @@ fn broker(address: SocketAddr, timeout: Duration) -> Check {
         Err(error) => Check::warning(
             "broker",
             format!("{address} does not accept connections: {error}"),
-            "start a broker here (sudo apt-get install mosquitto), or name yours in the settings as mqtt.url",
+            "start a broker here (sudo apt-get install mosquitto); yours elsewhere, named in the settings as mqtt.url, is \
+             not asked",
         ),
     }
 }
@@ -120,8 +121,12 @@ fn state_folder(state: &Path) -> Check {
         Err(error) => {
             let what = if is_there { "may not be written" } else { "is not there and may not be made" };
             let detail = format!("{shown} {what}: {}", io::Error::from(error));
-            let remedy =
-                format!("diad.service makes it for its own user; for this one: sudo install -d -o \"$USER\" {shown}");
+            // On a station it is the service's, and must stay so.
+            let remedy = if is_there {
+                "ask as the user of the service: sudo -u diad diad doctor".to_owned()
+            } else {
+                format!("diad.service makes it for its own user; for this one: sudo install -d -o \"$USER\" {shown}")
+            };
             Check::warning("state folder", detail, remedy)
         }
     }
