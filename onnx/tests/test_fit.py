@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -197,26 +196,82 @@ def test_evaluate_of_a_run_of_other_settings_or_one_cut_short_is_one_line(parts,
         assert said in capsys.readouterr().err
 
 
-def test_reconstructions_are_kept_until_a_network_before_them_is_trained_on(parts, tmp_path, monkeypatch):
+def test_reconstructions_are_kept_as_long_as_they_are_those_of_these_networks(parts, tmp_path, monkeypatch):
     model = fit(config(parts), tmp_path, wanted=STAGES[:2])
     size = CONFIG.model.image_size
     pictures = np.random.default_rng(1).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
     made = []
     real = stages.reconstruct_all
     monkeypatch.setattr(stages, "reconstruct_all", lambda *given: made.append(1) or real(*given))
-    first = np.array(stages._reconstructions(model, pictures, tmp_path))
-    assert np.array_equal(stages._reconstructions(model, pictures, tmp_path), first) and len(made) == 1
+    first = np.array(stages._reconstructions(model, pictures, tmp_path, "one"))
+    assert np.array_equal(stages._reconstructions(model, pictures, tmp_path, "one"), first) and len(made) == 1
     with pytest.raises(CheckpointError, match=r"reconstructions\.npy was made of other data"):
-        stages._reconstructions(model, pictures[:2], tmp_path)
-
-    later = (tmp_path / "reconstructions.npy").stat().st_mtime + 1
-    os.utime(tmp_path / "denoiser.pt", (later, later))
-    stages._reconstructions(model, pictures, tmp_path)
+        stages._reconstructions(model, pictures[:2], tmp_path, "one")
+    stages._reconstructions(model, pictures, tmp_path, "another")
     assert len(made) == 2
-    os.utime(tmp_path / "denoiser.pt", (0, 0))
     (tmp_path / "reconstructions.npy").write_bytes(b"\x93NUMPY half")
     with pytest.raises(CheckpointError, match=r"reconstructions\.npy cannot be read; remove it"):
-        stages._reconstructions(model, pictures, tmp_path)
+        stages._reconstructions(model, pictures, tmp_path, "another")
+
+
+def test_latents_are_kept_as_long_as_they_are_those_of_this_autoencoder(parts, tmp_path, monkeypatch):
+    fit(config(parts), tmp_path, wanted=STAGES[:2])
+    encoded = []
+    real = stages.encode_all
+    monkeypatch.setattr(stages, "encode_all", lambda *given, **more: encoded.append(1) or real(*given, **more))
+    again = fit(config(parts), tmp_path, wanted=STAGES[:2])
+    assert not encoded
+    with torch.no_grad():
+        next(again.autoencoder.parameters()).add_(0.1)
+    torch.save({"model": again.state_dict()}, tmp_path / "start.pt")
+    none = dataclasses.replace(CONFIG.train.autoencoder, steps=0)
+    fit(config(parts, autoencoder=none), tmp_path, wanted=STAGES[:2], start_from=tmp_path / "start.pt")
+    assert encoded
+    (tmp_path / "latents.pt").write_bytes(b"PK half")
+    with pytest.raises(CheckpointError, match=r"latents\.pt cannot be read; remove it"):
+        fit(config(parts), tmp_path, wanted=STAGES[:2])
+
+
+def test_fit_does_not_mix_a_folder_with_other_parts_networks_or_steps(parts, tmp_path):
+    run = tmp_path / "run"
+    fit(config(parts), run, wanted=STAGES[:1])
+    other = data(tmp_path / "other")
+    extra = other / "a" / "train" / "good" / "new.png"
+    extra.write_bytes(next(extra.parent.glob("*.png")).read_bytes())
+    with pytest.raises(CheckpointError, match=r"(?s)was begun with \d+ parts.*new: a/new\.png"):
+        fit(config(other), run, wanted=STAGES[:1])
+    other_kind = {"v": "epsilon", "epsilon": "v"}[CONFIG.model.denoiser.prediction]
+    denoiser = dataclasses.replace(CONFIG.model.denoiser, prediction=other_kind)
+    model = dataclasses.replace(CONFIG.model, denoiser=denoiser)
+    with pytest.raises(CheckpointError, match=r"(?s)begun with other settings.*model\.denoiser\.prediction was"):
+        fit(dataclasses.replace(config(parts), model=model), run, wanted=STAGES[:1])
+    more = dataclasses.replace(CONFIG.train.autoencoder, steps=CONFIG.train.autoencoder.steps + 1)
+    with pytest.raises(CheckpointError, match=r"autoencoder\.pt ended at its \d+ steps and cannot go on"):
+        fit(config(parts, autoencoder=more), run, wanted=STAGES[:1])
+
+
+def test_fit_of_a_stage_without_the_networks_below_it_is_refused(parts, tmp_path):
+    with pytest.raises(CheckpointError, match="has no autoencoder for the stages on top of it"):
+        fit(config(parts), tmp_path / "empty", wanted=("denoiser",))
+    fit(config(parts), tmp_path, wanted=STAGES[:2])
+    none = dataclasses.replace(CONFIG.train.autoencoder, steps=0)
+    start = saved(parts, tmp_path)
+    fit(config(parts, autoencoder=none), tmp_path / "run", wanted=STAGES[:2], start_from=start)
+    with pytest.raises(CheckpointError, match=r"has no autoencoder .*--start-from \(again"):
+        fit(config(parts, autoencoder=none), tmp_path / "run", wanted=STAGES[:2])
+
+
+@pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "not yours"), torch.OutOfMemoryError("full")])
+def test_checkpoint_that_the_machine_cannot_read_now_is_not_called_broken(tmp_path, monkeypatch, error):
+    path = tmp_path / "a.pt"
+    loop.save_atomically({"module": {}, "ema": {}, "step": 1}, path)
+
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(torch, "load", fails)
+    with pytest.raises(type(error)):
+        loop.steps_done(path)
 
 
 def test_save_atomically_on_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch):

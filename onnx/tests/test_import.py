@@ -152,6 +152,21 @@ def test_import_lists_surplus_blocks_half_an_attention_and_numbers_that_are_none
         imported(tmp_path / "other.pt", files.extras)
 
 
+def test_import_lists_every_key_also_where_a_whole_network_is_gone_and_what_is_no_real_number(files, tmp_path):
+    state = read_state(files.checkpoint)
+    rest = {key: value for key, value in state.items() if not key.startswith("first_stage_model.")}
+    torch.save(rest | {"stray.weight": torch.ones(3)}, tmp_path / "rest.pt")
+    with pytest.raises(CheckpointError, match="no key tells the autoencoder's width; beside the paper's") as caught:
+        imported(tmp_path / "rest.pt", files.extras)
+    faults = caught.value.faults
+    assert "surplus: stray.weight [3]" in faults
+    assert len([fault for fault in faults if fault.startswith("missing: first_stage_model.")]) > 200
+    key = "model.diffusion_model.out.0.bias"
+    torch.save(state | {key: state[key].to(torch.int32)}, tmp_path / "whole.pt")
+    with pytest.raises(CheckpointError, match=f"not real: {key} is torch.int32"):
+        imported(tmp_path / "whole.pt", files.extras)
+
+
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 def test_import_takes_a_checkpoint_that_was_halved_as_a_whole(files, tmp_path, kind):
     bars = torch.from_numpy(alpha_bar())

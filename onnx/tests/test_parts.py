@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from diad_train import pool
+from diad_train.checkpoint import CheckpointError
 from diad_train.config import ConfigError, load
 from diad_train.corrupt import CORRUPTIONS, corrupt
 from diad_train.data import DataError, load_good, read_picture
@@ -132,15 +134,51 @@ def test_read_picture_brings_sizes_and_depths_to_one(tmp_path):
     Image.fromarray(np.rint(levels / 257).astype(np.uint8)).save(tmp_path / "grey.png")
     deep, grey = (read_picture(tmp_path / name, size=32) for name in ("deep.png", "grey.png"))
     assert deep.shape == (32, 32, 3) and np.abs(deep.astype(int) - grey).max() <= 1
-    Image.new("RGBA", (10, 20), (255, 0, 0, 0)).save(tmp_path / "clear.png")
-    assert read_picture(tmp_path / "clear.png", size=32)[0, 0].tolist() == [255, 0, 0]
+    Image.new("RGBA", (10, 20), (255, 0, 0, 255)).save(tmp_path / "opaque.png")
+    assert read_picture(tmp_path / "opaque.png", size=32)[0, 0].tolist() == [255, 0, 0]
 
 
-def test_read_picture_truncated_is_an_error(tmp_path):
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_read_picture_refuses_what_the_station_refuses(tmp_path, mode):
+    clear = Image.new("RGBA", (10, 20), (255, 0, 0, 0)).convert(mode)
+    clear.save(tmp_path / "clear.png", transparency=0 if mode == "P" else None)
+    with pytest.raises(DataError, match=r"clear\.png: see-through"):
+        read_picture(tmp_path / "clear.png", size=32)
+    Image.new("CMYK", (10, 20)).save(tmp_path / "print.jpg")
+    with pytest.raises(DataError, match=r"print\.jpg: a CMYK picture"):
+        read_picture(tmp_path / "print.jpg", size=32)
+    Image.new("RGB", (10, 20)).save(tmp_path / "other.png", "BMP")
+    with pytest.raises(DataError, match=r"other\.png: .*neither a whole PNG nor a JPEG"):
+        read_picture(tmp_path / "other.png", size=32)
+
+
+@pytest.mark.parametrize("damage", ["cut", "closed", "zeros", "page", "middle"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_read_picture_that_lost_data_is_an_error(tmp_path, damage, mode):
     path = tmp_path / "x.jpg"
-    Image.fromarray(picture(1)).save(path)
-    path.write_bytes(path.read_bytes()[:300])
+    noise = np.random.default_rng(1).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    Image.fromarray(noise).convert(mode).save(path, quality=90)
+    assert read_picture(path, size=32).shape == (32, 32, 3)
+    whole = path.read_bytes()
+    half = len(whole) // 2
+    path.write_bytes(
+        {
+            "cut": whole[:half],
+            "closed": whole[:half] + b"\xff\xd9",
+            "zeros": whole[:half] + bytes(len(whole) - half),
+            "page": whole[:half] + bytes(4096) + whole[half + 4096 :],
+            "middle": whole[: half // 2] + whole[half:],
+        }[damage]
+    )
     with pytest.raises(DataError, match=r"x\.jpg"):
+        read_picture(path, size=32)
+
+
+def test_read_picture_without_its_end_is_an_error(tmp_path):
+    path = tmp_path / "x.png"
+    Image.fromarray(picture(1)).save(path)
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(DataError, match=r"x\.png: .*neither a whole PNG"):
         read_picture(path, size=32)
 
 
@@ -154,6 +192,16 @@ def test_pool_is_a_function_of_data_and_seed(tmp_path):
     assert (first.pictures == again.pictures).all() and first.source.tolist() == np.repeat(range(16), 5).tolist()
     assert (first.masks == again.masks).all() and first.masks.any(axis=(1, 2)).all()
     assert held_out_copies(first).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_pool_of_other_pictures_or_another_seed_is_refused(tmp_path):
+    write_good(tmp_path / "data", products=("a",), count=16)
+    good = load_good(tmp_path / "data", size=64)
+    pool_of(good, tmp_path, copies=1, seed=1)
+    others = dataclasses.replace(good, pictures=good.pictures[::-1].copy())
+    for parts, seed in ((others, 1), (good, 2)):
+        with pytest.raises(CheckpointError, match="was made of other data or with another seed"):
+            pool_of(parts, tmp_path, copies=1, seed=seed)
 
 
 def test_pool_on_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):

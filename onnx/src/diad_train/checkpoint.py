@@ -35,6 +35,7 @@ class CheckpointError(ValueError):
     def __init__(self, path: Path, what: str, faults: Sequence[str] = ()) -> None:
         lines = [f"{path} {what}", *(f"  {fault}" for fault in faults)]
         super().__init__("\n".join(lines))
+        self.what = what
         self.faults = tuple(faults)
 
 

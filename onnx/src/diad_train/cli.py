@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from diad_train import study
 from diad_train.checkpoint import CheckpointError, mismatches, read_state
 from diad_train.config import Config, ConfigError, FeaturesConfig, load
-from diad_train.data import DataError, held_out, load_good
+from diad_train.data import DataError, GoodParts, held_out, load_good
 from diad_train.evaluate import evaluate, sheet
 from diad_train.export import MODEL_CARD, PRECISIONS, ExportError, Options, export, provenance
 from diad_train.fit import STAGES, fit
@@ -19,6 +20,7 @@ from diad_train.model.diad import DiAD
 from diad_train.model.fold import dead_fusion
 from diad_train.model.resnet import load_resnet50
 from diad_train.pool import pool_of
+from diad_train.record import check
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     brought.add_argument("--start-noise", type=Path, help=".npy of one latent; without it, seeded noise")
     brought.add_argument("--size", type=int, default=256, help="side of the image in pixels")
     brought.add_argument("--heads", type=int, default=8, help="attention heads: the one size that no key tells")
-    brought.add_argument("--steps", type=int, default=10, help="DDIM steps, spaced as the authors space them")
+    brought.add_argument("--steps", type=int, default=10, help="DDIM steps; ten are the authors', in their spacing")
     brought.add_argument("--faithful", action="store_true", help="refuse whatever would give other scores than theirs")
     brought.add_argument("--name", default="imported", help="name in the manifest")
     brought.add_argument("--licence", default="unknown", help="licence of the weights, for the manifest")
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("config", type=Path)
     compare.add_argument("--data", help="the folder it was trained on")
     compare.add_argument("--run", type=Path, required=True)
+    compare.add_argument("--skip-bad", action="store_true", help="as for fit")
     compare.add_argument("--plot", type=Path, help="write a PNG of AUROC against time")
     return parser
 
@@ -84,11 +87,13 @@ def _bundle_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _trained(config: Config, run: Path) -> DiAD:
+def _trained(config: Config, run: Path, good: GoodParts | None = None) -> DiAD:
+    """The model of a finished run, which must have been trained with these networks and, where given, these parts."""
     model = DiAD(config.model, noise_seed=config.train.seed)
     path = run / "model.pt"
     if not path.exists():
         raise DataError(f"{path}: no such file; run `diad-train fit` to its end first")
+    check(run, config, good)
     state = read_state(path, inside=("model",))
     faults = mismatches(model.state_dict(), state)
     if faults:
@@ -112,7 +117,7 @@ def _export(arguments: argparse.Namespace) -> None:
     _check_place(arguments.out)
     config = _config(arguments)
     good = load_good(Path(config.train.data), size=config.model.image_size, skip_bad=arguments.skip_bad)
-    model = _trained(config, arguments.run)
+    model = _trained(config, arguments.run, good)
     if arguments.features is not None:
         features = FeaturesConfig(kind="resnet50")
         config = dataclasses.replace(
@@ -189,8 +194,8 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 def _study(arguments: argparse.Namespace) -> None:
     config = _config(arguments)
-    model = _trained(config, arguments.run)
-    good = load_good(Path(config.train.data), size=config.model.image_size)
+    good = load_good(Path(config.train.data), size=config.model.image_size, skip_bad=arguments.skip_bad)
+    model = _trained(config, arguments.run, good)
     pool = pool_of(good, arguments.run, copies=config.train.corruptions_per_image, seed=config.train.seed)
     points = study.measure(model, config.model, good, pool, study.candidates(config.model.sampler.start))
     print(study.table(points))
@@ -205,7 +210,7 @@ def _config(arguments: argparse.Namespace) -> Config:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **changes))
 
 
-OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
 
 
 def main() -> int:
@@ -230,6 +235,9 @@ def main() -> int:
     except FloatingPointError as error:
         print(f"diad-train: {error}", file=sys.stderr)
         return 70
+    except BrokenProcessPool as error:
+        print(f"diad-train: out of memory, by all signs ({error}); give fewer --workers", file=sys.stderr)
+        return 69
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(said in str(error) for said in OUT_OF_MEMORY):
             raise

@@ -189,6 +189,18 @@ def load(path: Path) -> Config:
 def _misfits(config: Config) -> Iterator[str]:
     """What is right by itself and does not fit together: better said now than after hours of training."""
     model, train = config.model, config.train
+    widths = {"autoencoder": model.autoencoder.width, "denoiser": model.denoiser.width}
+    groups = {"autoencoder": model.autoencoder.norm_groups, "denoiser": model.denoiser.norm_groups}
+    for name, multipliers in (("autoencoder", model.autoencoder.multipliers), ("denoiser", model.denoiser.multipliers)):
+        if not multipliers or min(multipliers) < 1:
+            yield f"model.{name}.multipliers {list(multipliers)}: must be one whole number above 0 for each level"
+            return
+        if groups[name] < 1 or widths[name] < 1 or widths[name] % groups[name]:
+            yield f"model.{name}.norm_groups {groups[name]}: must divide the width {widths[name]}"
+    if model.latent_scale <= 0:
+        yield f"model.latent_scale {model.latent_scale}: must be above 0"
+    if train.seed < 0:
+        yield f"train.seed {train.seed}: must be at least 0"
     denoiser, size, factor = model.denoiser, model.image_size, model.autoencoder.factor
     if factor != HINT_FACTOR:
         yield f"model.autoencoder.multipliers: their factor is {factor}; the hint block makes {HINT_FACTOR}: give four"
@@ -214,3 +226,5 @@ def _misfits(config: Config) -> Iterator[str]:
         for key, bound in (("steps", 0), ("batch", 1), ("warmup", 0), ("look_every", 1)):
             if getattr(stage, key) < bound:
                 yield f"train.{name}.{key} {getattr(stage, key)}: must be at least {bound}"
+        if not 0.0 <= stage.ema < 1.0:
+            yield f"train.{name}.ema {stage.ema}: must be at least 0 and below 1"

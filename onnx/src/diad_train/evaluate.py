@@ -39,6 +39,8 @@ def read_mask(path: Path | None, *, size: int) -> NDArray[np.bool_]:
     """Ground truth of one picture; no file means no defect."""
     if path is None:
         return np.zeros((size, size), bool)
+    if not path.is_file():
+        raise DataError(f"{path}: no such mask; every defective test picture needs one")
     with Image.open(path) as image:
         return np.asarray(image.convert("L").resize((size, size), Image.Resampling.NEAREST)) > 127
 
@@ -69,6 +71,8 @@ def evaluate(inspect: Inspect, root: Path, *, size: int, batch: int = 8) -> dict
                     )
                     labels.append(truth is not None)
                     masks.append(read_mask(truth, size=size))
+        if not labels:
+            raise DataError(f"{folder / 'test'}: no PNG or JPEG file below it")
         pixels = auroc(np.concatenate([m.ravel() for m in maps]), np.concatenate([m.ravel() for m in masks]))
         table[folder.name] = (auroc(np.asarray(scores), np.asarray(labels)), pixels)
     values = np.asarray(list(table.values()))

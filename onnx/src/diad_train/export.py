@@ -431,10 +431,19 @@ def export(
             },
         }
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        if out.exists():
-            card = out / MODEL_CARD
-            if card.exists():
-                shutil.copy2(card, folder / MODEL_CARD)
-            shutil.rmtree(out)
-        shutil.move(str(folder), out)
+        if (out / MODEL_CARD).exists():
+            shutil.copy2(out / MODEL_CARD, folder / MODEL_CARD)
+        _put(folder, out)
     return manifest
+
+
+def _put(folder: Path, out: Path) -> None:
+    """Moves the bundle to its place; at any instant the old one or the new one is there as a whole, or beside it."""
+    new, old = (out.with_name(f".{out.name}.{which}") for which in ("new", "old"))
+    for left in (new, old):
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.move(str(folder), new)
+    if out.exists():
+        out.rename(old)
+    new.rename(out)
+    shutil.rmtree(old, ignore_errors=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import sys
 from pathlib import Path
 
@@ -17,11 +15,12 @@ from diad_train.bundle import read_bundle, settle_norms
 from diad_train.checkpoint import CheckpointError, mismatches
 from diad_train.config import Config, ConfigError, StageConfig
 from diad_train.data import GoodParts, load_good, normalised
-from diad_train.importer import may_be_new, read_context, start_weights
+from diad_train.importer import is_of_authors, may_be_new, read_context, start_weights
 from diad_train.loop import device, rank, save_atomically, start_processes, steps_done
 from diad_train.model.diad import DiAD
 from diad_train.model.features import MobileNetTeacher
 from diad_train.pool import pool_of
+from diad_train.record import begin, check
 
 RUNNERS = {
     "autoencoder": stages.fit_autoencoder,
@@ -39,17 +38,22 @@ STANDS_ON = {
     "distil": (),
     "align": ("autoencoder", "denoiser", "sg", "distil"),
 }
+# Networks that a stage on top of them cannot do without; random ones teach it nothing.
+FOUNDATIONS = ("autoencoder", "denoiser")
 # Good parts that give the batch norms of a bundle's features their statistics.
 SETTLING_PARTS = 64
 
 
-def _start(model: DiAD, path: Path, good: GoodParts) -> None:
-    """Takes over every network of an earlier model that fits; the others start afresh, and that is said.
+def _start(model: DiAD, path: Path, good: GoodParts) -> list[str]:
+    """Takes over every network of an earlier model that fits, and names them; the others start afresh, which is said.
 
-    `path` is a `model.pt` or a bundle of this program, or a checkpoint of Stable Diffusion or of its autoencoder.
+    The context stays the one of the settings. `path` is a `model.pt` or a bundle of this program, or a checkpoint of
+    Stable Diffusion or of its autoencoder.
     """
     given = read_bundle(path) if path.is_dir() else start_weights(path)
     own = model.state_dict()
+    if model.denoiser.context is not None:
+        given["denoiser.context"] = own["denoiser.context"]
     taken = []
     for name in ("autoencoder", "denoiser", "features"):
         wanted = {key: value for key, value in own.items() if key.startswith(f"{name}.")}
@@ -66,9 +70,14 @@ def _start(model: DiAD, path: Path, good: GoodParts) -> None:
         raise CheckpointError(path, "has no network of the sizes in the settings")
     own.update({key: given[key] for key in ("latent_scale", "start_noise") if _same(given.get(key), own[key])})
     model.load_state_dict(own)
+    prediction = model.config.denoiser.prediction
+    if "denoiser" in taken and is_of_authors(path) and prediction != "epsilon" and rank() == 0:
+        said = f"its denoiser predicts epsilon and has to learn {prediction} anew, as model.denoiser.prediction has it"
+        tqdm.write(f"{path}: {said}", file=sys.stderr)
     if path.is_dir() and "features" in taken:
         spread = np.unique(np.linspace(0, len(good.pictures) - 1, SETTLING_PARTS).astype(int))
         settle_norms(model.features, normalised(good.pictures[spread]))
+    return taken
 
 
 def _same(given: Tensor | None, own: Tensor) -> bool:
@@ -112,7 +121,18 @@ def _check_teacher(config: Config, wanted: tuple[str, ...]) -> None:
         return
     if not config.train.teacher:
         raise ConfigError("train.teacher is empty, and distil and align need it: name the file with --teacher")
-    MobileNetTeacher(Path(config.train.teacher))
+    teacher = MobileNetTeacher(Path(config.train.teacher))
+    features = config.model.features
+    if features.kind != "student" or tuple(features.widths) != teacher.widths:
+        raise ConfigError(
+            f"model.features: {features.kind} of widths {list(features.widths)} cannot learn from this teacher: make "
+            f"it a student of widths {list(teacher.widths)}, or set the steps of train.distil and train.align to 0"
+        )
+
+
+def _is_to_run(config: Config, wanted: tuple[str, ...], below: str) -> bool:
+    """Whether a stage that takes steps stands on this network."""
+    return any(below in STANDS_ON[name] and getattr(config.train, name).steps > 0 for name in wanted)
 
 
 def fit(
@@ -134,18 +154,26 @@ def fit(
     model = DiAD(config.model, noise_seed=config.train.seed)
     good = load_good(Path(config.train.data), size=config.model.image_size, skip_bad=skip_bad)
     _context(model, config)
-    if start_from is not None:
-        _start(model, start_from, good)
+    taken = [] if start_from is None else _start(model, start_from, good)
     _check_teacher(config, wanted)
     folder.mkdir(parents=True, exist_ok=True)
+    check(folder, config, good)
     if rank() == 0:
-        settings = json.dumps(dataclasses.asdict(config), indent=1)
-        (folder / "settings.json").write_text(settings + "\n", encoding="utf-8")
+        begin(folder, config, good)
     model.to(device())
     train = config.train
     pool = pool_of(good, folder, copies=train.corruptions_per_image, seed=train.seed, workers=train.workers)
     parts = stages.Parts(good, pool)
     needed = {below for name in wanted for below in STANDS_ON[name]}
+    for name in FOUNDATIONS:
+        stage, path = getattr(train, name), folder / f"{name}.pt"
+        is_trained = stage.steps > 0 and (name in wanted or path.exists())
+        if name in needed and _is_to_run(config, wanted, name) and not is_trained and name not in taken:
+            raise CheckpointError(
+                folder,
+                f"has no {name} for the stages on top of it, and nothing gives one: name {name} in --stages with some "
+                "steps, or --start-from (again, if it was given before)",
+            )
     for name in STAGES:
         stage, path = getattr(train, name), folder / f"{name}.pt"
         # A stage that was trained to its end takes no step: to run it is to load it.

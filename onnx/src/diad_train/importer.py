@@ -164,6 +164,8 @@ def _ours(state: State) -> State:
     return renamed
 
 
+# Parts of a model that its checkpoint does not hold.
+FROM_ELSEWHERE = ("features.", "latent_scale", "start_noise", "denoiser.context")
 # What Stable Diffusion does not have and a start from it makes afresh.
 NEW_PARTS = ("input_hint_block.", "zero_convs.", "middle_block_out.", "fusion.")
 SHARED_PARTS = ("time_embed.", "input_blocks.", "middle_block.")
@@ -186,6 +188,11 @@ def start_weights(path: Path) -> State:
     shared = tuple(unet + part for part in SHARED_PARTS)
     copied = {guide + key.removeprefix(unet): value for key, value in state.items() if key.startswith(shared)}
     return copied | state
+
+
+def is_of_authors(path: Path) -> bool:
+    """Whether a file of weights has a U-Net in the authors' keys or Stable Diffusion's, which predicts noise."""
+    return path.is_file() and any(key.startswith(UNET) for key in read_state(path, inside=("state_dict", "model")))
 
 
 def may_be_new(key: str) -> bool:
@@ -277,12 +284,23 @@ def import_checkpoint(path: Path, extras: Extras, *, size: int, steps: int, head
         path, _dims(known, [(k, 1) for k in known if k.endswith("attn2.to_k.weight")]), "the width of the context"
     )
     context = read_context(extras.context, width=width)
+    try:
+        autoencoder = autoencoder_config(known, path)
+        denoiser = denoiser_config(known, path, heads=heads, tokens=context.shape[1])
+    except CheckpointError as error:
+        # What its sizes should be read off is gone. It may be anything; the paper's network is what most are.
+        with torch.device("meta"):
+            stock = DiAD(ModelConfig(features=FeaturesConfig(kind="resnet50"))).state_dict()
+        faults = mismatches({theirs(k): v for k, v in stock.items() if not k.startswith(FROM_ELSEWHERE)}, known)
+        raise CheckpointError(
+            path, f"{error.what}; beside the paper's network, {len(faults)} keys do not fit", faults
+        ) from error
     config = ModelConfig(
         name=name,
         image_size=size,
         latent_scale=LATENT_SCALE,
-        autoencoder=autoencoder_config(known, path),
-        denoiser=denoiser_config(known, path, heads=heads, tokens=context.shape[1]),
+        autoencoder=autoencoder,
+        denoiser=denoiser,
         features=FeaturesConfig(kind="resnet50"),
         sampler=sampler,
     )
@@ -300,9 +318,9 @@ def import_checkpoint(path: Path, extras: Extras, *, size: int, steps: int, head
     with torch.device("meta"):
         model = DiAD(config)
     state = _ours(known)
-    given = {"latent_scale", "start_noise", "denoiser.context"}
-    wanted = {k: v for k, v in model.state_dict().items() if k not in given and not k.startswith("features.")}
+    wanted = {k: v for k, v in model.state_dict().items() if not k.startswith(FROM_ELSEWHERE)}
     faults = mismatches({theirs(k): v for k, v in wanted.items()}, known)
+    faults += [f"not real: {key} is {v.dtype}" for key, v in known.items() if not v.dtype.is_floating_point]
     guide = model.denoiser.control_model
     unread = tuple(f"{GUIDE}zero_convs.{i}." for i in range(len(guide.zero_convs) - 2 * guide.group))
     faults += not_finite({key: value for key, value in known.items() if not key.startswith(unread)})

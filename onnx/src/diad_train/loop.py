@@ -79,8 +79,11 @@ def save_atomically(state: Any, path: Path) -> None:
 
 def _stored(path: Path) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device(), weights_only=True)
+        # On the CPU: what is read is copied to where it belongs, and need not lie there twice.
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         state["module"], state["ema"], state["step"]
+    except (MemoryError, torch.OutOfMemoryError, OSError):  # the checkpoint may be whole
+        raise
     except Exception as error:  # the readers raise their own kinds for a file that is cut short or is something else
         what = "cannot be read; remove it and the stage starts afresh"
         raise CheckpointError(path, f"{what}: {type(error).__name__}: {error}") from error
@@ -175,10 +178,18 @@ def run_stage(
     if path.exists():
         state = read_checkpoint(path, module)
         module.load_state_dict(state["module"])
-        ema.state = state["ema"]
+        for key, value in state["ema"].items():
+            ema.state[key].copy_(value)
         first = int(state["step"])
         if first < stage.steps:
+            if "optimiser" not in state:
+                raise CheckpointError(
+                    path,
+                    f"ended at its {first} steps and cannot go on to {stage.steps}: remove it, and the stage starts "
+                    f"afresh; or set train.{name}.steps to {first}",
+                )
             optimiser.load_state_dict(state["optimiser"])
+        del state
     log = folder / f"{name}.jsonl"
     board = SummaryWriter(str(folder / "tensorboard" / name), purge_step=first) if _leads(first, stage) else None
     stage_number = sum(name.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ LIGHT_SHARE = 0.5
 LIGHT_GAIN = (0.85, 1.15)
 LIGHT_OFFSET = 12.0
 CHUNK = 64
+MADE_OF = "made_of.json"
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,14 @@ class CorruptionPool:
     """Corrupted copies: `pictures` uint8 [M, S, S, 3], `masks` bool [M, S, S], `source` index of the good part.
 
     `light` float32 [M, 2] is the gain and the offset (in 0..255) under which the part was taken before it was damaged:
-    a lamp that ages is no defect, so the picture to rebuild has the same light.
+    a lamp that ages is no defect, so the picture to rebuild has the same light. `made_of` tells pools apart.
     """
 
     pictures: NDArray[np.uint8]
     masks: NDArray[np.bool_]
     source: NDArray[np.int64]
     light: NDArray[np.float32]
+    made_of: str = ""
 
     def undamaged(self, chosen: NDArray[np.int64], good: GoodParts) -> NDArray[np.uint8]:
         """The pictures that the chosen copies were before the damage, uint8 [N, S, S, 3]."""
@@ -64,23 +67,25 @@ def pool_of(good: GoodParts, folder: Path, *, copies: int, seed: int, workers: i
     the number of copies is not bound by it. Raises SaveError for a full disk, CheckpointError for a pool of other data.
     """
     path = folder / "pool"
+    made_of = json.dumps({"pictures": good.digest, "copies": copies, "seed": seed})
     if not path.exists():
         if rank() == 0:
-            _make(good, path, copies=copies, seed=seed, workers=workers)
+            _make(good, path, made_of, copies=copies, seed=seed, workers=workers)
         while not path.exists():  # another process makes it
             time.sleep(1.0)
     try:
+        is_of_these = (path / MADE_OF).read_text(encoding="utf-8") == made_of
         # Copy on write: torch warns of arrays that it must not write to.
         arrays = (np.load(path / f"{name}.npy", mmap_mode="c") for name in ("pictures", "masks", "source", "light"))
-        pool = CorruptionPool(*(array.view(np.ndarray) for array in arrays))
+        pictures, masks, source, light = (array.view(np.ndarray) for array in arrays)
     except (OSError, ValueError, EOFError) as error:
         raise CheckpointError(path, f"cannot be read; remove it and it is made again: {error}") from error
-    if len(pool.source) != copies * len(good.pictures):
-        raise CheckpointError(path, "was made of other data; give another --run, or remove it")
-    return pool
+    if not is_of_these or len(source) != copies * len(good.pictures):
+        raise CheckpointError(path, "was made of other data or with another seed; give another --run, or remove it")
+    return CorruptionPool(pictures, masks, source, light, made_of)
 
 
-def _make(good: GoodParts, path: Path, *, copies: int, seed: int, workers: int) -> None:
+def _make(good: GoodParts, path: Path, made_of: str, *, copies: int, seed: int, workers: int) -> None:
     """Writes the pool beside its place, then renames it: a half-made one never carries the name."""
     rng = np.random.default_rng(seed)
     source = np.repeat(np.arange(len(good.pictures)), copies)
@@ -98,6 +103,7 @@ def _make(good: GoodParts, path: Path, *, copies: int, seed: int, workers: int) 
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
+        (partial / MADE_OF).write_text(made_of, encoding="utf-8")
         np.save(partial / "source.npy", source)
         np.save(partial / "light.npy", light)
         shape = (len(source), *good.pictures.shape[1:])

@@ -6,6 +6,7 @@ Only good parts are used. Defects during training are synthetic damage (`corrupt
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,19 +108,29 @@ def encode_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 32) -> 
     return torch.cat(out)
 
 
-def _is_current(path: Path, *, after: tuple[str, ...]) -> bool:
-    """Whether what was kept is younger than the pool and the checkpoints of the stages it was made with."""
-    files = [path.with_name("pool") / "source.npy", *(path.with_name(f"{name}.pt") for name in after)]
-    made_with = [file for file in files if file.exists()]
-    return path.exists() and all(path.stat().st_mtime_ns >= stage.stat().st_mtime_ns for stage in made_with)
+def _origin(parts: Parts, *networks: nn.Module, seed: int = 0) -> str:
+    """What tells whether numbers kept on the disk are those that these networks would give for these parts."""
+    digest = hashlib.sha256(f"{parts.pool.made_of} {seed}".encode())
+    for network in networks:
+        for key, value in network.state_dict().items():
+            digest.update(key.encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _latents(model: DiAD, parts: Parts, folder: Path) -> tuple[Tensor, Tensor]:
     """Latents of the copies before and after the damage, kept beside the checkpoints: the autoencoder is final."""
     path = folder / "latents.pt"
-    if _is_current(path, after=("autoencoder",)):
-        stored = torch.load(path, weights_only=True)
-        return stored["clean"], stored["damaged"]
+    origin = _origin(parts, model.autoencoder)
+    if path.exists():
+        try:
+            kept = torch.load(path, weights_only=True, mmap=True)
+            if kept.get("origin") == origin:
+                return kept["clean"].clone(), kept["damaged"].clone()
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # torch raises many kinds for a file that is cut short or is something else
+            raise CheckpointError(path, f"cannot be read; remove it and it is made again: {error}") from error
     pool = parts.pool
     clean = [
         encode_all(model, pool.undamaged(np.arange(at, min(at + CHUNK, len(pool.source))), parts.good))
@@ -127,7 +138,7 @@ def _latents(model: DiAD, parts: Parts, folder: Path) -> tuple[Tensor, Tensor]:
     ]
     stored = {"clean": torch.cat(clean), "damaged": encode_all(model, pool.pictures)}
     if rank() == 0:
-        save_atomically(stored, path)
+        save_atomically(stored | {"origin": origin}, path)
     return stored["clean"], stored["damaged"]
 
 
@@ -257,17 +268,23 @@ def reconstruct_all(model: DiAD, pictures: NDArray[np.uint8], *, batch: int = 16
     return np.concatenate(out)
 
 
-def _reconstructions(model: DiAD, pictures: NDArray[np.uint8], folder: Path) -> NDArray[np.float16]:
-    """Of `reconstruct_all`, kept beside the checkpoints (a quarter of an hour of two CPU cores) and read from there."""
+def _reconstructions(model: DiAD, pictures: NDArray[np.uint8], folder: Path, origin: str) -> NDArray[np.float16]:
+    """Of `reconstruct_all`, kept beside the checkpoints (a quarter of an hour of two CPU cores) and read from there.
+
+    `origin` tells networks and pictures apart: what was kept of others is made anew.
+    """
     path = folder / "reconstructions.npy"
-    if not _is_current(path, after=("autoencoder", "denoiser", "sg")):
+    note = path.with_suffix(".origin")
+    if not path.exists() or not note.exists() or note.read_text(encoding="utf-8") != origin:
         made = reconstruct_all(model, pictures)
         if rank() != 0:
             return made
         partial = path.with_suffix(".partial.npy")
         try:
+            note.unlink(missing_ok=True)
             np.save(partial, made)
             partial.replace(path)
+            note.write_text(origin, encoding="utf-8")
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise SaveError(f"{path}: cannot be written: {error}; make room, then run the same again") from error
@@ -313,7 +330,8 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
     clean = np.concatenate([parts.pool.undamaged(chosen, parts.good) for chosen in (damaged, untouched)])
     pictures = np.concatenate([parts.pool.pictures[damaged], clean[len(damaged) :]])
     masks = np.concatenate([parts.pool.masks[damaged], np.zeros((len(untouched), *parts.pool.masks.shape[1:]), bool)])
-    reconstructions = _reconstructions(model, pictures, folder)
+    origin = _origin(parts, model.autoencoder, model.denoiser, seed=config.train.seed)
+    reconstructions = _reconstructions(model, pictures, folder, origin)
     teacher = MobileNetTeacher(Path(config.train.teacher)).to(device()).eval()
     student = placed(model.features)
     weights = config.model.layer_weights

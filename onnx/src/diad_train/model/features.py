@@ -89,6 +89,7 @@ class MobileNetTeacher(nn.Module):
         missing = [f"missing: {name}.weight" for name in names if f"{name}.weight" not in state]
         if missing:
             raise CheckpointError(path, "is not the MobileNetV2 that distil and align learn from", missing)
+        self.widths = tuple(state[f"blocks.{block}.project.weight"].shape[0] for block in self.TAPPED_BLOCKS)
         for key, value in state.items():
             self.register_buffer(key.replace(".", "__"), value)
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN)[None, :, None, None])

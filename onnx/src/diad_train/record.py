@@ -1,0 +1,69 @@
+"""What a run folder was begun with: networks and parts that another call must not mix up with its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from diad_train.checkpoint import CheckpointError
+from diad_train.config import Config
+from diad_train.data import GoodParts
+
+SETTINGS, PARTS = "settings.json", "parts.json"
+# What the weights are of. How they are sampled and scored, and how long they are trained, may change.
+OF_THE_WEIGHTS = ("image_size", "autoencoder", "denoiser", "features")
+
+
+def begin(folder: Path, config: Config, good: GoodParts) -> None:
+    """Writes settings, seed and the names of the parts beside the weights."""
+    (folder / SETTINGS).write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n", encoding="utf-8")
+    (folder / PARTS).write_text(json.dumps(list(good.files)) + "\n", encoding="utf-8")
+
+
+def check(folder: Path, config: Config, good: GoodParts | None = None) -> None:
+    """Raises CheckpointError if the folder was begun with other networks or, where `good` is given, other parts.
+
+    No shape tells heads or the kind of prediction, and which parts are held out hangs on all of them.
+    """
+    faults: list[str] = []
+    settings = _read(folder / SETTINGS)
+    if isinstance(settings, dict):
+        model = settings.get("model", {})
+        own = json.loads(json.dumps(dataclasses.asdict(config.model)))
+        for key in OF_THE_WEIGHTS:
+            faults += _differences(f"model.{key}", model.get(key), own[key])
+    if faults:
+        raise CheckpointError(folder, "was begun with other settings; give another --run, or those", faults)
+    files = _read(folder / PARTS)
+    if good is not None and isinstance(files, list) and files != list(good.files):
+        then, now = set(files), set(good.files)
+        gone, new = sorted(then - now), sorted(now - then)
+        faults = [f"gone: {name}" for name in gone] + [f"new: {name}" for name in new]
+        raise CheckpointError(
+            folder,
+            f"was begun with {len(files)} parts, these are {len(good.files)}, and which of them were held out is no "
+            "longer known; give another --run, or the parts as they were (with --skip-bad, if that was given)",
+            faults,
+        )
+
+
+def _differences(key: str, was: Any, now: Any) -> Iterator[str]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        # A key that an earlier version did not know has the value that it stands for.
+        for name in sorted(set(was) & set(now)):
+            yield from _differences(f"{key}.{name}", was[name], now[name])
+    elif was is not None and was != now:
+        yield f"{key} was {was}, is {now}"
+
+
+def _read(path: Path) -> Any:
+    """What a file of the record holds; nothing where an earlier version has left none."""
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(path, f"cannot be read; remove it if the run is yours: {error}") from error
