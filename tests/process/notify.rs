@@ -1,9 +1,10 @@
 //! What systemd is told.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Child, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::broker::{Broker, PATIENCE};
@@ -18,24 +19,26 @@ fn systemd_hears_ready_then_signs_of_life_then_stopping() {
     systemd.hear("READY=1");
     systemd.hear("WATCHDOG=1");
     systemd.hear("WATCHDOG=1");
-    let stopped = std::process::Command::new("kill").arg(systemd.child.id().to_string()).status().unwrap();
+    let stopped = Command::new("kill").arg(systemd.child.id().to_string()).status().unwrap();
     assert!(stopped.success());
     systemd.hear("STOPPING=1");
     assert_eq!(systemd.child.wait().unwrap().code(), Some(0));
 }
 
-/// Nobody reads the log here: the pipe fills up, and a camera stage with much to say hangs on it until somebody does.
+/// Somebody holds a write lease on the picture: whoever opens it waits in the kernel, as behind a network disk that is gone.
 #[test]
 fn systemd_hears_no_sign_of_life_while_a_stage_hangs() {
     let broker = Broker::start();
     let pictures = tempfile::tempdir().unwrap();
-    fs::write(pictures.path().join("000.png"), b"this is not a picture").unwrap();
+    let picture = pictures.path().join("000.png");
+    fs::write(&picture, b"this is not a picture").unwrap();
     let cameras = format!(
-        "  - {{ id: cam0, source: {{ kind: replay, folder: {}, looped: true }}, trigger: {{ kind: free_run, every_ms: 1 }} }}",
+        "  - {{ id: cam0, source: {{ kind: replay, folder: {}, looped: true }}, trigger: {{ kind: free_run, every_ms: 50 }} }}",
         pictures.path().display()
     );
     let station = Station::prepare_at(broker.port(), &micro(), &cameras, "deadline_ms: 20000");
-    let mut systemd = Systemd::start(&station, Stdio::piped());
+    let lease = Lease::take(&picture);
+    let systemd = Systemd::start(&station, Stdio::null());
     systemd.hear("READY=1");
     let give_up = Instant::now() + PATIENCE;
     systemd.socket.set_read_timeout(Some(WATCHDOG * 3)).unwrap();
@@ -43,12 +46,35 @@ fn systemd_hears_no_sign_of_life_while_a_stage_hangs() {
         assert!(Instant::now() < give_up, "a sign of life of a station that hangs");
     }
     systemd.socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut log = systemd.child.stderr.take().unwrap();
-    let reader = std::thread::Builder::new().name("log".to_owned());
-    let reader = reader.spawn(move || io::copy(&mut log.by_ref(), &mut io::sink())).unwrap();
+    drop(lease);
     systemd.hear("WATCHDOG=1");
-    drop(systemd);
-    reader.join().unwrap().unwrap();
+}
+
+/// A process that holds a write lease on a file; who opens the file waits for its end (fcntl(2), at most 45 s).
+struct Lease(Child);
+
+impl Lease {
+    const HOLD: &str = "import fcntl, os, signal, sys, time\n\
+        signal.signal(signal.SIGIO, signal.SIG_IGN)\n\
+        fcntl.fcntl(os.open(sys.argv[1], os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_WRLCK)\n\
+        print('held', end='', flush=True)\n\
+        time.sleep(60)\n";
+
+    fn take(file: &Path) -> Self {
+        let mut holder = Command::new("python3");
+        let holder = holder.args(["-c", Self::HOLD]).arg(file).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lease = Self(holder);
+        let mut said = [0; 4];
+        lease.0.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
+        lease
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A sign of life is wanted at least this often.
