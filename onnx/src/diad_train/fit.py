@@ -157,8 +157,9 @@ def fit(
     taken = [] if start_from is None else _start(model, start_from, good)
     _check_teacher(config, wanted)
     folder.mkdir(parents=True, exist_ok=True)
-    check(folder, config, good)
+    # One process alone: the others would read what it is just writing, and end with it where it refuses.
     if rank() == 0:
+        check(folder, config, good)
         begin(folder, config, good)
     model.to(device())
     train = config.train
