@@ -120,4 +120,10 @@ install: done. Next, as root:
   diad check --config /etc/diad/diad.yaml
   systemctl enable --now diad
 END
+    if [ "$model" != onnx/models/diad-tiny ] && ! grep -qwF -- "$bundle" "$etc/diad.yaml"; then
+        echo "  $etc/diad.yaml was edited and names another model; for this one: engine.model: $bundle"
+    fi
+    if systemctl is-active --quiet diad 2>/dev/null; then
+        echo "  diad runs, with what it started with: systemctl restart diad"
+    fi
 fi
