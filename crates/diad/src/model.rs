@@ -123,9 +123,11 @@ impl ModelError {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Runtime(_) | Self::Engine(EngineError::Provider(_)) => Exit::Unavailable,
+            Self::Runtime(_) | Self::Engine(EngineError::Provider(_) | EngineError::Refused { .. }) => {
+                Exit::Unavailable
+            }
             Self::Bundle(_) | Self::Engine(_) | Self::Method(_) => Exit::BadData,
-            Self::Steps { .. } => Exit::Usage,
+            Self::Steps { .. } => Exit::Settings,
             Self::Digest(_) => Exit::Bug,
         }
     }

@@ -11,11 +11,11 @@ use diad_engine::Engine;
 use diad_ledger::LedgerError;
 use diad_publish::settings::LinkSettings;
 use diad_publish::topic::TopicRoot;
-use diad_publish::wire::{self, Digest, Heartbeat, OnUnjudged};
+use diad_publish::wire::{self, Digest, Heartbeat, Inbound, OnUnjudged};
 use diad_publish::{DrainReport, LinkStatus, PublishError, Publisher, PublisherSettings};
 use sd_notify::NotifyState;
 use tokio::sync::Semaphore;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::archive::{Archive, ArchiveSpec};
 use crate::guard::GuardSpec;
@@ -49,6 +49,8 @@ const INBOUND: &str = "messages";
 const UNREAD: &str = "messages unread";
 /// What it calls topics that the broker does not let the station hear.
 const DEAF: &str = "subscription";
+/// What it calls triggers that no camera takes.
+const UNHEEDED: &str = "messages unheeded";
 /// How often the heartbeat goes out.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -212,7 +214,8 @@ pub fn run<W: Witness + 'static>(
             health: health.clone(),
         },
         stop.clone(),
-    )?;
+    )
+    .inspect_err(|_| tell_unheard(&publisher))?;
     if let Some((_, plant)) = &page {
         // Set once, here.
         let _ = plant.account.set(line.account().clone());
@@ -276,6 +279,15 @@ fn wait_for_link(publisher: &Publisher, stop: &Stop) {
     }
 }
 
+/// A line that does not start hears no trigger, and the broker has been told that each has come: the log says which did.
+fn tell_unheard(publisher: &Publisher) {
+    for message in publisher.close_inbound() {
+        if let Inbound::Trigger { trigger, .. } = message {
+            error!(part = %trigger.part, "part has no verdict: its trigger came, and the line did not start");
+        }
+    }
+}
+
 /// Hands messages on, sends the heartbeat and feeds the watchdog, until the line is over or should stop.
 fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, health: &Health, stop: &Stop) -> line::Line<W> {
     let mut next_heartbeat = Instant::now();
@@ -302,6 +314,7 @@ fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, health: &Health,
             tell_lost(health, link.inbound_lost);
             tell_unread(health, link.inbound_unread);
             tell_deaf(health, link.connected && !link.subscribed);
+            tell_unheeded(health, line.unheeded_triggers());
             publisher.heartbeat(Heartbeat {
                 parts_in: totals.triggered,
                 verdicts_out: totals.verdicts(),
@@ -343,6 +356,15 @@ fn tell_unread(health: &Health, unread: u64) {
     }
 }
 
+/// The plant believes that its triggers make parts, and the settings say otherwise.
+fn tell_unheeded(health: &Health, unheeded: u64) {
+    if unheeded > 0 {
+        let detail =
+            format!("triggers that no camera takes since the start: {unheeded}, and their parts have no verdict");
+        health.problem(UNHEEDED, &format!("{detail}; set trigger: {{ kind: mqtt }} at a camera, or stop sending them"));
+    }
+}
+
 /// What the broker's access rules keep from the station, nobody hears: triggers and change-overs.
 fn tell_deaf(health: &Health, deaf: bool) {
     if deaf {
@@ -380,5 +402,9 @@ mod tests {
         assert_eq!(health.faults().1, [INBOUND, UNREAD, DEAF]);
         tell_deaf(&health, false);
         assert_eq!(health.faults().1, [INBOUND, UNREAD]);
+        tell_unheeded(&health, 0);
+        assert_eq!(health.faults().1, [INBOUND, UNREAD]);
+        tell_unheeded(&health, 2);
+        assert_eq!(health.faults().1, [INBOUND, UNHEEDED, UNREAD]);
     }
 }

@@ -63,6 +63,12 @@ impl CaptureError {
         }
     }
 
+    /// True if the camera may still open by itself.
+    #[must_use]
+    pub const fn is_pending(&self) -> bool {
+        matches!(self, Self::Open { source: OpenError::Pending(_), .. })
+    }
+
     /// True if this camera gives no more pictures until it is opened again.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
@@ -157,6 +163,9 @@ pub enum OpenError {
     /// The driver did not answer.
     #[error("no answer from the driver within {} s; plug the camera in again", .0.as_secs())]
     Silent(Duration),
+    /// Nobody knows yet whether it opens.
+    #[error("opening takes longer than {} s and goes on; parts are unjudged meanwhile: see to the device, or to the disk of the folder", .0.as_secs())]
+    Pending(Duration),
     /// The thread for the device could not be started, or died.
     #[error("run the reader thread")]
     Thread(#[source] std::io::Error),

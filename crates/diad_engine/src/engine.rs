@@ -41,7 +41,8 @@ impl Engine {
     /// With [`Provider::Auto`] a provider on which this fails is passed over, and [`Engine::choice`] tells why.
     ///
     /// # Errors
-    /// [`EngineError::Provider`] if a provider asked for by name does not work here; the others name their graph.
+    /// [`EngineError::Provider`] and [`EngineError::Refused`] if a provider asked for by name does not work here, or not
+    /// for these networks; the others name their graph.
     pub fn load(runtime: &Runtime, bundle: &Bundle, options: &EngineOptions) -> Result<Self, EngineError> {
         let threads = match options.threads {
             Some(threads) => threads,
@@ -59,7 +60,8 @@ impl Engine {
                 }
             }
         }
-        Self::load_on(runtime, bundle, last, threads).map(|engine| engine.ready(refused, bundle))
+        let engine = Self::load_on(runtime, bundle, last, threads).map_err(|error| error.on(last))?;
+        Ok(engine.ready(refused, bundle))
     }
 
     fn ready(mut self, refused: Vec<(Provider, String)>, bundle: &Bundle) -> Self {

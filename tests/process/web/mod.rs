@@ -240,7 +240,7 @@ fn page_refuses_what_is_foreign_large_or_nonsense_in_words() {
         (400, "names no part", get(port, "/api/v1/parts/..%2f..%2fetc%2fpasswd/frame.png")),
         (404, "shown nothing", get(port, "/api/v1/cameras/cam9/frame.png")),
         (400, "not one of PASS", get(port, "/api/v1/parts?verdict=GOOD")),
-        (400, "", get(port, "/api/v1/parts?limit=many")),
+        (400, "limit", get(port, "/api/v1/parts?limit=many")),
         (400, "not one of true_reject", post(port, &format!("{unknown}/mark"), &json!({ "mark": "good" }))),
         (400, "either thresholds or change", post(port, "/api/v1/whatif", &json!({}))),
         (

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::{CommandError, check};
 use crate::archive::{self, ArchiveSpec};
-use crate::chain::chain;
 use crate::cli::RunArgs;
 use crate::guard::{GoldenRequest, GoldenSpec, GuardSpec};
 use crate::health::Health;
@@ -77,7 +76,6 @@ pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
         listener: Box::new(|_, _| {}),
     };
     let mut reload = None;
-    let mut failed = None;
     let report = station::run(spec, &stop, |health| {
         let (tell_health, path) = (health.clone(), settings.thresholds().to_owned());
         tell_strangers(health, &thresholds.current(), &known);
@@ -94,12 +92,9 @@ pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
         });
         match heeded {
             Ok(running) => reload = Some(running),
-            Err(error) => failed = Some(error),
+            Err(error) => health.problem(THRESHOLDS, &format!("not watched, saves do nothing: {error}; restart diad")),
         }
     });
-    if let Some(error) = failed {
-        warn!(error = %chain(&error), "thresholds were not watched");
-    }
     drop(reload);
     report?;
     Ok(())
@@ -127,6 +122,7 @@ pub(super) fn tell(health: &Health, path: &Path, known: &[String], change: Chang
             let faults: Vec<_> = faults.iter().map(Fault::to_string).collect();
             health.problem(THRESHOLDS, &format!("not taken over, the old ones stay: {}", faults.join("; ")));
         }
+        Change::Unwatched => health.problem(THRESHOLDS, "no longer watched by a bug, saves do nothing; restart diad"),
     }
 }
 

@@ -97,9 +97,9 @@ impl Capturing {
         Ok(Self { id, roi, overload, deadline, source, clock, long_past, frames, desk, stop, beat, product })
     }
 
-    /// Waits for the camera, before the line says it is ready.
-    pub(super) fn first_open(&mut self) -> Result<(), CaptureError> {
-        self.source.first()
+    /// Waits for the camera until then, before the line says it is ready.
+    pub(super) fn first_open(&mut self, until: Instant) -> Result<(), CaptureError> {
+        self.source.first(until)
     }
 
     /// The camera did not open, and others did: it is tried again while they work.

@@ -5,7 +5,7 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use diad_capture::{Backoff, Camera, CaptureError};
+use diad_capture::{Backoff, Camera, CaptureError, OpenError};
 use diad_core::name::CameraId;
 use tracing::{info, warn};
 
@@ -18,6 +18,8 @@ use crate::health::Health;
 /// Waits between attempts to open a lost camera again.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// How long the other cameras wait for the first try: longer than a driver is given, shorter than a disk that hangs.
+pub(super) const FIRST_TRY: Duration = Duration::from_secs(15);
 
 type Opened = Result<Box<dyn Camera>, CaptureError>;
 
@@ -66,13 +68,15 @@ impl Reopened {
         Ok(reopened)
     }
 
-    /// Waits until the first try is over.
-    pub(super) fn first(&mut self) -> Result<(), CaptureError> {
-        match self.opened.recv() {
-            Ok(opened) => self.take(opened?),
-            Err(_) => self.stop.bug("capture"),
+    /// Waits for the first try until then; a later answer is taken when it comes.
+    pub(super) fn first(&mut self, until: Instant) -> Result<(), CaptureError> {
+        match self.opened.recv_deadline(until) {
+            Ok(opened) => return self.take(opened),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.stop.bug("capture"),
         }
-        Ok(())
+        let camera = self.name.trim_start_matches("camera ").into();
+        Err(CaptureError::Open { camera, source: OpenError::Pending(FIRST_TRY) })
     }
 
     /// The camera, while it is there.
@@ -98,13 +102,14 @@ impl Reopened {
             self.want();
         }
         match self.opened.recv_timeout(patience) {
-            Ok(Ok(camera)) => {
-                self.take(camera);
-                if let Some(trouble) = &self.trouble {
-                    self.health.problem(&self.name, &format!("{trouble}; open again, and no picture yet"));
+            Ok(opened) => match self.take(opened) {
+                Ok(()) => {
+                    if let Some(trouble) = &self.trouble {
+                        self.health.problem(&self.name, &format!("{trouble}; open again, and no picture yet"));
+                    }
                 }
-            }
-            Ok(Err(error)) => self.failed(&error),
+                Err(error) => self.failed(&error),
+            },
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => self.stop.bug("capture"),
         }
@@ -126,7 +131,6 @@ impl Reopened {
             return;
         }
         self.camera = None;
-        self.is_opening = false;
         let wait = self.backoff.failed(Instant::now(), dice());
         info!(camera = self.name, retry_ms = wait.as_millis() as u64, "camera will be opened again");
         self.health.problem(&self.name, &told);
@@ -139,14 +143,53 @@ impl Reopened {
         let _ = self.wanted.try_send(());
     }
 
-    fn take(&mut self, camera: Box<dyn Camera>) {
-        info!(camera = self.name, source = camera.describe(), "camera open");
+    fn take(&mut self, opened: Opened) -> Result<(), CaptureError> {
         self.is_opening = false;
+        let camera = opened?;
+        info!(camera = self.name, source = camera.describe(), "camera open");
         self.camera = Some(camera);
+        Ok(())
     }
 }
 
 /// A number in 0..1 that differs between processes, so that several boxes do not knock in step.
 fn dice() -> f64 {
     f64::from(Instant::now().elapsed().subsec_nanos() ^ std::process::id()) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use diad_capture::{BufferPool, RenderedCamera, RenderedSettings};
+
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn camera_whose_opening_hangs_is_away_until_it_answers_and_is_asked_once() {
+        let (answer, answers) = bounded::<()>(0);
+        let tries = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&tries);
+        let open: Open = Box::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            answers.recv().unwrap();
+            let settings = RenderedSettings { seed: 1, products: Vec::new(), defect_rate: 0.0, parts: None };
+            Ok(Box::new(RenderedCamera::new(settings, BufferPool::new(2))))
+        });
+        let id = CameraId::try_new("cam0").unwrap();
+        let health = testing::health();
+        let mut reopened = Reopened::start(&id, open, health.clone(), Stop::new()).unwrap();
+        let error = reopened.first(Instant::now()).unwrap_err();
+        assert!(error.is_pending() && error.is_fatal(), "{error}");
+        reopened.failed(&error);
+        assert!(health.faults().1.contains(&"camera cam0".to_owned()));
+        reopened.mend(Duration::ZERO);
+        assert!(reopened.camera().is_none());
+        answer.send(()).unwrap();
+        reopened.mend(Duration::from_secs(60));
+        assert!(reopened.camera().is_some());
+        assert_eq!(tries.load(Ordering::SeqCst), 1);
+    }
 }

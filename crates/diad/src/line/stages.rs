@@ -22,6 +22,7 @@ use super::infer::{Inferring, Pace, Rebuild, Witness};
 use super::journal::{Journal, MarkRequest};
 use super::lane::lane;
 use super::record::{Listener, Recording};
+use super::reopened::FIRST_TRY;
 use super::sources::CameraSpec;
 use super::stop::Stop;
 use super::triggers::Triggers;
@@ -216,13 +217,14 @@ where
     })
 }
 
-/// Waits until every camera has been tried, all of them at the same time.
+/// Waits until every camera has been tried, all of them at the same time. One that may still open is no reason to give up.
 fn first_open(capturing: &mut [(String, Capturing)]) -> Result<(), LineError> {
-    let opened: Vec<_> = capturing.iter_mut().map(|(_, stage)| stage.first_open()).collect();
-    let sees = opened.iter().any(Result::is_ok);
+    let until = Instant::now() + FIRST_TRY;
+    let opened: Vec<_> = capturing.iter_mut().map(|(_, stage)| stage.first_open(until)).collect();
+    let may_see = opened.iter().any(|opened| opened.as_ref().err().is_none_or(CaptureError::is_pending));
     for ((_, stage), opened) in capturing.iter_mut().zip(opened) {
         match opened {
-            Err(error) if !sees => return Err(LineError::Camera(error)),
+            Err(error) if !may_see => return Err(LineError::Camera(error)),
             Err(error) => stage.is_away(&error),
             Ok(()) => {}
         }
@@ -253,6 +255,11 @@ impl<W> Line<W> {
             let reason = if self.stop.asked() { Reason::Shutdown } else { Reason::Camera };
             self.desk.unjudged(meta, reason);
         }
+    }
+
+    /// Triggers that no camera was meant by, since the start: parts that get no verdict.
+    pub fn unheeded_triggers(&self) -> u64 {
+        self.triggers.unheeded()
     }
 
     /// The count of parts.

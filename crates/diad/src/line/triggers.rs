@@ -33,6 +33,8 @@ struct State {
     /// None once the camera has ended: its parts are refused, which is not the same as having no such camera.
     cameras: Vec<(CameraId, Option<Sender<PartMeta>>)>,
     strangers: Vec<CameraId>,
+    /// Triggers for all cameras of a station none of whose cameras takes any.
+    unheeded: u64,
 }
 
 impl State {
@@ -73,6 +75,11 @@ impl Triggers {
     /// The product in force.
     pub(super) fn product(&self) -> Option<ProductName> {
         self.lock().product.clone()
+    }
+
+    /// Triggers that no camera was meant by, since the start.
+    pub(super) fn unheeded(&self) -> u64 {
+        self.lock().unheeded
     }
 
     /// Acts on one message. A trigger is a part for each camera that it is meant for, from now on and whatever the camera
@@ -129,6 +136,7 @@ impl Triggers {
                     }
                     None if !meant_any => {
                         warn!(part = %trigger.part, "trigger left alone: no camera takes parts on messages");
+                        state.unheeded += 1;
                     }
                     _ => {}
                 }
@@ -200,6 +208,15 @@ mod tests {
         assert_eq!((booked.len(), waiting.len()), (102, 0));
         assert_eq!(booked[99..], ["serial-15", "serial-0", "serial-1"]);
         assert_eq!(booked.iter().collect::<std::collections::BTreeSet<_>>().len(), STRANGERS);
+    }
+
+    #[test]
+    fn route_at_a_station_that_takes_no_messages_counts_what_it_leaves_alone() {
+        let triggers = Triggers::new(None);
+        for part in 0..3 {
+            assert!(triggers.route(trigger(&format!(r#"{{"part":"P-{part}"}}"#)), enter).is_empty());
+        }
+        assert_eq!(triggers.unheeded(), 3);
     }
 
     #[test]

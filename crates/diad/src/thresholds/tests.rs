@@ -309,13 +309,27 @@ fn spawn_tells_of_a_reading_that_was_asked_for() {
 }
 
 #[test]
+fn spawn_that_panics_says_that_nobody_watches_any_more() {
+    let Save { folder, watcher } = Save::new();
+    let (changes, received) = std::sync::mpsc::sync_channel(8);
+    let watch = watcher
+        .spawn(move |change| match change {
+            Change::Taken(_) => panic!("a bug"),
+            other => changes.send(other).unwrap(),
+        })
+        .unwrap();
+    watch.reread();
+    assert_eq!(received.recv_timeout(std::time::Duration::from_secs(30)), Ok(Change::Unwatched));
+    drop((watch, folder));
+}
+
+#[test]
 fn spawn_takes_saves_over_until_it_is_dropped() {
     let save = Save::new();
     let live = save.watcher.live();
     let (changes, received) = std::sync::mpsc::sync_channel(8);
     let Save { folder, watcher } = save;
     let watch = watcher.spawn(move |change| changes.send(change).unwrap()).unwrap();
-    assert!(watch.is_running());
     fs::write(folder.path().join("t.yaml"), OTHER).unwrap();
     let change = received.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
     assert!(matches!(change, Change::Taken(_)));

@@ -9,6 +9,7 @@
 //! save is whole: that reading counts at once.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -32,6 +33,8 @@ pub enum Change {
     Taken(Arc<ThresholdSet>),
     /// It was not valid, or the file is gone: what was in force stays.
     Refused(Vec<Fault>),
+    /// Nobody reads the file any more, by a bug: what was in force stays, whatever is saved.
+    Unwatched,
 }
 
 type Reading = Result<String, Fault>;
@@ -116,14 +119,20 @@ impl Watcher {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn spawn(self, on_change: impl FnMut(Change) + Send + 'static) -> io::Result<Watch> {
+    pub fn spawn(self, mut on_change: impl FnMut(Change) + Send + 'static) -> io::Result<Watch> {
         // One wish that waits stands for all that come until it is heard.
         let (wishes, heard) = sync_channel(1);
-        let thread = Builder::new().name("thresholds".to_owned()).spawn(move || self.run(&heard, on_change))?;
+        let body = move || {
+            // Whoever tightens a cut-off must hear that it does nothing.
+            if catch_unwind(AssertUnwindSafe(|| self.run(&heard, &mut on_change))).is_err() {
+                on_change(Change::Unwatched);
+            }
+        };
+        let thread = Builder::new().name("thresholds".to_owned()).spawn(body)?;
         Ok(Watch { wishes: Some(wishes), thread: Some(thread) })
     }
 
-    fn run(mut self, wishes: &Receiver<()>, mut on_change: impl FnMut(Change)) {
+    fn run(mut self, wishes: &Receiver<()>, on_change: &mut impl FnMut(Change)) {
         loop {
             let change = match wishes.recv_timeout(POLL_EVERY) {
                 Ok(()) => Some(self.reread()),
@@ -152,12 +161,6 @@ impl Watch {
             let _ = wishes.try_send(());
         }
     }
-
-    /// Whether the thread still runs; it ends early only by a panic, which is a bug.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
-        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
-    }
 }
 
 impl Drop for Watch {
@@ -167,7 +170,7 @@ impl Drop for Watch {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the thresholds watcher panicked");
+            tracing::error!("the thresholds watcher panicked while it told so");
         }
     }
 }

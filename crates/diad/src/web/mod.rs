@@ -1,18 +1,5 @@
 //! Dashboard, health, metrics and API over HTTP. Never in the way of a verdict.
-//!
-//! | path | gives |
-//! |---|---|
-//! | `GET /` | the dashboard; everything it needs is in this program |
-//! | `GET /healthz`, `/readyz` | whether the process lives, whether parts are judged |
-//! | `GET /metrics` | Prometheus text |
-//! | `GET /api/v1/status`, `/api/v1/events` | what the dashboard shows, and what is new as server-sent events |
-//! | `GET /api/v1/parts`, `/api/v1/parts/{key}` | parts on record; a key is `RUN-CAMERA-NUMBER` |
-//! | `GET /api/v1/parts/{key}/{frame,heatmap,overlay}.png` | their pictures, as far as they are kept |
-//! | `GET /api/v1/cameras/{camera}/{frame,heatmap,overlay}.png` | of the last part of a camera |
-//! | `POST /api/v1/parts/{key}/mark` | a person's word: a true or a false reject |
-//! | `POST /api/v1/whatif` | what other thresholds would have said of the record |
-//! | `POST /api/v1/golden` | has the golden parts judged now |
-//! | `POST /api/v1/thresholds` | writes cut-offs into `thresholds.yaml`, through the validation of every save |
+//! What it answers is in `docs/http.md`.
 //!
 //! One thread, `http`, talks; two more read the ledger and draw, with low priority. Whatever a client sends or does not
 //! read is bounded: connections, header and body size, the time of a connection, rows looked at for one answer.
@@ -30,7 +17,8 @@ mod thresholds;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequest, Json, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Json, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -58,6 +46,20 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         match Json::from_request(request, state).await {
             Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(Refusal::new(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+/// What is asked for behind the `?`; likewise.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(asked)) => Ok(Self(asked)),
             Err(rejection) => Err(Refusal::new(rejection.status(), rejection.body_text())),
         }
     }
@@ -113,4 +115,21 @@ async fn hardened(request: Request, next: Next) -> Response {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_path_is_documented() {
+        let documented = include_str!("../../../../docs/http.md");
+        let routes = include_str!("mod.rs").split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let paths: Vec<String> = routes
+            .filter(|path| !["/", "/app.js", "/style.css"].contains(path))
+            .map(|path| path.replace("{key}", "KEY").replace("{camera}", "CAMERA").replace("{picture}", "frame.png"))
+            .collect();
+        assert!(paths.len() > 10, "{paths:?}");
+        for path in paths {
+            assert!(documented.contains(&format!(" {path}`")), "docs/http.md does not name {path}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::HeaderName;
 use axum::response::Response;
 use diad_core::event::Outcome;
@@ -15,6 +15,7 @@ use diad_publish::outbox::Lane;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::Asked;
 use super::answer::{Answer, Refusal, json_body, png};
 use super::plant::{Plant, read, work};
 use crate::archive::{self, Print};
@@ -65,8 +66,8 @@ fn for_a_person(plant: &Plant, row: &Row) -> bool {
 ///
 /// # Errors
 /// [`Refusal`].
-pub async fn list(State(plant): State<Arc<Plant>>, filter: Query<Filter>) -> Answer {
-    let Query(filter) = filter;
+pub async fn list(State(plant): State<Arc<Plant>>, filter: Asked<Filter>) -> Answer {
+    let Asked(filter) = filter;
     if let Some(verdict) = &filter.verdict
         && !["PASS", "REVIEW", "REJECT", "UNJUDGED"].contains(&verdict.as_str())
     {

@@ -57,6 +57,8 @@ impl BenchError {
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {
+            // Where the number is the command line's.
+            Self::Model(ModelError::Steps { .. }) => Exit::Usage,
             Self::Model(error) => error.exit(),
             Self::Frame(_) => Exit::Bug,
             Self::Inspect(_) => Exit::BadData,
