@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,11 +15,17 @@ import numpy as np
 import pytest
 import torch
 from diad_train import cli, loop, stages
-from diad_train.checkpoint import CheckpointError
+from diad_train.checkpoint import CheckpointError, read_state
 from diad_train.config import ConfigError
-from diad_train.fit import fit
+from diad_train.data import load_good
+from diad_train.export import sha256
+from diad_train.fit import _begin, fit
 from diad_train.importer import theirs
 from diad_train.model.diad import DiAD
+from diad_train.model.features import MobileNetTeacher
+from diad_train.model.resnet import ResNet50
+from diad_train.pool import pool_of
+from diad_train.record import begin
 from PIL import Image
 from test_train import CONFIG, data
 
@@ -36,7 +45,9 @@ def config(parts: Path, **train):
 
 def losses(folder: Path, name: str) -> dict[int, dict[str, float]]:
     rows = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
-    return {row["step"]: row for row in rows}
+    steps = {row["step"]: row for row in rows}
+    assert len(steps) == len(rows), "a step is in the log twice"
+    return steps
 
 
 def test_fit_looks_at_held_out_parts_and_leaves_a_sheet_and_a_log(parts, tmp_path):
@@ -74,7 +85,7 @@ def test_fit_killed_within_a_stage_ends_with_the_same_weights(parts, tmp_path, m
 
 def test_fit_sg_leaves_the_encoder_half_as_it_is(parts, tmp_path):
     before = fit(config(parts), tmp_path, wanted=STAGES[:2]).denoiser.state_dict()
-    after = fit(config(parts), tmp_path, wanted=STAGES[2:], start_from=saved(parts, tmp_path)).denoiser.state_dict()
+    after = fit(config(parts), tmp_path, wanted=STAGES[2:]).denoiser.state_dict()
     moved = {key for key in before if not torch.equal(before[key], after[key])}
     frozen = tuple(f"diffusion_model.{part}." for part in ("time_embed", "input_blocks", "middle_block"))
     assert not any(key.startswith(frozen) for key in moved)
@@ -122,7 +133,11 @@ def test_fit_starts_from_a_stable_diffusion_checkpoint(parts, tmp_path):
             assert torch.equal(model[key], value), key
         if key.startswith(tuple(unet + part for part in ("input_blocks.", "middle_block.", "time_embed."))):
             assert torch.equal(model[key.replace(unet, guide)], value), key
-    assert (tmp_path / "run" / "model.pt").exists()
+    with pytest.raises(CheckpointError, match=r"model\.pt has no features: no stage of the run trained any"):
+        cli._trained(config(parts, **stages), tmp_path / "run")
+    torch.save(ResNet50().state_dict(), tmp_path / "resnet50.pth")
+    whole = cli._trained(config(parts, **stages), tmp_path / "run", features=tmp_path / "resnet50.pth")
+    assert whole.config.features.kind == "resnet50"
 
 
 def test_fit_starts_from_an_autoencoder_alone_and_says_what_is_fresh(parts, tmp_path, capsys):
@@ -261,8 +276,13 @@ def test_fit_of_a_stage_without_the_networks_below_it_is_refused(parts, tmp_path
         fit(config(parts, autoencoder=none), tmp_path / "run", wanted=STAGES[:2])
 
 
-@pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "not yours"), torch.OutOfMemoryError("full")])
-def test_checkpoint_that_the_machine_cannot_read_now_is_not_called_broken(tmp_path, monkeypatch, error):
+ALLOCATOR = RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), PermissionError(13, "not yours"), torch.OutOfMemoryError("full"), ALLOCATOR]
+)
+def test_checkpoint_that_the_machine_cannot_read_now_is_not_called_broken(parts, tmp_path, monkeypatch, error):
     path = tmp_path / "a.pt"
     loop.save_atomically({"module": {}, "ema": {}, "step": 1}, path)
 
@@ -272,6 +292,13 @@ def test_checkpoint_that_the_machine_cannot_read_now_is_not_called_broken(tmp_pa
     monkeypatch.setattr(torch, "load", fails)
     with pytest.raises(type(error)):
         loop.steps_done(path)
+    (tmp_path / "latents.pt").touch()
+    good = load_good(parts, size=CONFIG.model.image_size)
+    with pytest.raises(type(error)):
+        stages._latents(DiAD(CONFIG.model), stages.Parts(good, pool_of(good, tmp_path, copies=1, seed=1)), tmp_path)
+    if not isinstance(error, OSError):
+        with pytest.raises(type(error)):
+            read_state(path)
 
 
 def test_save_atomically_on_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch):
@@ -287,6 +314,132 @@ def test_save_atomically_on_a_full_disk_keeps_the_checkpoint_before(tmp_path, mo
         loop.save_atomically({"step": 2}, path)
     assert torch.load(path, weights_only=True) == {"step": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_record_is_written_where_it_differs_and_a_full_disk_keeps_the_one_before(parts, tmp_path, monkeypatch):
+    good = load_good(parts, size=CONFIG.model.image_size)
+    begin(tmp_path, config(parts), good, {"start": None})
+    before = (tmp_path / "settings.json").read_bytes()
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(loop.os, "fsync", full)
+    begin(tmp_path, config(parts), good, {"start": None})
+    with pytest.raises(loop.SaveError, match=r"settings\.json: cannot be written: .*No space left"):
+        begin(tmp_path, config(parts, seed=4), good, {"start": None})
+    assert (tmp_path / "settings.json").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["parts.json", "settings.json"]
+
+
+def test_folder_goes_on_from_the_start_it_was_begun_with_and_no_other(parts, tmp_path):
+    good = load_good(parts, size=CONFIG.model.image_size)
+    one, bundle, run = tmp_path / "one.pt", tmp_path / "bundle", tmp_path / "run"
+    one.write_bytes(b"1")
+    bundle.mkdir()
+    (bundle / "manifest.json").write_text("{}")
+    run.mkdir()
+
+    def starts(start: Path | None, *wanted: str, **train):
+        _begin(config(parts, **train), run, good, wanted, start)
+        return json.loads((run / "settings.json").read_text()).get("start", "not known")
+
+    assert starts(None, "autoencoder") is None
+    assert starts(one, "autoencoder") == sha256(one)  # nothing was trained yet
+    loop.save_atomically({"module": {}, "ema": {}, "step": 2}, run / "autoencoder.pt")
+    for other in (None, bundle):
+        with pytest.raises(CheckpointError, match=r"(?s)begun with another --start-from.*sha256 was .*, is "):
+            starts(other, "autoencoder", "denoiser")
+        assert starts(other, "autoencoder") == sha256(one)  # finished
+        none = dict.fromkeys(("denoiser", "sg", "distil", "align"), dataclasses.replace(CONFIG.train.align, steps=0))
+        with pytest.raises(CheckpointError, match="begun with another --start-from"):
+            starts(other, *cli.STAGES, **none)  # the denoiser is the start's
+    assert starts(one, "denoiser") == sha256(one)
+    settings = json.loads((run / "settings.json").read_text())
+    del settings["start"]
+    (run / "settings.json").write_text(json.dumps(settings))
+    assert starts(bundle, "denoiser") == "not known"
+
+
+def teacher(path: Path, *, width: int = 8) -> Path:
+    """A MobileNetV2 of random weights, `width` wide throughout."""
+    generator = torch.Generator().manual_seed(7)
+    shapes = {"stem": (width, 3, 3, 3)}
+    for block in range(MobileNetTeacher.TAPPED_BLOCKS[-1] + 1):
+        shapes |= {f"blocks.{block}.{part}": (width, width, 1, 1) for part in ("expand", "project")}
+        shapes[f"blocks.{block}.depthwise"] = (width, 1, 3, 3)
+    state = {f"{name}.weight": 0.3 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    torch.save(state | {f"{name}.bias": torch.zeros(width) for name in shapes}, path)
+    return path
+
+
+def test_fit_of_all_stages_killed_in_the_last_ends_with_the_same_weights(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    five = config(parts, teacher=str(teacher(tmp_path / "teacher.pt")))
+    run, cut = tmp_path / "whole", tmp_path / "cut"
+    whole = fit(five, run)
+    shutil.copytree(run, cut, ignore=shutil.ignore_patterns("align*", "model.pt", "reconstructions*"))
+    real = loop.save_atomically
+
+    def dies(state, path):
+        if path.name == "align.pt" and path.exists():
+            raise KeyboardInterrupt
+        real(state, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_atomically", dies)
+        with pytest.raises(KeyboardInterrupt):
+            fit(five, cut)
+    again = fit(five, cut)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key]), key
+    for stage in cli.STAGES:
+        assert list(losses(run, stage)) == [0, 1] and losses(run, stage) == losses(cut, stage)
+    assert set(torch.load(cut / "model.pt", weights_only=True)["model"]) == set(whole.state_dict())
+
+    for name in ("distil.pt", "align.pt"):
+        (cut / name).unlink()
+    with pytest.raises(CheckpointError, match=r"has no features for the stages on top of it.*name distil in"):
+        fit(five, cut, wanted=("align",))
+
+
+def test_fit_of_two_processes_leaves_one_record_and_whole_checkpoints(parts, tmp_path):
+    (tmp_path / "c.yaml").write_text(json.dumps(dataclasses.asdict(config(parts))))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += ["-m", "--", "diad_train.cli", "fit", "c.yaml", "--run", "run", "--stages", "autoencoder", "denoiser"]
+    source = str(Path(cli.__file__).parents[1])
+    subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1"})
+    run = tmp_path / "run"
+    for stage in STAGES[:2]:
+        assert loop.steps_done(run / f"{stage}.pt") == 2 and list(losses(run, stage)) == [0, 1]
+    assert json.loads((run / "settings.json").read_text())["train"]["seed"] == CONFIG.train.seed
+    assert not list(run.rglob("*.partial"))
+
+
+def test_fit_of_epsilon_prediction_with_cross_attention_trains_both(parts, tmp_path):
+    denoiser = dataclasses.replace(CONFIG.model.denoiser, context_tokens=3, context_width=5, prediction="epsilon")
+    np.save(tmp_path / "context.npy", np.eye(3, 5, dtype=np.float32))
+    wide = config(parts, context=str(tmp_path / "context.npy"))
+    wide = dataclasses.replace(wide, model=dataclasses.replace(CONFIG.model, denoiser=denoiser))
+    state = fit(wide, tmp_path, wanted=STAGES).denoiser.state_dict()
+    assert all(bool(torch.isfinite(value).all()) for value in state.values())
+    before, after = (torch.load(tmp_path / f"{name}.pt", weights_only=True)["ema"] for name in ("denoiser", "sg"))
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    assert any(key.startswith("control_model.") and key.endswith("attn2.to_v.weight") for key in moved)
+
+
+@pytest.mark.parametrize("left_out", ["guided", "fused"])
+def test_fit_without_sg_or_sff_trains_the_rest(parts, tmp_path, left_out):
+    denoiser = dataclasses.replace(CONFIG.model.denoiser, **{left_out: False})
+    one = dataclasses.replace(CONFIG.train.denoiser, steps=1)
+    bare = config(parts, autoencoder=one, denoiser=one)
+    bare = dataclasses.replace(bare, model=dataclasses.replace(CONFIG.model, denoiser=denoiser))
+    torch.manual_seed(bare.train.seed)
+    before = DiAD(bare.model).denoiser.state_dict()
+    after = fit(bare, tmp_path, wanted=STAGES[:2]).denoiser.state_dict()
+    moved = {key.partition(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert "diffusion_model" in moved and ("control_model" in moved) == (left_out == "fused")
+    assert any(".fusion." in key for key in after) == (left_out == "guided")
 
 
 def test_fit_cross_attention_without_a_context_is_refused(parts, tmp_path):
@@ -312,6 +465,7 @@ def test_fit_cross_attention_without_a_context_is_refused(parts, tmp_path):
             "lower the stage's",
         ),
         (loop.SaveError("x.pt: cannot be written"), 74, "x.pt"),
+        (OSError(errno.ENOSPC, "No space left on device"), 74, "run: [Errno"),  # a write names no file
         (CheckpointError(Path("x.pt"), "is of another network"), 65, "another network"),
         (ConfigError("train.context is empty"), 78, "train.context"),
     ],
@@ -322,6 +476,6 @@ def test_fit_errors_end_with_their_code(error, code, said, tmp_path, monkeypatch
 
     (tmp_path / "c.yaml").write_text("{}")
     monkeypatch.setattr(cli, "fit", fails)
-    monkeypatch.setattr(sys, "argv", ["diad-train", "fit", str(tmp_path / "c.yaml"), "--run", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["diad-train", "fit", str(tmp_path / "c.yaml"), "--run", str(tmp_path / "run")])
     assert cli.main() == code
     assert said in capsys.readouterr().err

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import golden
 import numpy as np
 import pytest
 import torch
-from diad_train.config import AutoencoderConfig, DenoiserConfig
+from diad_train.config import AutoencoderConfig, DenoiserConfig, FeaturesConfig, ModelConfig
+from diad_train.importer import theirs
 from diad_train.model.autoencoder import Autoencoder, sample_posterior
 from diad_train.model.denoiser import Denoiser
+from diad_train.model.diad import DiAD
+from diad_train.model.resnet import UNUSED
 from diad_train.schedule import Sampler, alpha_bar
 
 EPS = 1e-5  # gate of the golden arrays for predicted noise; a second implementation reached 3e-6
@@ -42,6 +47,19 @@ def image(arrays):
     mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
     pixels = (arrays["image_u8"].astype(np.float32) / 255.0 - mean) / std
     return torch.from_numpy(pixels.transpose(2, 0, 1)[None].copy())
+
+
+def test_stock_model_has_the_references_keys_and_shapes():
+    source = golden.SHARED / "golden" / "full_keys.json"
+    if not source.exists():
+        pytest.skip(f"{source} is missing")
+    unread = tuple(f"resnet50.{part}" for part in UNUSED)
+    wanted = {key: shape for key, shape in json.loads(source.read_text()).items() if not key.startswith(unread)}
+    with torch.device("meta"):
+        stock = DiAD(ModelConfig(features=FeaturesConfig(kind="resnet50"))).state_dict()
+    for key in ("latent_scale", "start_noise", "denoiser.context"):
+        del stock[key]
+    assert {theirs(key).replace("features.", "resnet50."): list(v.shape) for key, v in stock.items()} == wanted
 
 
 @torch.no_grad()

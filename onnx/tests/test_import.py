@@ -16,12 +16,17 @@ import pytest
 import torch
 from diad_train import cli
 from diad_train.checkpoint import CheckpointError, read_state
-from diad_train.config import ConfigError
+from diad_train.config import AutoencoderConfig, ConfigError, DenoiserConfig, ModelConfig
 from diad_train.data import DataError
-from diad_train.importer import Extras, import_checkpoint
+from diad_train.importer import FROM_ELSEWHERE, Extras, import_checkpoint, theirs
+from diad_train.model.diad import DiAD
 from diad_train.model.fold import dead_fusion
+from diad_train.model.resnet import ResNet50
 from diad_train.schedule import alpha_bar
 from PIL import Image
+from safetensors.torch import save_file
+
+import onnx
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 128
@@ -311,12 +316,41 @@ def test_import_knows_a_dead_sff(files, tmp_path):
     assert not dead_fusion(imported(files.checkpoint, files.extras).denoiser)
 
 
+def test_import_from_safetensors_is_import_from_pt_and_a_dead_sff_is_pruned(tmp_path, monkeypatch, capsys):
+    autoencoder = AutoencoderConfig(width=32, multipliers=(1, 1, 1, 1), res_blocks=1)
+    denoiser = DenoiserConfig(width=32, multipliers=(1, 2), res_blocks=1, context_tokens=2, context_width=8)
+    with torch.device("meta"):
+        model = DiAD(ModelConfig(image_size=64, autoencoder=autoencoder, denoiser=denoiser))
+        resnet50 = ResNet50()
+    keys = {theirs(k): list(v.shape) for k, v in model.state_dict().items() if not k.startswith(FROM_ELSEWHERE)}
+    state = synthetic(keys)
+    state |= {k: torch.zeros_like(v) for k, v in state.items() if k.startswith("control_model.down")}
+    torch.save(state, tmp_path / "model.pt")
+    save_file(state, tmp_path / "model.safetensors")
+    torch.save(synthetic({k: list(v.shape) for k, v in resnet50.state_dict().items()}), tmp_path / "resnet50.pth")
+    np.save(tmp_path / "context.npy", golden.base_noise("context", (2, 8)))
+    monkeypatch.chdir(tmp_path)
+    extras = Extras(Path("context.npy"), Path("resnet50.pth"))
+    one, other = (
+        imported(Path(f"model.{kind}"), extras, size=64, steps=2).state_dict() for kind in ("pt", "safetensors")
+    )
+    assert one.keys() == other.keys() and all(torch.equal(value, other[key]) for key, value in one.items())
+    given = "--checkpoint model.safetensors --context context.npy --features resnet50.pth --size 64 --steps 2"
+    monkeypatch.setattr(sys, "argv", ["diad-train", "import", *given.split(), "--out", "bundle"])
+    assert cli.main() == 0
+    assert "all SFF weights are zero" in capsys.readouterr().out
+    names = [weight.name for weight in onnx.load("bundle/denoiser.onnx").graph.initializer]
+    # With it go the joins that it alone reads.
+    assert any(".zero_convs.2." in name for name in names)
+    assert not any(part in name for name in names for part in (".fusion.", ".zero_convs.0.", ".zero_convs.1."))
+
+
 def program() -> Path:
-    for profile in ("debug", "release"):
-        path = ROOT / "target" / profile / "diad"
-        if path.exists():
-            return path
-    pytest.skip(f"{ROOT / 'target'}: no diad program is built; `cargo build -p diad` makes it")
+    paths = (ROOT / "target" / profile / "diad" for profile in ("debug", "release"))
+    built = [path for path in paths if path.exists()]
+    if not built:
+        pytest.skip(f"{ROOT / 'target'}: no diad program is built; `cargo build -p diad` makes it")
+    return max(built, key=lambda path: path.stat().st_mtime)
 
 
 def test_imported_bundle_under_the_engine_computes_the_reference_numbers(files, tmp_path):

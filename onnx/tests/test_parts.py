@@ -19,6 +19,7 @@ from diad_train.loop import SaveError
 from diad_train.model.diad import DiAD
 from diad_train.model.features import anomaly_map, cosine_distance
 from diad_train.pool import held_out_copies, pool_of
+from diad_train.schedule import Sampler
 from PIL import Image
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -40,6 +41,15 @@ TEACHER_WIDTHS = (24, 32, 96)
         ("model: { sampler: { start: 9, steps: [8, 0] } }", "last_previous 0: must be below the last step"),
         ("train: { crop: 100 }", "train.crop 100: must be a multiple of 8"),
         ("train: { sg: { steps: 1, batch: 0, learning_rate: 0.1 } }", "train.sg.batch 0: must be at least 1"),
+        (
+            "train: { sg: { steps: 1, batch: 1, learning_rate: -0.1 } }",
+            "train.sg.learning_rate -0.1: must be at least 0",
+        ),
+        ("model: { denoiser: { multipliers: [1] } }", "model.denoiser.multipliers has 1 level; the SFF reads"),
+        ("model: { denoiser: { res_blocks: 0 } }", "model.denoiser.res_blocks 0: must be at least 1"),
+        ("model: { autoencoder: { latent_channels: 0 } }", "model.autoencoder.latent_channels 0: must be at least 1"),
+        ("model: { pool_window_px: 0 }", "model.pool_window_px 0: must be at least 1"),
+        ("model: { features: { widths: [24, 32] } }", "model.features.widths has 2 entries"),
         ("a: [", "expected"),
     ],
 )
@@ -230,6 +240,12 @@ def test_pool_undamaged_is_the_part_under_the_copys_light(tmp_path):
     same_light = (copies.light == [1.0, 0.0]).all(axis=1)
     assert 0 < same_light.sum() < len(every)
     assert (clean[same_light] == good.pictures[copies.source[same_light]]).all()
+
+
+@pytest.mark.parametrize("count", [1, 3, 6, 7, 10, 500])
+def test_spaced_sampler_has_as_many_steps_as_asked_for(count):
+    steps = Sampler.spaced(count).steps
+    assert len(set(steps)) == count and list(steps) == sorted(steps, reverse=True) and steps[-1] == 1
 
 
 def test_auroc_counts_pairs_and_halves_ties():

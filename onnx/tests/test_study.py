@@ -7,9 +7,10 @@ import math
 
 import numpy as np
 import torch
+from diad_train import study
 from diad_train.data import load_good
 from diad_train.model.diad import DiAD
-from diad_train.pool import pool_of
+from diad_train.pool import held_out_copies, pool_of
 from diad_train.schedule import alpha_bar
 from diad_train.study import Point, candidates, measure, plot, spread, table, walk_2m
 from test_train import CONFIG, data
@@ -73,3 +74,17 @@ def test_measure_fills_every_point_and_table_and_plot_hold_them(tmp_path):
     assert table([Point("ddim", 360, 3, 0.9, 0.95, 0.0644)]).endswith("| ddim | 360 | 3 | 0.900 | 0.950 | 64 |")
     plot(points, tmp_path / "p.png")
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_measure_has_good_parts_under_the_light_of_the_damaged_ones_and_warms_up_untimed(tmp_path, monkeypatch):
+    good = load_good(data(tmp_path / "data"), size=64)
+    pool = pool_of(good, tmp_path, copies=3, seed=1)
+    seen = []
+    monkeypatch.setattr(study, "_measured", lambda *given: seen.append(given[3:]))
+    measure(DiAD(CONFIG.model), CONFIG.model, good, pool, candidates(400, counts=(1,)))
+    pictures, masks, labels = seen[1]
+    copies = held_out_copies(pool)
+    assert not (pool.light[copies] == [1.0, 0.0]).all()
+    assert (pictures[~labels] == pool.undamaged(copies, good)).all() and not masks[~labels].any()
+    assert (pictures[labels] == pool.pictures[copies]).all() and (masks[labels] == pool.masks[copies]).all()
+    assert len(seen[0][0]) == study.BATCH and len(seen) == 1 + len(candidates(400, counts=(1,)))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diad_train import export as export_module
 from diad_train import loop
 from diad_train.config import (
     AutoencoderConfig,
@@ -20,7 +22,7 @@ from diad_train.config import (
     TrainConfig,
 )
 from diad_train.data import held_out, load_good
-from diad_train.export import ExportError, Options, OrtModel, _agree, export, provenance, sha256
+from diad_train.export import ExportError, Options, OrtModel, _agree, _revision, export, provenance, sha256
 from diad_train.fit import fit
 from diad_train.loop import run_stage
 from diad_train.model.denoiser import Denoiser
@@ -109,6 +111,33 @@ def test_run_stage_refuses_a_loss_that_is_not_finite(tmp_path):
         )
 
 
+def test_run_stage_refuses_a_gradient_that_is_not_finite_before_it_reaches_a_weight(tmp_path):
+    module = nn.Linear(1, 1)
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    with pytest.raises(FloatingPointError, match="step 0: gradient is nan"):
+        run_stage(
+            name="x",
+            module=module,
+            stage=STAGE,
+            seed=1,
+            folder=tmp_path,
+            loss=lambda rng, step: {"all": (0.0 * module.weight.sum()).sqrt()},  # 0, and steep without end
+        )
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+    assert not (tmp_path / "x.pt").exists()
+
+
+def test_log_forgets_the_steps_after_the_last_checkpoint_and_half_a_row(tmp_path):
+    log = tmp_path / "x.jsonl"
+    loop._forget(log, 0)
+    assert not log.exists()
+    kept = '{"step": 0, "all": 1.0}\n{"step": 50, "all": 1.0}\n'
+    for lost in ("", '{"step": 100, "all": 1.0}\n', '{"step": 1', '{"step": 100, "al'):
+        log.write_text(kept + lost)
+        loop._forget(log, 100)
+        assert log.read_text() == kept
+
+
 def test_sff_gets_gradients_from_its_start():
     """In the released recipe two zero factors keep SFF at zero for ever; ours must learn once the joins open."""
     model = Denoiser(CONFIG.model.denoiser, latent_channels=4)
@@ -171,6 +200,23 @@ def test_export_in_half_precision_halves_the_weights_and_keeps_the_map(tmp_path,
     image = torch.randn(2, 3, 64, 64)
     wanted, got = whole.inspect(image)[1], half.inspect(image)[1]
     assert 0 < (got - wanted).abs().max() < share * wanted.abs().max()
+
+
+def test_revision_is_the_codes_and_says_if_it_was_changed(tmp_path, monkeypatch):
+    def git(*command):
+        own = ["git", "-c", "user.name=x", "-c", "user.email=x@y", *command]
+        return subprocess.run(own, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    code = tmp_path / "code.py"
+    code.write_text("1")
+    monkeypatch.setattr(export_module, "__file__", str(code))
+    git("init")
+    assert _revision() == "unknown"  # nobody has put this file into the repository that it lies in
+    git("add", ".")
+    git("commit", "-m", "x")
+    assert _revision() == git("rev-parse", "HEAD")
+    code.write_text("2")
+    assert _revision() == git("rev-parse", "HEAD") + "-dirty"
 
 
 def test_export_refuses_graphs_that_differ():

@@ -12,6 +12,13 @@ import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
+OUT_OF_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "ALLOC_FAILED",
+)
 
 
 class _NamedOnly:
@@ -39,6 +46,12 @@ class CheckpointError(ValueError):
         self.faults = tuple(faults)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the machine lacks memory just now: torch's allocator for the CPU says so with a plain RuntimeError."""
+    said = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    return said or isinstance(error, (MemoryError, torch.OutOfMemoryError))
+
+
 def read_state(path: Path, *, inside: tuple[str, ...] = ("state_dict",)) -> State:
     """The tensors of a `.safetensors` file, or of a `.ckpt`, `.pt` or `.pth`, there under one of `inside`, if any.
 
@@ -60,6 +73,8 @@ def read_state(path: Path, *, inside: tuple[str, ...] = ("state_dict",)) -> Stat
         why = next((line.strip() for line in lines if "GLOBAL" in line), lines[0])
         raise CheckpointError(path, f"holds more than weights, or is no checkpoint: {why}") from error
     except Exception as error:  # the readers raise their own kinds for a file that is cut short or is something else
+        if is_out_of_memory(error):
+            raise
         raise CheckpointError(path, f"cannot be read; is it whole? {type(error).__name__}: {error}") from error
     for key in inside:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):

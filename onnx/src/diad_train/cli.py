@@ -9,18 +9,18 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from diad_train import study
-from diad_train.checkpoint import CheckpointError, mismatches, read_state
+from diad_train.checkpoint import CheckpointError, is_out_of_memory, mismatches, read_state
 from diad_train.config import Config, ConfigError, FeaturesConfig, load
 from diad_train.data import DataError, GoodParts, held_out, load_good
 from diad_train.evaluate import evaluate, sheet
 from diad_train.export import MODEL_CARD, PRECISIONS, ExportError, Options, export, provenance
-from diad_train.fit import STAGES, fit
+from diad_train.fit import NETWORKS, STAGES, fit
 from diad_train.importer import Extras, import_checkpoint
 from diad_train.model.diad import DiAD
 from diad_train.model.fold import dead_fusion
 from diad_train.model.resnet import load_resnet50
 from diad_train.pool import pool_of
-from diad_train.record import check
+from diad_train.record import check, started_from
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,17 +87,34 @@ def _bundle_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _trained(config: Config, run: Path, good: GoodParts | None = None) -> DiAD:
-    """The model of a finished run, which must have been trained with these networks and, where given, these parts."""
+def _trained(config: Config, run: Path, good: GoodParts | None = None, *, features: Path | None = None) -> DiAD:
+    """The model of a finished run, which must have been trained with these networks and, where given, these parts.
+
+    The ResNet-50 of the file `features` takes the place of its own features.
+    """
     model = DiAD(config.model, noise_seed=config.train.seed)
     path = run / "model.pt"
     if not path.exists():
         raise DataError(f"{path}: no such file; run `diad-train fit` to its end first")
     check(run, config, good)
     state = read_state(path, inside=("model",))
-    faults = mismatches(model.state_dict(), state)
+    if features is not None:
+        resnet50 = FeaturesConfig(kind="resnet50")
+        model.config = dataclasses.replace(config.model, features=resnet50, layer_weights=(1.0, 1.0, 1.0))
+        model.features = load_resnet50(features)
+        state = {key: value for key, value in state.items() if not key.startswith("features.")}
+        state |= {f"features.{key}": value for key, value in model.features.state_dict().items()}
+    absent = [name for name in NETWORKS if not any(key.startswith(f"{name}.") for key in state)]
+    own = {key: value for key, value in model.state_dict().items() if key.partition(".")[0] not in absent}
+    faults = mismatches(own, state)
     if faults:
         raise CheckpointError(path, "is of other settings than these", faults)
+    if absent:
+        raise CheckpointError(
+            path,
+            f"has no {', no '.join(absent)}: no stage of the run trained any and --start-from gave none; give their "
+            "stages some steps, or export with --features where it is the features",
+        )
     model.load_state_dict(state)
     return model.eval()
 
@@ -117,15 +134,10 @@ def _export(arguments: argparse.Namespace) -> None:
     _check_place(arguments.out)
     config = _config(arguments)
     good = load_good(Path(config.train.data), size=config.model.image_size, skip_bad=arguments.skip_bad)
-    model = _trained(config, arguments.run, good)
-    if arguments.features is not None:
-        features = FeaturesConfig(kind="resnet50")
-        config = dataclasses.replace(
-            config, model=dataclasses.replace(config.model, features=features, layer_weights=(1.0, 1.0, 1.0))
-        )
-        model.config, model.features = config.model, load_resnet50(arguments.features)
+    model = _trained(config, arguments.run, good, features=arguments.features)
     data = f"{len(good.pictures)} good parts of {len(good.products)} products"
-    origin = provenance(config, data=data)
+    origin = provenance(dataclasses.replace(config, model=model.config), data=data)
+    origin["settings"] |= started_from(arguments.run)
     options = Options(precision=arguments.precision)
     export(model, out=arguments.out, origin=origin, good=good, held_out=held_out(good), options=options)
 
@@ -210,7 +222,12 @@ def _config(arguments: argparse.Namespace) -> Config:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **changes))
 
 
-OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
+def _placed(error: OSError, arguments: argparse.Namespace) -> str:
+    """A write into an open file fails without the file's name: then the folder it lies in says where."""
+    folder = getattr(arguments, "out", None) or getattr(arguments, "run", None)
+    if error.errno is None or error.filename is not None or folder is None:
+        return str(error)
+    return f"{folder}: {error}"
 
 
 def main() -> int:
@@ -230,7 +247,7 @@ def main() -> int:
         print(f"diad-train: {error}", file=sys.stderr)
         return 70
     except OSError as error:  # SaveError among them
-        print(f"diad-train: {error}", file=sys.stderr)
+        print(f"diad-train: {_placed(error, arguments)}", file=sys.stderr)
         return 74
     except FloatingPointError as error:
         print(f"diad-train: {error}", file=sys.stderr)
@@ -239,7 +256,7 @@ def main() -> int:
         print(f"diad-train: out of memory, by all signs ({error}); give fewer --workers", file=sys.stderr)
         return 69
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(said in str(error) for said in OUT_OF_MEMORY):
+        if not is_out_of_memory(error):
             raise
         print(f"diad-train: out of memory ({error}); lower the stage's batch or train.crop", file=sys.stderr)
         return 69

@@ -197,6 +197,16 @@ def _misfits(config: Config) -> Iterator[str]:
             return
         if groups[name] < 1 or widths[name] < 1 or widths[name] % groups[name]:
             yield f"model.{name}.norm_groups {groups[name]}: must divide the width {widths[name]}"
+    for place, value in (
+        ("autoencoder.res_blocks", model.autoencoder.res_blocks),
+        ("autoencoder.latent_channels", model.autoencoder.latent_channels),
+        ("denoiser.res_blocks", model.denoiser.res_blocks),
+        ("pool_window_px", model.pool_window_px),
+    ):
+        if value < 1:
+            yield f"model.{place} {value}: must be at least 1"
+    if model.denoiser.fused and len(model.denoiser.multipliers) == 1:
+        yield "model.denoiser.multipliers has 1 level; the SFF reads the one above the last: give 2, or fused: false"
     if model.latent_scale <= 0:
         yield f"model.latent_scale {model.latent_scale}: must be above 0"
     if train.seed < 0:
@@ -215,6 +225,8 @@ def _misfits(config: Config) -> Iterator[str]:
             yield f"model.denoiser.heads {denoiser.heads}: must divide the width {width} of level {level}"
     if len(model.layer_weights) != 3:
         yield f"model.layer_weights has {len(model.layer_weights)} entries; the features have 3 layers"
+    if model.features.kind == "student" and len(model.features.widths) != 3:
+        yield f"model.features.widths has {len(model.features.widths)} entries; the student's teacher has 3 layers"
     if model.sampler.last_previous >= model.sampler.steps[-1]:
         yield f"model.sampler.last_previous {model.sampler.last_previous}: must be below the last step"
     if train.crop % factor or not factor <= train.crop <= size:
@@ -223,8 +235,9 @@ def _misfits(config: Config) -> Iterator[str]:
         yield f"train.corruptions_per_image {train.corruptions_per_image}: must be at least 1"
     for name in ("autoencoder", "denoiser", "sg", "distil", "align"):
         stage: StageConfig = getattr(train, name)
-        for key, bound in (("steps", 0), ("batch", 1), ("warmup", 0), ("look_every", 1)):
-            if getattr(stage, key) < bound:
+        bounds = {"steps": 0, "batch": 1, "warmup": 0, "look_every": 1, "learning_rate": 0, "weight_decay": 0}
+        for key, bound in bounds.items():
+            if not getattr(stage, key) >= bound:
                 yield f"train.{name}.{key} {getattr(stage, key)}: must be at least {bound}"
         if not 0.0 <= stage.ema < 1.0:
             yield f"train.{name}.ema {stage.ema}: must be at least 0 and below 1"

@@ -333,11 +333,18 @@ def _noise(folder: Path, name: str, values: Tensor) -> dict[str, str]:
 
 
 def _revision() -> str:
+    """The commit of this code, `-dirty` where it was changed since; whatever folder the user works in."""
+
+    def git(*command: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *command], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        # An installed copy may lie in somebody else's repository.
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return done.stdout.strip()
 
 
 def provenance(config: Config, *, data: str) -> dict[str, Any]:

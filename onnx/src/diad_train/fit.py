@@ -15,12 +15,13 @@ from diad_train.bundle import read_bundle, settle_norms
 from diad_train.checkpoint import CheckpointError, mismatches
 from diad_train.config import Config, ConfigError, StageConfig
 from diad_train.data import GoodParts, load_good, normalised
+from diad_train.export import sha256
 from diad_train.importer import is_of_authors, may_be_new, read_context, start_weights
 from diad_train.loop import device, rank, save_atomically, start_processes, steps_done
 from diad_train.model.diad import DiAD
 from diad_train.model.features import MobileNetTeacher
 from diad_train.pool import pool_of
-from diad_train.record import begin, check
+from diad_train.record import Start, begin, check, started_from
 
 RUNNERS = {
     "autoencoder": stages.fit_autoencoder,
@@ -38,8 +39,17 @@ STANDS_ON = {
     "distil": (),
     "align": ("autoencoder", "denoiser", "sg", "distil"),
 }
-# Networks that a stage on top of them cannot do without; random ones teach it nothing.
-FOUNDATIONS = ("autoencoder", "denoiser")
+# The network that a stage trains.
+TRAINS = {
+    "autoencoder": "autoencoder",
+    "denoiser": "denoiser",
+    "sg": "denoiser",
+    "distil": "features",
+    "align": "features",
+}
+NETWORKS = tuple(dict.fromkeys(TRAINS.values()))
+# Stages whose networks the ones on top cannot do without; random ones teach them nothing.
+FOUNDATIONS = ("autoencoder", "denoiser", "distil")
 # Good parts that give the batch norms of a bundle's features their statistics.
 SETTLING_PARTS = 64
 
@@ -55,7 +65,7 @@ def _start(model: DiAD, path: Path, good: GoodParts) -> list[str]:
     if model.denoiser.context is not None:
         given["denoiser.context"] = own["denoiser.context"]
     taken = []
-    for name in ("autoencoder", "denoiser", "features"):
+    for name in NETWORKS:
         wanted = {key: value for key, value in own.items() if key.startswith(f"{name}.")}
         found = {key: given[key] for key in wanted if key in given}
         needed = {key: value for key, value in wanted.items() if key in found or not may_be_new(key)}
@@ -135,6 +145,34 @@ def _is_to_run(config: Config, wanted: tuple[str, ...], below: str) -> bool:
     return any(below in STANDS_ON[name] and getattr(config.train, name).steps > 0 for name in wanted)
 
 
+def _is_open(config: Config, folder: Path, name: str) -> bool:
+    """Whether a stage has steps left to take in this folder."""
+    stage, path = getattr(config.train, name), folder / f"{name}.pt"
+    return stage.steps > 0 and not (path.exists() and steps_done(path) >= stage.steps)
+
+
+def _begin(config: Config, folder: Path, good: GoodParts, wanted: tuple[str, ...], start_from: Path | None) -> None:
+    """Refuses a folder that was begun with something else, and writes what this one is begun with."""
+    check(folder, config, good)
+    start: Start = {"start": None}
+    if start_from is not None:
+        # A bundle's manifest holds the digests of all that is in it.
+        start = {"start": sha256(start_from / "manifest.json" if start_from.is_dir() else start_from)}
+    if any((folder / f"{name}.pt").exists() for name in STAGES):
+        was = started_from(folder)
+        trained = {TRAINS[name] for name in STAGES if getattr(config.train, name).steps > 0}
+        # `model.pt` has of the start what no stage trains, however finished they all are.
+        is_of_start = STAGES[-1] in wanted and trained != set(NETWORKS)
+        if was not in ({}, start) and (is_of_start or any(_is_open(config, folder, name) for name in wanted)):
+            raise CheckpointError(
+                folder,
+                "was begun with another --start-from, or with none; give another --run, or the same start",
+                [f"its sha256 was {was['start'] or 'none'}, is {start['start'] or 'none'}"],
+            )
+        start = was
+    begin(folder, config, good, start)
+
+
 def fit(
     config: Config,
     folder: Path,
@@ -159,8 +197,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     # One process alone: the others would read what it is just writing, and end with it where it refuses.
     if rank() == 0:
-        check(folder, config, good)
-        begin(folder, config, good)
+        _begin(config, folder, good, wanted, start_from)
     model.to(device())
     train = config.train
     pool = pool_of(good, folder, copies=train.corruptions_per_image, seed=train.seed, workers=train.workers)
@@ -169,17 +206,24 @@ def fit(
     for name in FOUNDATIONS:
         stage, path = getattr(train, name), folder / f"{name}.pt"
         is_trained = stage.steps > 0 and (name in wanted or path.exists())
-        if name in needed and _is_to_run(config, wanted, name) and not is_trained and name not in taken:
+        if name == "distil" and stage.steps == 0:
+            continue  # align alone can teach a student, if that is what the settings say
+        if name in needed and _is_to_run(config, wanted, name) and not is_trained and TRAINS[name] not in taken:
             raise CheckpointError(
                 folder,
-                f"has no {name} for the stages on top of it, and nothing gives one: name {name} in --stages with some "
-                "steps, or --start-from (again, if it was given before)",
+                f"has no {TRAINS[name]} for the stages on top of it, and nothing gives any: name {name} in --stages "
+                "with some steps, or --start-from (again, if it was given before)",
             )
+    trained = set(taken)
     for name in STAGES:
         stage, path = getattr(train, name), folder / f"{name}.pt"
         # A stage that was trained to its end takes no step: to run it is to load it.
         if stage.steps > 0 and (name in wanted or (name in needed and _is_finished(path, stage))):
             RUNNERS[name](model, parts, config, folder)
+            trained.add(TRAINS[name])
     if rank() == 0 and STAGES[-1] in wanted:
-        save_atomically({"model": model.state_dict(), "products": list(good.products)}, folder / "model.pt")
+        # A network that nobody trained is left out, so that nobody takes its random weights for a model's.
+        left_out = tuple(f"{name}." for name in NETWORKS if name not in trained)
+        state = {key: value for key, value in model.state_dict().items() if not key.startswith(left_out)}
+        save_atomically({"model": state, "products": list(good.products)}, folder / "model.pt")
     return model

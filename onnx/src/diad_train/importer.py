@@ -179,7 +179,7 @@ def start_weights(path: Path) -> State:
     becomes the SG network's too: Zhang et al. 2023) or one of a KL autoencoder alone.
     """
     state = read_state(path, inside=("state_dict", "model"))
-    if any(key.startswith("denoiser.") for key in state):
+    if any(key.startswith(("autoencoder.", "denoiser.", "features.")) for key in state):
         return state
     if not any(key.startswith((UNET, AUTOENCODER)) for key in state):
         return {f"autoencoder.{key}": value for key, value in state.items() if key.startswith(BARE_AUTOENCODER)}

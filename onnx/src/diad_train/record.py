@@ -1,4 +1,4 @@
-"""What a run folder was begun with: networks and parts that another call must not mix up with its own."""
+"""What a run folder was begun with: networks, parts and start that another call must not mix up with its own."""
 
 from __future__ import annotations
 
@@ -11,16 +11,29 @@ from typing import Any
 from diad_train.checkpoint import CheckpointError
 from diad_train.config import Config
 from diad_train.data import GoodParts
+from diad_train.loop import whole_file
 
 SETTINGS, PARTS = "settings.json", "parts.json"
 # What the weights are of. How they are sampled and scored, and how long they are trained, may change.
 OF_THE_WEIGHTS = ("image_size", "autoencoder", "denoiser", "features")
+# Under "start", the digest of what training started from, None for random weights; empty where it is not known.
+Start = dict[str, str | None]
 
 
-def begin(folder: Path, config: Config, good: GoodParts) -> None:
-    """Writes settings, seed and the names of the parts beside the weights."""
-    (folder / SETTINGS).write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n", encoding="utf-8")
-    (folder / PARTS).write_text(json.dumps(list(good.files)) + "\n", encoding="utf-8")
+def begin(folder: Path, config: Config, good: GoodParts, start: Start) -> None:
+    """Writes settings, seed, start and the names of the parts beside the weights, where they are not there yet."""
+    settings = json.dumps({**dataclasses.asdict(config), **start}, indent=1)
+    for name, text in ((SETTINGS, settings), (PARTS, json.dumps(list(good.files)))):
+        path, written = folder / name, f"{text}\n".encode()
+        if not path.exists() or path.read_bytes() != written:
+            with whole_file(path) as file:
+                file.write(written)
+
+
+def started_from(folder: Path) -> Start:
+    """What the folder's training started from; empty where an earlier version has left no word of it."""
+    settings = _read(folder / SETTINGS)
+    return {"start": settings["start"]} if isinstance(settings, dict) and "start" in settings else {}
 
 
 def check(folder: Path, config: Config, good: GoodParts | None = None) -> None:

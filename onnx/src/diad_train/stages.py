@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diad_train.checkpoint import CheckpointError
+from diad_train.checkpoint import CheckpointError, is_out_of_memory
 from diad_train.config import Config, StageConfig
 from diad_train.data import HELD_OUT_EVERY, GoodParts, normalised
 from diad_train.loop import SaveError, device, placed, rank, run_stage, save_atomically
@@ -62,7 +62,8 @@ def _edges(x: Tensor) -> tuple[Tensor, Tensor]:
 def fit_autoencoder(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
     """Stage 1: pixels and edges in L1, plus a faint KL, on random crops of good and corrupted pictures.
 
-    The second half of the steps trains on whole pictures at a quarter of the batch, where borders and large shapes are.
+    The last three tenths of the steps train on whole pictures at a quarter of the batch, where borders and large shapes
+    are.
     """
     stage, crop = config.train.autoencoder, config.train.crop
     autoencoder = placed(model.autoencoder)
@@ -127,9 +128,9 @@ def _latents(model: DiAD, parts: Parts, folder: Path) -> tuple[Tensor, Tensor]:
             kept = torch.load(path, weights_only=True, mmap=True)
             if kept.get("origin") == origin:
                 return kept["clean"].clone(), kept["damaged"].clone()
-        except (MemoryError, torch.OutOfMemoryError):
-            raise
         except Exception as error:  # torch raises many kinds for a file that is cut short or is something else
+            if isinstance(error, OSError) or is_out_of_memory(error):  # the file may be whole
+                raise
             raise CheckpointError(path, f"cannot be read; remove it and it is made again: {error}") from error
     pool = parts.pool
     clean = [
@@ -140,6 +141,12 @@ def _latents(model: DiAD, parts: Parts, folder: Path) -> tuple[Tensor, Tensor]:
     if rank() == 0:
         save_atomically(stored | {"origin": origin}, path)
     return stored["clean"], stored["damaged"]
+
+
+def _mixed() -> torch.autocast:
+    """Mixed precision: what an optimiser step goes through in bfloat16, weights and losses in float32."""
+    # No cache: a weight cast without a gradient would be kept without it.
+    return torch.autocast(device().type, dtype=torch.bfloat16, cache_enabled=False)
 
 
 @torch.no_grad()
@@ -184,8 +191,7 @@ def _fit_denoising(model: DiAD, parts: Parts, config: Config, folder: Path, *, n
     clean, damaged = clean * model.latent_scale.cpu(), damaged * model.latent_scale.cpu()
     denoiser = placed(model.denoiser)
     sampler = config.model.sampler
-    # No cache: a weight cast during the walk would be kept without its gradient.
-    autocast = torch.autocast(device().type, dtype=torch.bfloat16, cache_enabled=False)
+    autocast = _mixed()
 
     def loss(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         chosen = rng.choice(parts.pool_index, stage.batch)
@@ -246,7 +252,8 @@ def fit_features(model: DiAD, parts: Parts, config: Config, folder: Path) -> Non
         y, x = rng.integers(0, pictures.shape[1] - size + 1, 2)
         image = normalised(pictures[:, y : y + size, x : x + size]).to(device(), memory_format=torch.channels_last)
         wanted = teacher(image)
-        got = student(image)
+        with _mixed():
+            got = [layer.float() for layer in student(image)]
         return {f"layer{k + 1}": _distance(a, b) for k, (a, b) in enumerate(zip(got, wanted, strict=True))}
 
     look = parts.watch(model, "distil", folder).look
@@ -342,7 +349,8 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
         image = turned(normalised(pictures[chosen]))
         pair = torch.cat([image, turned(torch.from_numpy(reconstructions[chosen]).float())])
         pair = pair.to(device(), memory_format=torch.channels_last)
-        layers = student(pair)
+        with _mixed():
+            layers = [layer.float() for layer in student(pair)]
         half = stage.batch
         distance = anomaly_map(
             [layer[:half] for layer in layers], [layer[half:] for layer in layers], size=ALIGN_SIZE, weights=weights
