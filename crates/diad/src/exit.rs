@@ -45,7 +45,8 @@ impl From<&LedgerError> for Exit {
             | LedgerError::Full { .. }
             | LedgerError::NoLog { .. }
             | LedgerError::Removed { .. }
-            | LedgerError::Disk { .. } => Self::Disk,
+            | LedgerError::Disk { .. }
+            | LedgerError::Hangs { .. } => Self::Disk,
             LedgerError::Step { .. } => Self::Bug,
         }
     }

@@ -197,7 +197,7 @@ pub fn run<W: Witness + 'static>(
             thresholds: spec.thresholds,
             deadline: spec.deadline,
             publisher: Arc::clone(&publisher),
-            journal: Journal::new(ledger, context, spec.keep, health.clone()),
+            journal: Journal::new(ledger, context, spec.keep, health.clone())?,
             drain: DRAIN_LINK,
             model: spec.model.digest,
             settings: spec.settings,

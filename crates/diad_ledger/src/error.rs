@@ -139,6 +139,16 @@ pub enum LedgerError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The disk neither answers nor fails. Said by whoever waits for a ledger on a thread of its own.
+    #[error("{step} of ledger {path} does not come to an end: its disk hangs; check the disk")]
+    Hangs {
+        /// The database file.
+        path: PathBuf,
+        /// What was tried.
+        step: &'static str,
+        /// Whether it was begun; if not, an earlier step hangs still.
+        begun: bool,
+    },
     /// The last run id that is kept is none of ours, or no greater one exists.
     #[error("name a run after {last:?}, the last one in ledger {path}; move the ledger aside and start again")]
     Run {
@@ -181,7 +191,7 @@ impl LedgerError {
     /// Whether what was to be written may be on the disk all the same: the disk failed to say that it is.
     #[must_use]
     pub const fn leaves_doubt(&self) -> bool {
-        matches!(self, Self::Disk { .. })
+        matches!(self, Self::Disk { .. } | Self::Hangs { begun: true, .. })
     }
 
     pub(crate) fn newer(path: &Path, found: u32) -> Self {

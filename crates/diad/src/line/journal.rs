@@ -3,9 +3,10 @@
 //! While the ledger can be written, nothing is a verdict before it is there. While it cannot, the station says so,
 //! verdicts go out without a record, and what is missed is counted; every second it is tried again, and when it works
 //! the gap is put on record. For a process that ends before that, the slip beside the ledger says which of the parts that
-//! are there as entered have been decided, before their verdicts go out.
+//! are there as entered have been decided, before their verdicts go out. On a disk that hangs the ledger cannot be written.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,6 +17,8 @@ use diad_publish::Publisher;
 use diad_publish::outbox::Ticket;
 use tracing::{error, info, warn};
 
+use super::stages::LineError;
+use super::vault::Vault;
 use crate::chain::chain;
 use crate::health::Health;
 use crate::retention::Retention;
@@ -108,8 +111,7 @@ pub struct MarkRequest {
 
 /// The ledger of a running line.
 pub struct Journal {
-    /// None while its file is gone.
-    ledger: Option<Ledger>,
+    vault: Vault,
     context: RunContext,
     path: std::path::PathBuf,
     keep: Duration,
@@ -122,7 +124,7 @@ pub struct Journal {
     decided: BTreeSet<Key>,
     /// The slip of a ledger whose file is gone: it went with it.
     slip: Option<Slip>,
-    /// The file was taken away, and what is open now has not been written to yet: it may be another one.
+    /// The file was taken away, and what is open since then has not been written to yet: it may be another one.
     reopened: bool,
     /// What this run has written, by series: all of it is missing from a file that is made anew.
     written: Missed,
@@ -143,9 +145,11 @@ pub struct Journal {
 
 impl Journal {
     /// Takes over an open ledger. Verdicts that were captured longer than `keep` ago, and are acknowledged, leave it.
-    #[must_use]
-    pub fn new(ledger: Ledger, context: RunContext, keep: Duration, health: Health) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`LineError::Thread`]: the system gives none for it.
+    pub fn new(ledger: Ledger, context: RunContext, keep: Duration, health: Health) -> Result<Self, LineError> {
+        Ok(Self {
             path: ledger.path().to_owned(),
             owed: ledger.read().unsent_count().unwrap_or(0),
             keep,
@@ -164,9 +168,9 @@ impl Journal {
             void: false,
             unmarked: Vec::new(),
             next_purge: Instant::now(),
-            ledger: Some(ledger),
+            vault: Vault::start(ledger).map_err(|source| LineError::Thread { name: "ledger".to_owned(), source })?,
             context,
-        }
+        })
     }
 
     /// What is the same for every part of this run.
@@ -227,23 +231,30 @@ impl Journal {
     }
 
     fn try_resume(&mut self, open: &[Entered]) -> Result<(), LedgerError> {
-        let ledger = match &mut self.ledger {
-            Some(ledger) => ledger,
-            None => {
-                self.reopened = true;
-                self.ledger.insert(Ledger::open(&self.path)?)
-            }
-        };
-        let mut gaps = self.missed.gaps();
+        let (path, context, entered) = (self.path.clone(), self.context.clone(), open.to_vec());
+        let (mut gaps, written) = (self.missed.gaps(), self.written.gaps());
         // In the file that it was written to, a row can only be missing because retention has deleted it.
-        let elsewhere = match &self.last {
-            Some(key) if self.reopened => ledger.read().part(key)?.is_none(),
-            _ => false,
-        };
-        if elsewhere {
-            gaps.extend(self.written.gaps());
-        }
-        ledger.resume(&self.context, open, &gaps)?;
+        let last = self.last.clone().filter(|_| self.reopened);
+        let (elsewhere, owed) = self.vault.ask("take up writing again", move |ledger| {
+            let ledger = match ledger {
+                Some(ledger) => ledger,
+                None => ledger.insert(Ledger::open(&path)?),
+            };
+            let elsewhere = match &last {
+                Some(key) => ledger.read().part(key)?.is_none(),
+                None => false,
+            };
+            if elsewhere {
+                gaps.extend(written);
+            }
+            ledger.resume(&context, &entered, &gaps)?;
+            // What stays on it is on record: taken up by the next start, it changes nothing.
+            if let Err(error) = ledger.slip().and_then(Slip::clear) {
+                warn!(%error, "the slip of the ledger could not be cleared");
+            }
+            // One page that cannot be read must not keep the others from being written.
+            Ok((elsewhere, ledger.read().unsent_count().ok()))
+        })?;
         if elsewhere {
             self.written.clear();
         }
@@ -257,23 +268,21 @@ impl Journal {
         }
         self.noted = open.iter().map(|part| part.key.clone()).collect();
         self.decided.clear();
-        // What stays on it is on record: taken up by the next start, it changes nothing.
-        if let Err(error) = ledger.slip().and_then(Slip::clear) {
-            warn!(%error, "the slip of the ledger could not be cleared");
-        }
-        // One page that cannot be read must not keep the others from being written.
-        self.owed = ledger.read().unsent_count().unwrap_or(self.owed);
+        self.owed = owed.unwrap_or(self.owed);
         Ok(())
     }
 
     /// Writes what happened since the last time, durably, together with what was acknowledged, and says of each verdict
     /// what became of it. `late` are results of parts that have a verdict.
     pub(super) fn commit(&mut self, entered: &[Entered], verdicts: &[Row], late: &[Row]) -> Vec<Kept> {
-        let ledger = match &mut self.ledger {
-            Some(ledger) if self.retry.is_none() => ledger,
-            _ => return self.miss(verdicts, "the ledger could not be written"),
-        };
-        match ledger.commit(entered, verdicts, late, &self.unmarked) {
+        if self.is_broken() {
+            return self.miss(verdicts, "the ledger could not be written");
+        }
+        if entered.is_empty() && verdicts.is_empty() && late.is_empty() && self.unmarked.is_empty() {
+            return Vec::new();
+        }
+        let (notes, rows, beside, sent) = (entered.to_vec(), verdicts.to_vec(), late.to_vec(), self.unmarked.clone());
+        match self.vault.with("write verdicts", move |ledger| ledger.commit(&notes, &rows, &beside, &sent)) {
             Ok(recorded) => {
                 self.owed = self.owed.saturating_sub(self.unmarked.len() as u64);
                 self.unmarked.clear();
@@ -324,12 +333,17 @@ impl Journal {
 
     /// Writes down what the outage has come to, for a process that ends before the ledger works again.
     fn write_slip(&mut self) {
-        let slip = match (&mut self.ledger, &mut self.slip) {
-            (Some(ledger), _) => ledger.slip(),
-            (None, Some(slip)) => Ok(slip),
-            (None, None) => Err(std::io::ErrorKind::NotFound.into()),
+        let (gaps, decided) = (self.missed.gaps(), self.decided.clone());
+        let written = self.vault.ask("write the slip", move |ledger| {
+            Ok(ledger.as_mut().map(|ledger| ledger.slip().and_then(|slip| slip.write(&gaps, &decided))))
+        });
+        let written = match (written, &mut self.slip) {
+            (Ok(Some(written)), _) => written,
+            (Ok(None), Some(slip)) => slip.write(&self.missed.gaps(), &self.decided),
+            (Ok(None), None) => Err(io::ErrorKind::NotFound.into()),
+            (Err(hangs), _) => Err(io::Error::other(hangs)),
         };
-        match slip.and_then(|slip| slip.write(&self.missed.gaps(), &self.decided)) {
+        match written {
             Ok(()) => self.health.well(SLIP),
             Err(error) => self.health.problem(
                 SLIP,
@@ -346,7 +360,9 @@ impl Journal {
         self.retry = Some(Instant::now() + RETRY);
         if matches!(error, LedgerError::Removed { .. }) {
             // Its lock goes with it, so that a new file can be made in its place.
-            self.slip = self.ledger.take().and_then(Ledger::into_slip);
+            let left = self.vault.ask("close the file", |ledger| Ok(ledger.take().and_then(Ledger::into_slip)));
+            self.slip = left.ok().flatten();
+            self.reopened = true;
             // The next file numbers its rows anew.
             self.void = true;
             self.unmarked.clear();
@@ -376,8 +392,11 @@ impl Journal {
     /// Verdicts after `after` that nobody has acknowledged, oldest first; at most `limit` are looked at. `None` if they
     /// cannot be read. With them comes where to go on, which is `after` at the end.
     pub(super) fn owed_after(&mut self, after: RowId, limit: u32) -> Option<(Vec<(RowId, Row)>, RowId)> {
-        let page = match self.ledger.as_ref()?.read().unsent(after, limit) {
-            Ok(page) => page,
+        let read = move |ledger: &mut Option<Ledger>| {
+            ledger.as_ref().map(|ledger| ledger.read().unsent(after, limit)).transpose()
+        };
+        let page = match self.vault.ask("read what is owed", read) {
+            Ok(page) => page?,
             Err(error) => {
                 // Writing may go on all the same; whoever writes finds out.
                 let detail = "what is owed to the broker cannot be read and is not sent before the next connection";
@@ -434,8 +453,11 @@ impl Journal {
 
     /// Keeps what a person says of a verdict. Says why not, in words for that person.
     pub(super) fn mark(&mut self, key: &Key, mark: Option<Mark>) -> Result<(), MarkError> {
-        let ledger = self.ledger.as_mut().filter(|_| self.retry.is_none()).ok_or(MarkError::Broken)?;
-        match ledger.mark(key, mark, SystemTime::now().into()) {
+        if self.is_broken() {
+            return Err(MarkError::Broken);
+        }
+        let (key, at) = (key.clone(), SystemTime::now().into());
+        match self.vault.with("write a word", move |ledger| ledger.mark(&key, mark, at)) {
             Ok(true) => Ok(()),
             Ok(false) => Err(MarkError::Unknown),
             Err(error) => {
@@ -449,15 +471,15 @@ impl Journal {
     /// Deletes some of what is old, now and then.
     pub(super) fn purge(&mut self) {
         let now = Instant::now();
-        let Some(ledger) = self.ledger.as_mut().filter(|_| self.retry.is_none() && now >= self.next_purge) else {
+        if self.is_broken() || now < self.next_purge {
             return;
-        };
+        }
         self.next_purge = now + PURGE;
         let before = match self.retention.before(self.keep) {
             Ok(before) => before,
             Err(implausible) => return self.health.problem(RETENTION, &implausible.to_string()),
         };
-        match ledger.purge(before, PURGED_AT_ONCE) {
+        match self.vault.with("delete old parts", move |ledger| ledger.purge(before, PURGED_AT_ONCE)) {
             Ok(PURGED_AT_ONCE..) => self.next_purge = now,
             Ok(_) => self.health.well(RETENTION),
             Err(error) => {

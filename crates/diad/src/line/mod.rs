@@ -19,6 +19,7 @@ mod sources;
 mod stages;
 mod stop;
 mod triggers;
+mod vault;
 
 pub use account::{Account, Balance, Totals};
 pub use beat::{Beat, Beats};

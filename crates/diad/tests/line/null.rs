@@ -152,7 +152,7 @@ pub fn spec(
         thresholds: LiveThresholds::new(thresholds),
         deadline: place.deadline,
         publisher: Arc::clone(&publisher),
-        journal: Journal::new(ledger, context, Duration::from_secs(86_400), health.clone()),
+        journal: Journal::new(ledger, context, Duration::from_secs(86_400), health.clone()).unwrap(),
         drain: Duration::from_secs(120),
         model: Digest::from_bytes([1; 32]),
         settings: Digest::from_bytes([2; 32]),

@@ -32,7 +32,7 @@ impl Place {
     fn open_under(&self, health: Health) -> Journal {
         let (line, station) = (LineName::try_new("L1").unwrap(), StationName::try_new("S1").unwrap());
         let (ledger, context) = open(&self.path(), &line, &station, 200).unwrap();
-        Journal::new(ledger, context, Duration::from_secs(60), health)
+        Journal::new(ledger, context, Duration::from_secs(60), health).unwrap()
     }
 
     fn lock(&self) -> std::path::PathBuf {
@@ -263,6 +263,41 @@ fn damaged_page_in_the_backlog_is_told_and_leaves_the_writer_alone() {
         after = last;
     }
     assert!(!told(&health));
+}
+
+/// A sync that does not come back, and then does.
+#[test]
+fn a_disk_that_hangs_costs_the_record_and_no_verdict() {
+    let place = Place::new();
+    let health = testing::health();
+    let mut journal = place.open_under(health.clone());
+    let rows: Vec<_> = (1..=4).map(|seq| row(&journal, seq)).collect();
+    assert!(matches!(journal.commit(&[entry(&rows[1])], &rows[..1], &[])[..], [Kept::Verdict(_)]));
+    let (comes_back, sync) = crossbeam_channel::bounded::<()>(0);
+    let hung = journal.vault.with("sync", move |_| {
+        let _ = sync.recv();
+        Ok(())
+    });
+    assert!(matches!(hung, Err(LedgerError::Hangs { begun: true, .. })));
+    assert_eq!(journal.commit(&[], &rows[1..2], &[]), [Kept::Nowhere]);
+    assert_eq!(journal.commit(&[], &rows[2..3], &[]), [Kept::Nowhere]);
+    assert_eq!(journal.mark(&rows[0].key, None), Err(MarkError::Broken));
+    journal.resume(&[]);
+    assert!(journal.is_broken());
+    assert_eq!(health.faults().1, [SOURCE, SLIP]);
+
+    drop(comes_back);
+    while journal.is_broken() {
+        journal.resume(&[]);
+        std::thread::yield_now();
+    }
+    assert!(health.faults().1.is_empty());
+    assert!(matches!(journal.commit(&[], &rows[3..], &[])[..], [Kept::Verdict(_)]));
+    let (owed, _) = journal.owed_after(RowId::START, 10).unwrap();
+    assert_eq!(owed.iter().map(|(_, row)| row.key.seq).collect::<Vec<_>>(), [1, 4]);
+    drop(journal);
+    let gaps = Reader::open(&place.path()).unwrap().gaps().unwrap();
+    assert_eq!(gaps.iter().map(|gap| (gap.from, gap.to, gap.parts)).collect::<Vec<_>>(), [(2, 3, 2)]);
 }
 
 /// What can happen to a line and its ledger, as the record stage meets it.

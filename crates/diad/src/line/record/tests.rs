@@ -19,7 +19,7 @@ fn recording(folder: &std::path::Path) -> Recording {
     Recording {
         said: lane(1).1,
         publisher: testing::publisher(),
-        journal: Journal::new(ledger, context, Duration::from_secs(60), health.clone()),
+        journal: Journal::new(ledger, context, Duration::from_secs(60), health.clone()).unwrap(),
         account: Account::default(),
         thresholds: LiveThresholds::new(thresholds),
         deadline: TIME,
