@@ -1,4 +1,4 @@
-//! The ledger's file and its disk: gone, full, read-only, damaged.
+//! The ledger's file and its disk: gone, full, read-only, hanging, damaged.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -72,9 +72,24 @@ impl Disk {
         fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").ok()
     }
 
+    /// Every write waits until what is given here is dropped.
+    fn freeze(&self) -> Option<Frozen> {
+        let done = Command::new("fsfreeze").arg("--freeze").arg(&self.0).output();
+        done.is_ok_and(|done| done.status.success()).then(|| Frozen(self.0.clone()))
+    }
+
     fn remount(&self, option: &str) {
         let done = Command::new("mount").args(["-o", &format!("remount,{option}")]).arg(&self.0).status().unwrap();
         assert!(done.success());
+    }
+}
+
+/// A disk that hangs.
+struct Frozen(PathBuf);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = Command::new("fsfreeze").arg("--unfreeze").arg(&self.0).status();
     }
 }
 
@@ -151,6 +166,39 @@ pub fn full_to_the_end(ends: u64) -> Option<Audit> {
     Some(audit)
 }
 
+/// An empty file system in a file.
+fn image(station: &Station) -> Option<PathBuf> {
+    let image = station.folder.path().join("image");
+    fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+    let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image).output();
+    made.is_ok_and(|made| made.status.success()).then_some(image)
+}
+
+/// The ledger's disk neither writes nor fails for a while, and then does. None where no such disk can be made.
+pub fn hangs(_: u64) -> Option<Audit> {
+    let broker = Broker::start();
+    let plant = listen(&broker);
+    let mut station = Station::prepare_at(broker.port(), &micro(), FREE_RUN, PATIENT);
+    let state = station.ledger().parent().unwrap().to_owned();
+    let disk = Disk::of_blocks(&image(&station)?, &state)?;
+    station.amend("ledger.sqlite3 }", "ledger.sqlite3, images: { max_gib: 0 } }");
+    station.restart();
+    let mut heard = plant.until(|m| is_verdict(m) && seq(m) == 10);
+    let frozen = disk.freeze()?;
+    heard.extend(plant.until(|m| is_state("degraded")(m) && m.payload["detail"].as_str().unwrap().contains("hangs")));
+    for _ in 0..6 {
+        heard.extend(plant.until(is_verdict));
+    }
+    drop(frozen);
+    heard.extend(plant.until(is_state("ready")));
+    heard.extend(plant.until(is_live));
+    heard.extend(stop(&mut station, &plant));
+    let audit = Audit::of(&station, &heard);
+    audit.expect_heard_without_gap();
+    assert!(audit.missed >= 6 && audit.recorded.values().all(|r| r.acknowledged), "{audit:?}");
+    Some(audit)
+}
+
 /// The ledger's disk fails while parts are judged, and can only be read from then on. What is said meanwhile is nowhere
 /// but on the wire, and the ledger holds what it held. None where no such disk can be made.
 pub fn turns_read_only(_: u64) -> Option<Audit> {
@@ -158,12 +206,7 @@ pub fn turns_read_only(_: u64) -> Option<Audit> {
     let plant = listen(&broker);
     let mut station = Station::prepare_at(broker.port(), &micro(), FREE_RUN, PATIENT);
     let state = station.ledger().parent().unwrap().to_owned();
-    let image = station.folder.path().join("image");
-    fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
-    let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image).output();
-    if !made.is_ok_and(|made| made.status.success()) {
-        return None;
-    }
+    let image = image(&station)?;
     let disk = Disk::of_blocks(&image, &state)?;
     station.restart();
     let mut heard = plant.until(|m| is_verdict(m) && seq(m) == 10);

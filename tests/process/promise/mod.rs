@@ -110,6 +110,11 @@ fn disk_that_turns_read_only_stops_no_verdict() {
 }
 
 #[test]
+fn disk_that_hangs_stops_no_verdict_and_the_gap_is_on_record() {
+    expect_tried(disk::hangs(1).as_ref(), "disk that hangs", NO_DISK);
+}
+
+#[test]
 fn damaged_ledger_stops_no_verdict_and_is_not_called_sound() {
     disk::damaged(10);
 }
@@ -187,6 +192,7 @@ fn table_of_faults() {
         fault("ledger file damaged", || disk::damaged(100)),
         rare("ledger disk full; read-only at a start", || disk::full(1)),
         rare("ledger disk turns read-only", || disk::turns_read_only(1)),
+        rare("ledger disk hangs", || disk::hangs(1)),
         rare("process ends on a full disk, 10 times", || disk::full_to_the_end(10)),
         fault("camera lost in a picture that takes longer than the deadline", || judging::camera_stalls(12)),
         fault("networks give NaN for a third", || judging::engine_fails(Failure::NaN, 300)),
