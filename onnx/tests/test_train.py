@@ -98,30 +98,24 @@ def test_run_stage_killed_and_resumed_gives_the_same_losses(tmp_path, monkeypatc
     assert train(tmp_path / "cut", die_at=None) == whole[4:]
 
 
-def test_run_stage_refuses_a_loss_that_is_not_finite(tmp_path):
-    module = nn.Linear(1, 1)
-    with pytest.raises(FloatingPointError, match="step 0"):
-        run_stage(
-            name="x",
-            module=module,
-            stage=STAGE,
-            seed=1,
-            folder=tmp_path,
-            loss=lambda rng, step: {"all": module.weight.sum() * float("nan")},
-        )
-
-
-def test_run_stage_refuses_a_gradient_that_is_not_finite_before_it_reaches_a_weight(tmp_path):
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (lambda weight: weight * float("nan"), "step 0: loss is nan"),
+        (lambda weight: (0.0 * weight).sqrt(), "step 0: gradient is nan"),  # 0, and steep without end
+    ],
+)
+def test_run_stage_refuses_what_is_not_finite_before_it_reaches_a_weight(tmp_path, loss, said):
     module = nn.Linear(1, 1)
     before = {key: value.clone() for key, value in module.state_dict().items()}
-    with pytest.raises(FloatingPointError, match="step 0: gradient is nan"):
+    with pytest.raises(FloatingPointError, match=said):
         run_stage(
             name="x",
             module=module,
             stage=STAGE,
             seed=1,
             folder=tmp_path,
-            loss=lambda rng, step: {"all": (0.0 * module.weight.sum()).sqrt()},  # 0, and steep without end
+            loss=lambda rng, step: {"all": loss(module.weight.sum())},
         )
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
     assert not (tmp_path / "x.pt").exists()
