@@ -25,6 +25,7 @@ type Opened = Result<Box<dyn Camera>, CaptureError>;
 
 /// The near end of the thread that opens.
 pub(super) struct Reopened {
+    id: CameraId,
     /// What the health of a station calls it.
     name: String,
     health: Health,
@@ -54,6 +55,7 @@ impl Reopened {
         // Never joined: it may be stuck in the driver. It ends when nobody wants a camera any more.
         Builder::new().name(thread.clone()).spawn(body).map_err(|source| LineError::Thread { name: thread, source })?;
         let mut reopened = Self {
+            id: id.clone(),
             name: format!("camera {id}"),
             health,
             stop,
@@ -75,8 +77,7 @@ impl Reopened {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => self.stop.bug("capture"),
         }
-        let camera = self.name.trim_start_matches("camera ").into();
-        Err(CaptureError::Open { camera, source: OpenError::Pending(FIRST_TRY) })
+        Err(CaptureError::Open { camera: self.id.as_str().into(), source: OpenError::Pending(FIRST_TRY) })
     }
 
     /// The camera, while it is there.

@@ -2,10 +2,11 @@
 //! from going out.
 
 use std::io;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::Builder;
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -26,6 +27,8 @@ pub(super) struct Vault {
     asked: u64,
     done: Arc<AtomicU64>,
     ended: Receiver<()>,
+    /// None once its panic was passed on.
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Vault {
@@ -43,13 +46,13 @@ impl Vault {
             drop(ledger);
             drop(ending);
         };
-        // Never joined: it may be stuck in the disk.
-        Builder::new().name("ledger".to_owned()).spawn(body)?;
-        Ok(Self { path, jobs: Some(jobs), asked: 0, done: Arc::default(), ended })
+        let thread = Some(Builder::new().name("ledger".to_owned()).spawn(body)?);
+        Ok(Self { path, jobs: Some(jobs), asked: 0, done: Arc::default(), ended, thread })
     }
 
     /// Has the thread do something with what it has, and waits for the answer. An answer that comes later is dropped, and
-    /// until it has come nothing else is begun.
+    /// until it has come nothing else is begun. A panic of the thread is the caller's: a line without a record, and with
+    /// nobody who tries again, must end.
     ///
     /// # Errors
     /// What `job` says, and [`LedgerError::Hangs`].
@@ -58,10 +61,14 @@ impl Vault {
         step: &'static str,
         job: impl FnOnce(&mut Option<Ledger>) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        let hangs = |path: &PathBuf, begun| LedgerError::Hangs { path: path.clone(), step, begun };
+        let path = self.path.clone();
+        let hangs = move |begun| LedgerError::Hangs { path, step, begun };
         let idle = self.done.load(Ordering::Acquire) == self.asked;
         let Some(jobs) = self.jobs.as_ref().filter(|_| idle) else {
-            return Err(hangs(&self.path, false));
+            if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+                self.pass_on_panic();
+            }
+            return Err(hangs(false));
         };
         let (answer, answered) = bounded(1);
         let done = Arc::clone(&self.done);
@@ -72,9 +79,21 @@ impl Vault {
             done.fetch_add(1, Ordering::Release);
             let _ = answer.send(result);
         });
-        // A thread that is gone, by a bug, answers nothing ever.
+        // A thread that is gone shows where its answer is taken.
         let _ = jobs.send(job);
-        answered.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(hangs(&self.path, true)))
+        match answered.recv_timeout(PATIENCE) {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.pass_on_panic(),
+        }
+        Err(hangs(true))
+    }
+
+    /// Waits for the end of a thread that has panicked.
+    fn pass_on_panic(&mut self) {
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
+            resume_unwind(panic);
+        }
     }
 
     /// The same with the ledger, where there is one.
@@ -97,6 +116,49 @@ impl Drop for Vault {
         // The next one finds the lock free, unless the disk hangs.
         if self.ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             warn!(ledger = %self.path.display(), "the ledger is left behind on a disk that hangs");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    fn vault(folder: &tempfile::TempDir) -> Vault {
+        Vault::start(Ledger::open(&folder.path().join("ledger.sqlite3")).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn ask_passes_a_panic_on_at_once_and_after_it_was_taken_for_a_disk_that_hangs() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut at_once = vault(&folder);
+        let panic = catch_unwind(AssertUnwindSafe(|| at_once.with("write", |_| -> Result<(), _> { panic!("a bug") })));
+        assert_eq!(panic.unwrap_err().downcast_ref(), Some(&"a bug"));
+        drop(at_once);
+
+        let mut late = vault(&folder);
+        let (go_on, held) = bounded::<()>(0);
+        let hung = late.with("write", move |_| -> Result<(), _> {
+            let _ = held.recv();
+            panic!("a bug")
+        });
+        assert!(matches!(hung, Err(LedgerError::Hangs { begun: true, .. })));
+        drop(go_on);
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            while matches!(late.with("write", |_| Ok(())), Err(LedgerError::Hangs { begun: false, .. })) {
+                std::thread::yield_now();
+            }
+        }));
+        assert_eq!(panic.unwrap_err().downcast_ref(), Some(&"a bug"));
+    }
+
+    #[test]
+    fn drop_gives_the_lock_back_before_it_returns() {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..8 {
+            vault(&folder).with("read", |ledger| ledger.read().unsent_count()).unwrap();
         }
     }
 }
