@@ -33,6 +33,10 @@ setup-tests: ## install what the tests need on top
 setup-python: setup-tests ## make .venv for onnx/ (5 GB)
 	@scripts/setup_python.sh
 
+.PHONY: setup-foundation
+setup-foundation: ## fetch the frozen feature networks that `diad learn` and some bundles need (80 MB)
+	@scripts/setup_foundation.sh
+
 .PHONY: build
 build: setup ## build the program
 	$(CARGO) build --locked --release -p diad
