@@ -14,6 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diad_foundation import make
+from diad_foundation.graph import GraphWriter
+from diad_foundation.networks import IMAGENET_MEAN, IMAGENET_STD, Layer, finished
 from diad_train import cli, loop, stages
 from diad_train.checkpoint import CheckpointError, read_state
 from diad_train.config import ConfigError
@@ -22,7 +25,6 @@ from diad_train.export import sha256
 from diad_train.fit import _begin, fit
 from diad_train.importer import theirs
 from diad_train.model.diad import DiAD
-from diad_train.model.features import MobileNetTeacher
 from diad_train.model.resnet import ResNet50
 from diad_train.pool import pool_of
 from diad_train.record import begin
@@ -175,11 +177,10 @@ def test_fit_pool_cut_short_or_of_other_data_is_named(parts, tmp_path):
 
 
 def test_fit_without_a_teacher_says_so_before_the_stages_that_need_none(parts, tmp_path):
-    with pytest.raises(ConfigError, match=r"train\.teacher is empty"):
-        fit(config(parts), tmp_path)
-    torch.save({"stem.weight": torch.ones(1)}, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match=r"(?s)is not the MobileNetV2.*missing: blocks\.0\.project\.weight"):
-        fit(config(parts, teacher=str(tmp_path / "other.pt")), tmp_path)
+    with pytest.raises(CheckpointError, match=r"none holds no foundation.*setup-foundation"):
+        fit(config(parts, teacher=str(tmp_path / "none")), tmp_path)
+    with pytest.raises(ConfigError, match=r"widths \[8, 8, 8\] cannot learn from this teacher: .* widths \[6, 6, 6\]"):
+        fit(config(parts, teacher=str(teacher(tmp_path / "narrow", width=6))), tmp_path)
     assert not (tmp_path / "autoencoder.pt").exists()
 
 
@@ -361,21 +362,22 @@ def test_folder_goes_on_from_the_start_it_was_begun_with_and_no_other(parts, tmp
     assert starts(bundle, "denoiser") == "not known"
 
 
-def teacher(path: Path, *, width: int = 8) -> Path:
-    """A MobileNetV2 of random weights, `width` wide throughout."""
-    generator = torch.Generator().manual_seed(7)
-    shapes = {"stem": (width, 3, 3, 3)}
-    for block in range(MobileNetTeacher.TAPPED_BLOCKS[-1] + 1):
-        shapes |= {f"blocks.{block}.{part}": (width, width, 1, 1) for part in ("expand", "project")}
-        shapes[f"blocks.{block}.depthwise"] = (width, 1, 3, 3)
-    state = {f"{name}.weight": 0.3 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
-    torch.save(state | {f"{name}.bias": torch.zeros(width) for name in shapes}, path)
-    return path
+def teacher(folder: Path, *, width: int = 8) -> Path:
+    """A foundation of three convolutions with random weights, each `width` wide."""
+    rng = np.random.default_rng(7)
+    graph, x, channels, layers = GraphWriter(), "image", 3, []
+    for stride, side in ((4, 16), (2, 8), (2, 4)):
+        kernel = rng.normal(size=(width, channels, 3, 3)).astype(np.float32)
+        layer = graph.conv(x, kernel, rng.normal(size=width).astype(np.float32), stride=stride)
+        layers.append(Layer(layer, width, side))
+        x, channels = graph.op("Relu", layer), width
+    make.write(finished(graph, layers, 8, 64, IMAGENET_MEAN, IMAGENET_STD), "teacher", {}, folder)
+    return folder
 
 
 def test_fit_of_all_stages_killed_in_the_last_ends_with_the_same_weights(parts, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    five = config(parts, teacher=str(teacher(tmp_path / "teacher.pt")))
+    five = config(parts, teacher=str(teacher(tmp_path / "teacher")))
     run, cut = tmp_path / "whole", tmp_path / "cut"
     whole = fit(five, run)
     shutil.copytree(run, cut, ignore=shutil.ignore_patterns("align*", "model.pt", "reconstructions*"))

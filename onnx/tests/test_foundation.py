@@ -12,7 +12,9 @@ import pytest
 import torch
 from diad_foundation import make, networks, weights
 from diad_foundation.graph import GraphWriter
+from diad_train.checkpoint import CheckpointError
 from diad_train.model.resnet import ResNet50
+from diad_train.model.teacher import Teacher
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -268,3 +270,27 @@ def test_unit_length_of_nothing_is_finite() -> None:
     model = graph.model((2, 2), "patches", (3, 2, 2))
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     assert not session.run(None, {"image": np.zeros((1, 3, 2, 2), np.float32)})[0].any()
+
+
+def test_teacher_computes_the_layers_that_the_graph_joins(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    lite = Lite()
+    random_norms(lite)
+    network = networks.efficientnet_lite(numbers(lite), size=64)
+    make.write(network, "lite", {}, tmp_path)
+    teacher = Teacher(tmp_path)
+    assert teacher.widths == (6, 10, 14)
+    image = torch.from_numpy(picture(64, 2))
+    mean, std = (torch.tensor(v)[None, :, None, None] for v in (networks.IMAGENET_MEAN, networks.IMAGENET_STD))
+    with torch.no_grad():
+        want = lite((image * std + mean - networks.TF_MEAN[0]) / networks.TF_STD[0])
+        larger = teacher(torch.cat([torch.cat([image, image], 2)] * 2, 3))
+    for got, layer, big in zip(teacher(image), want, larger, strict=True):
+        torch.testing.assert_close(got, layer, atol=1e-4, rtol=1e-4)
+        assert big.shape[2] == 2 * layer.shape[2]
+
+
+def test_a_transformer_is_no_teacher(tmp_path: Path) -> None:
+    make.write(networks.dinov2(numbers(Vit(64, 5)), 42), "vit", {}, tmp_path)
+    with pytest.raises(CheckpointError, match="no convolutional network"):
+        Teacher(tmp_path)

@@ -23,7 +23,7 @@ from diad_train.schedule import Sampler
 from PIL import Image
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
-TEACHER_WIDTHS = (24, 32, 96)
+TEACHER_WIDTHS = (24, 48, 120)
 
 
 @pytest.mark.parametrize(

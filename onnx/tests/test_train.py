@@ -22,7 +22,7 @@ from diad_train.config import (
     TrainConfig,
 )
 from diad_train.data import held_out, load_good
-from diad_train.export import ExportError, Options, OrtModel, _agree, _revision, export, provenance, sha256
+from diad_train.export import ExportError, Options, OrtModel, agree, export, provenance, revision, sha256
 from diad_train.fit import fit
 from diad_train.loop import run_stage
 from diad_train.model.denoiser import Denoiser
@@ -205,19 +205,19 @@ def test_revision_is_the_codes_and_says_if_it_was_changed(tmp_path, monkeypatch)
     code.write_text("1")
     monkeypatch.setattr(export_module, "__file__", str(code))
     git("init")
-    assert _revision() == "unknown"  # nobody has put this file into the repository that it lies in
+    assert revision() == "unknown"  # nobody has put this file into the repository that it lies in
     git("add", ".")
     git("commit", "-m", "x")
-    assert _revision() == git("rev-parse", "HEAD")
+    assert revision() == git("rev-parse", "HEAD")
     code.write_text("2")
-    assert _revision() == git("rev-parse", "HEAD") + "-dirty"
+    assert revision() == git("rev-parse", "HEAD") + "-dirty"
 
 
 def test_export_refuses_graphs_that_differ():
     with pytest.raises(ExportError, match="differs from PyTorch"):
-        _agree("x", np.zeros(3), np.ones(3), tolerance=0.5)
+        agree("x", np.zeros(3), np.ones(3), tolerance=0.5)
     with pytest.raises(ExportError, match="differs from PyTorch"):
-        _agree("x", np.full(3, np.nan), np.ones(3), tolerance=0.5)
+        agree("x", np.full(3, np.nan), np.ones(3), tolerance=0.5)
 
 
 @torch.no_grad()

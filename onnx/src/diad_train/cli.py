@@ -1,4 +1,4 @@
-"""Command line: `diad-train fit | export | import | evaluate | study`."""
+"""Command line: `diad-train fit | export | import | represent | embed | evaluate | study`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import dataclasses
 import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+
+import numpy as np
 
 from diad_train import study
 from diad_train.checkpoint import CheckpointError, is_out_of_memory, mismatches, read_state
@@ -21,6 +23,10 @@ from diad_train.model.fold import dead_fusion
 from diad_train.model.resnet import load_resnet50
 from diad_train.pool import pool_of
 from diad_train.record import check, started_from
+from diad_train.representation.bundle import attach, embed
+from diad_train.representation.features import Foundation, FoundationSpec, features_of
+from diad_train.representation.model import RepresentationConfig, RepresentationDiAD
+from diad_train.representation.stage import DEFAULT, train
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("fit", help="train on a folder of good parts; resumes where it stopped")
     train.add_argument("config", type=Path)
     train.add_argument("--data", help="folder in MVTec-AD layout; overrides train.data")
-    train.add_argument("--teacher", help="ImageNet MobileNetV2 safetensors; overrides train.teacher")
+    train.add_argument("--teacher", help="folder of a convolutional foundation; overrides train.teacher")
     train.add_argument("--run", type=Path, required=True, help="folder of checkpoints and logs")
     train.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="which stages, in order")
     train.add_argument(
@@ -64,6 +70,20 @@ def _parser() -> argparse.ArgumentParser:
     brought.add_argument("--name", default="imported", help="name in the manifest")
     brought.add_argument("--licence", default="unknown", help="licence of the weights, for the manifest")
     _bundle_arguments(brought)
+    latent = commands.add_parser("represent", help="train DiAD in a foundation's latent and add it to a bundle")
+    latent.add_argument("--data", type=Path, required=True, help="folder in MVTec-AD layout")
+    latent.add_argument("--bundle", type=Path, required=True, help="bundle of the pixel model")
+    latent.add_argument("--foundation", type=Path, default=Path("target/foundation/dinov2-s"))
+    latent.add_argument("--run", type=Path, required=True, help="folder of features, checkpoints and logs")
+    latent.add_argument("--steps", type=int, default=DEFAULT.steps, help=f"training steps ({DEFAULT.steps})")
+    latent.add_argument("--batch", type=int, default=DEFAULT.batch, help=f"parts a step ({DEFAULT.batch})")
+    latent.add_argument("--seed", type=int, default=1)
+    latent.add_argument("--skip-bad", action="store_true", help="leave out pictures that cannot be read, naming them")
+    _bundle_arguments(latent, precision="fp16")
+    packed = commands.add_parser("embed", help="put overlays that `diad learn` wrote for a bundle into the bundle")
+    packed.add_argument("overlays", type=Path, nargs="+", help="overlay files, one a product")
+    packed.add_argument("--bundle", type=Path, required=True)
+    packed.add_argument("--out", type=Path, required=True, help="folder of the new bundle; may be the same")
     measure = commands.add_parser("evaluate", help="image and pixel AUROC on a data set, in PyTorch")
     measure.add_argument("config", type=Path)
     measure.add_argument("--run", type=Path, required=True)
@@ -78,12 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _bundle_arguments(parser: argparse.ArgumentParser) -> None:
+def _bundle_arguments(parser: argparse.ArgumentParser, precision: str = "fp32") -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder of the bundle; replaced as a whole but for its README.md"
     )
     parser.add_argument(
-        "--precision", choices=tuple(PRECISIONS), default="fp32", help="numbers the weights are stored as"
+        "--precision", choices=tuple(PRECISIONS), default=precision, help="numbers the weights are stored as"
     )
 
 
@@ -194,6 +214,23 @@ def _import(arguments: argparse.Namespace) -> None:
     export(model, out=arguments.out, origin=origin, options=options)
 
 
+def _represent(arguments: argparse.Namespace) -> None:
+    _check_place(arguments.out)
+    spec = FoundationSpec.read(arguments.foundation)
+    good = load_good(arguments.data, size=spec.size, skip_bad=arguments.skip_bad)
+    features = features_of(Foundation(spec), good, arguments.run / "features.npy")
+    trained = np.delete(features, held_out(good), axis=0)
+    model = RepresentationDiAD(RepresentationConfig(groups=spec.groups, side=spec.shape[1]))
+    stage = dataclasses.replace(DEFAULT, steps=arguments.steps, batch=arguments.batch)
+    train(model, trained, stage, seed=arguments.seed, folder=arguments.run)
+    attach(model, spec, bundle=arguments.bundle, out=arguments.out, precision=arguments.precision)
+
+
+def _embed(arguments: argparse.Namespace) -> None:
+    _check_place(arguments.out)
+    embed(arguments.bundle, arguments.overlays, arguments.out)
+
+
 def _evaluate(arguments: argparse.Namespace) -> None:
     config = load(arguments.config)
     model = _trained(config, arguments.run)
@@ -230,13 +267,22 @@ def _placed(error: OSError, arguments: argparse.Namespace) -> str:
     return f"{folder}: {error}"
 
 
+COMMANDS = {
+    "fit": _fit,
+    "export": _export,
+    "import": _import,
+    "represent": _represent,
+    "embed": _embed,
+    "evaluate": _evaluate,
+    "study": _study,
+}
+
+
 def main() -> int:
     """Entry point; returns the exit code (0 done, 65 bad data, 69 out of memory, 70 bug, 74 disk, 78 settings)."""
     arguments = _parser().parse_args()
     try:
-        {"fit": _fit, "export": _export, "import": _import, "evaluate": _evaluate, "study": _study}[arguments.command](
-            arguments
-        )
+        COMMANDS[arguments.command](arguments)
     except ConfigError as error:
         print(f"diad-train: {error}", file=sys.stderr)
         return 78

@@ -68,7 +68,7 @@ class FeaturesConfig:
     """Feature extractor: `student`, distilled from an ImageNet teacher, with one width per layer; or `resnet50`."""
 
     kind: str = "student"
-    widths: tuple[int, ...] = (24, 32, 96)
+    widths: tuple[int, ...] = (24, 48, 120)
     stem: int = 16
     depth: int = 2
 
@@ -117,6 +117,7 @@ class StageConfig:
 class TrainConfig:
     """Data and the stages, in their order; a stage of no steps is left out.
 
+    `teacher` is the folder of a convolutional foundation; distil and align learn from it.
     `context` is for networks with cross-attention: a `.npy` array or a folder with a CLIP text encoder.
     """
 
@@ -129,7 +130,7 @@ class TrainConfig:
     sg: StageConfig = field(default_factory=lambda: StageConfig(0, 16, 5e-4))
     distil: StageConfig = field(default_factory=lambda: StageConfig(3000, 16, 2e-3))
     align: StageConfig = field(default_factory=lambda: StageConfig(1500, 8, 5e-4))
-    teacher: str = ""
+    teacher: str = "target/foundation/efficientnet-lite2"
     context: str = ""
     licence: str = "MIT OR Apache-2.0"
     workers: int = 0

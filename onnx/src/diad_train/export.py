@@ -141,7 +141,8 @@ def examples(model: DiAD, batch: int, generator: torch.Generator) -> dict[str, T
     }
 
 
-def _session(path: Path) -> Any:
+def session(path: Path) -> Any:
+    """A session on the CPU; ExportError where the graph cannot be run."""
     options = ort.SessionOptions()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
@@ -151,7 +152,8 @@ def _session(path: Path) -> Any:
         raise ExportError(f"{path.name}: ONNX Runtime on this machine's CPU cannot run it: {error}") from error
 
 
-def _agree(name: str, got: Array, want: Array, *, tolerance: float) -> float:
+def agree(name: str, got: Array, want: Array, *, tolerance: float) -> float:
+    """Largest difference as a share of the range of `want`; ExportError above `tolerance`."""
     if got.shape != want.shape:
         raise ExportError(f"{name}: ONNX Runtime gives shape {got.shape}, PyTorch {want.shape}")
     scale = float(np.abs(want).max()) + 1e-6
@@ -197,26 +199,26 @@ def _export_graph(model: DiAD, spec: GraphSpec, folder: Path, options: Options) 
     external = sum(p.numel() * p.element_size() for p in parts) > options.external_bytes
     made.save(str(path), external_data=external)
     del made
-    _strip(path)
-    _store(path, precision=options.precision, external=external)
+    strip(path)
+    store(path, precision=options.precision, external=external)
     onnx.checker.check_model(str(path))
-    session = _session(path)
+    running = session(path)
     for given, wanted in checks:
-        got = session.run(list(spec.outputs), {name: given[name].numpy() for name in spec.inputs})
+        got = running.run(list(spec.outputs), {name: given[name].numpy() for name in spec.inputs})
         for name, a, b in zip(spec.outputs, got, wanted, strict=True):
-            _agree(f"{spec.key}.{name} (batch {len(b)})", a, b, tolerance=TOLERANCES[options.precision])
+            agree(f"{spec.key}.{name} (batch {len(b)})", a, b, tolerance=TOLERANCES[options.precision])
     stored = onnx.load(str(path), load_external_data=False)
     data = sorted(folder.glob(f"{path.name}.data*"))
     return {
         "file": path.name,
         "sha256": sha256(path),
         "data": [{"file": file.name, "sha256": sha256(file)} for file in data],
-        "inputs": _tensors(stored.graph.input),
-        "outputs": _tensors(stored.graph.output),
+        "inputs": tensors(stored.graph.input),
+        "outputs": tensors(stored.graph.output),
     }
 
 
-def _strip(path: Path) -> None:
+def strip(path: Path) -> None:
     """Takes out what the exporter notes on every node: stack traces, with the paths of this machine."""
     model = onnx.load(str(path), load_external_data=False)
     graph = model.graph
@@ -226,7 +228,7 @@ def _strip(path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def _store(path: Path, *, precision: str, external: bool) -> None:
+def store(path: Path, *, precision: str, external: bool) -> None:
     """Rounds the weights to `precision`; each is cast back to float32 in front of its use, once, when it is loaded."""
     if precision == "fp32":
         return
@@ -249,7 +251,8 @@ def _store(path: Path, *, precision: str, external: bool) -> None:
     onnx.save(model, str(path), save_as_external_data=external, location=data)
 
 
-def _tensors(values: Any) -> list[dict[str, Any]]:
+def tensors(values: Any) -> list[dict[str, Any]]:
+    """Inputs or outputs of a graph as the manifest lists them."""
     listed = []
     for value in values:
         kind = value.type.tensor_type
@@ -269,7 +272,7 @@ class OrtModel:
     """The exported graphs under ONNX Runtime, driven as the engine drives them."""
 
     def __init__(self, folder: Path, model: DiAD) -> None:
-        self.sessions = {spec.key: _session(folder / f"{spec.key}.onnx") for spec in graph_specs(3)}
+        self.sessions = {spec.key: session(folder / f"{spec.key}.onnx") for spec in graph_specs(3)}
         self.model = model
 
     def _run(self, key: str, **inputs: Array) -> list[Array]:
@@ -325,14 +328,14 @@ def _calibration(exported: OrtModel, good: GoodParts, held_out: NDArray[np.int64
     return statistics
 
 
-def _noise(folder: Path, name: str, values: Tensor) -> dict[str, str]:
+def noise(folder: Path, name: str, values: Tensor) -> dict[str, str]:
     """Writes fixed noise as raw little-endian float32; returns its entry in the manifest."""
     path = folder / f"{name}.f32"
     path.write_bytes(values.numpy().astype("<f4").tobytes())
     return {"file": path.name, "sha256": sha256(path)}
 
 
-def _revision() -> str:
+def revision() -> str:
     """The commit of this code, `-dirty` where it was changed since; whatever folder the user works in."""
 
     def git(*command: str) -> str:
@@ -386,13 +389,13 @@ def export(
         folder.mkdir()
         specs = graph_specs(len(m.layer_weights))
         graphs = {spec.key: _export_graph(model, spec, folder, options) for spec in specs}
-        start = _noise(folder, "start_noise", model.start_noise)
-        posterior = None if model.posterior_noise is None else _noise(folder, "posterior_noise", model.posterior_noise)
+        start = noise(folder, "start_noise", model.start_noise)
+        posterior = None if model.posterior_noise is None else noise(folder, "posterior_noise", model.posterior_noise)
         exported = OrtModel(folder, model)
         got = exported.inspect(image)
         for what, a, b in zip(("reconstruction", "anomaly map"), got[:2], wanted[:2], strict=True):
             name = f"{what} of the whole path"
-            _agree(name, a.numpy(), b.numpy(), tolerance=TOLERANCES[options.precision])
+            agree(name, a.numpy(), b.numpy(), tolerance=TOLERANCES[options.precision])
         sampler = {
             "kind": "ddim",
             "eta": 0.0,
@@ -433,18 +436,18 @@ def export(
             "calibration": {} if good is None or held_out is None else _calibration(exported, good, held_out),
             "provenance": {
                 "created_at": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "code": _revision(),
+                "code": revision(),
                 **origin,
             },
         }
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         if (out / MODEL_CARD).exists():
             shutil.copy2(out / MODEL_CARD, folder / MODEL_CARD)
-        _put(folder, out)
+        put(folder, out)
     return manifest
 
 
-def _put(folder: Path, out: Path) -> None:
+def put(folder: Path, out: Path) -> None:
     """Moves the bundle to its place; at any instant the old one or the new one is there as a whole, or beside it."""
     new, old = (out.with_name(f".{out.name}.{which}") for which in ("new", "old"))
     for left in (new, old):

@@ -19,7 +19,7 @@ from diad_train.export import sha256
 from diad_train.importer import is_of_authors, may_be_new, read_context, start_weights
 from diad_train.loop import device, rank, save_atomically, start_processes, steps_done
 from diad_train.model.diad import DiAD
-from diad_train.model.features import MobileNetTeacher
+from diad_train.model.teacher import Teacher
 from diad_train.pool import pool_of
 from diad_train.record import Start, begin, check, started_from
 
@@ -129,9 +129,7 @@ def _check_teacher(config: Config, wanted: tuple[str, ...]) -> None:
     """Before hours of the stages that need none."""
     if not any(name in wanted and getattr(config.train, name).steps > 0 for name in ("distil", "align")):
         return
-    if not config.train.teacher:
-        raise ConfigError("train.teacher is empty, and distil and align need it: name the file with --teacher")
-    teacher = MobileNetTeacher(Path(config.train.teacher))
+    teacher = Teacher(Path(config.train.teacher))
     features = config.model.features
     if features.kind != "student" or tuple(features.widths) != teacher.widths:
         raise ConfigError(

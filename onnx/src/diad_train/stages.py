@@ -24,7 +24,8 @@ from diad_train.loop import SaveError, device, placed, rank, run_stage, save_ato
 from diad_train.model.autoencoder import kl_divergence, sample_posterior
 from diad_train.model.denoiser import Denoiser
 from diad_train.model.diad import DiAD
-from diad_train.model.features import MobileNetTeacher, anomaly_map
+from diad_train.model.features import anomaly_map
+from diad_train.model.teacher import Teacher
 from diad_train.pool import CorruptionPool
 from diad_train.schedule import Sampler
 from diad_train.watch import Held, Watch
@@ -237,7 +238,7 @@ def _fit_denoising(model: DiAD, parts: Parts, config: Config, folder: Path, *, n
 def fit_features(model: DiAD, parts: Parts, config: Config, folder: Path) -> None:
     """Stage 4: the student imitates the ImageNet teacher's layers, on good and corrupted pictures."""
     stage = config.train.distil
-    teacher = MobileNetTeacher(Path(config.train.teacher)).to(device()).eval()
+    teacher = Teacher(Path(config.train.teacher)).to(device()).eval()
     student = placed(model.features)
 
     def loss(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
@@ -339,7 +340,7 @@ def fit_alignment(model: DiAD, parts: Parts, config: Config, folder: Path) -> No
     masks = np.concatenate([parts.pool.masks[damaged], np.zeros((len(untouched), *parts.pool.masks.shape[1:]), bool)])
     origin = _origin(parts, model.autoencoder, model.denoiser, seed=config.train.seed)
     reconstructions = _reconstructions(model, pictures, folder, origin)
-    teacher = MobileNetTeacher(Path(config.train.teacher)).to(device()).eval()
+    teacher = Teacher(Path(config.train.teacher)).to(device()).eval()
     student = placed(model.features)
     weights = config.model.layer_weights
 

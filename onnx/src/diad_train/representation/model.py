@@ -176,7 +176,7 @@ class RepresentationDiAD(nn.Module):
     def hint(self, patches: Tensor) -> Tensor:
         """What SG computes once a part: patches [N, D, h, w] -> guidance [N, depth * C, h, w]."""
         if self.guide is None:
-            return patches.new_zeros(len(patches), 1, *patches.shape[2:])
+            return patches.new_zeros(patches.shape[0], 1, *patches.shape[2:])
         return grid_of(self.guide(self.standardised(tokens_of(patches))), self.config.side)
 
     def predict_noise(self, latent: Tensor, hint: Tensor, t: Tensor) -> Tensor:
@@ -194,7 +194,7 @@ class RepresentationDiAD(nn.Module):
         bar = float(alpha_bar()[sampler.start])
         z = bar**0.5 * latent + (1.0 - bar) ** 0.5 * self.start_noise
         for step, (c0, c1) in zip(sampler.steps, sampler.coefficients().tolist(), strict=True):
-            t = torch.full((len(z),), step, dtype=torch.int64, device=z.device)
+            t = torch.full((z.shape[0],), step, dtype=torch.int64, device=z.device)
             z = c0 * z + c1 * self.predict_noise(z, hint, t)
         return latent, z
 
@@ -213,4 +213,4 @@ def tokens_of(grid: Tensor) -> Tensor:
 
 def grid_of(tokens: Tensor, side: int) -> Tensor:
     """[N, side², C] -> [N, C, side, side]."""
-    return tokens.transpose(1, 2).reshape(len(tokens), tokens.shape[2], side, side)
+    return tokens.transpose(1, 2).unflatten(2, (side, side))

@@ -25,6 +25,8 @@ DAMAGED_WEIGHT = 3.0
 STEPS = (20, 700)
 STANDARDISE_PARTS = 256
 
+DEFAULT = StageConfig(steps=1600, batch=8, learning_rate=1.5e-3, weight_decay=0.02, warmup=60, ema=0.995)
+
 
 def standardise(model: RepresentationDiAD, features: Features, rng: np.random.Generator) -> None:
     """Sets mean and deviation of every channel from good parts."""
