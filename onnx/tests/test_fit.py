@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from diad_foundation.graph import GraphWriter
 from diad_foundation.networks import IMAGENET_MEAN, IMAGENET_STD, Layer, finished
 from diad_train import cli, loop, stages
 from diad_train.checkpoint import CheckpointError, read_state
-from diad_train.config import ConfigError
+from diad_train.config import SHIPPED, ConfigError, load
 from diad_train.data import load_good
 from diad_train.export import sha256
 from diad_train.fit import _begin, fit
@@ -481,3 +482,19 @@ def test_fit_errors_end_with_their_code(error, code, said, tmp_path, monkeypatch
     monkeypatch.setattr(sys, "argv", ["diad-train", "fit", str(tmp_path / "c.yaml"), "--run", str(tmp_path / "run")])
     assert cli.main() == code
     assert said in capsys.readouterr().err
+
+
+def test_fit_needs_no_settings_and_states_first_what_it_takes(parts, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = {}
+    monkeypatch.setattr(cli, "fit", lambda config, run, **_: given.update(config=config, run=run))
+    monkeypatch.setattr(sys, "argv", ["diad-train", "fit", "--data", str(parts)])
+    assert cli.main() == 0
+    assert given["run"] == Path("runs") / parts.name and given["config"].model.name == parts.name
+    assert given["config"].model.denoiser == load(SHIPPED).model.denoiser
+    assert re.search(
+        r": \d+ pictures, \d+ steps on .*: about [\d.]+ hours and \d+ GiB of memory", capsys.readouterr().err
+    )
+    monkeypatch.setattr(sys, "argv", ["diad-train", "fit"])
+    assert cli.main() == 78
+    assert "by --data" in capsys.readouterr().err

@@ -12,11 +12,11 @@ import numpy as np
 
 from diad_train import study
 from diad_train.checkpoint import CheckpointError, is_out_of_memory, mismatches, read_state
-from diad_train.config import Config, ConfigError, FeaturesConfig, load
+from diad_train.config import Config, ConfigError, FeaturesConfig, load, recommended
 from diad_train.data import DataError, GoodParts, held_out, load_good
 from diad_train.evaluate import evaluate, sheet
 from diad_train.export import MODEL_CARD, PRECISIONS, ExportError, Options, export, provenance
-from diad_train.fit import NETWORKS, STAGES, fit
+from diad_train.fit import NETWORKS, STAGES, fit, plan
 from diad_train.importer import Extras, import_checkpoint
 from diad_train.model.diad import DiAD
 from diad_train.model.fold import dead_fusion
@@ -33,10 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="diad-train", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("fit", help="train on a folder of good parts; resumes where it stopped")
-    train.add_argument("config", type=Path)
+    train.add_argument("config", type=Path, nargs="?", help="settings; without them, those of the shipped model")
     train.add_argument("--data", help="folder in MVTec-AD layout; overrides train.data")
     train.add_argument("--teacher", help="folder of a convolutional foundation; overrides train.teacher")
-    train.add_argument("--run", type=Path, required=True, help="folder of checkpoints and logs")
+    train.add_argument("--run", type=Path, help="folder of checkpoints and logs; runs/<name of the model> by default")
     train.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="which stages, in order")
     train.add_argument(
         "--start-from",
@@ -49,9 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--skip-bad", action="store_true", help="leave out pictures that cannot be read, naming them")
     train.add_argument("--workers", type=int, default=0, help="processes that draw synthetic defects")
     out = commands.add_parser("export", help="write a trained run as a bundle")
-    out.add_argument("config", type=Path)
+    out.add_argument("config", type=Path, nargs="?", help="the settings it was trained with, as for fit")
     out.add_argument("--data", help="the folder it was trained on; its held-out good parts calibrate the scores")
-    out.add_argument("--run", type=Path, required=True)
+    out.add_argument("--run", type=Path, help="as for fit")
     out.add_argument("--skip-bad", action="store_true", help="as for fit")
     out.add_argument("--features", type=Path, help="ResNet-50 of torchvision or timm, in place of the student")
     _bundle_arguments(out)
@@ -141,9 +141,10 @@ def _trained(config: Config, run: Path, good: GoodParts | None = None, *, featur
 
 def _fit(arguments: argparse.Namespace) -> None:
     config = _config(arguments)
+    print(plan(config), file=sys.stderr)
     fit(
         config,
-        arguments.run,
+        _run(arguments, config),
         wanted=tuple(arguments.stages),
         start_from=arguments.start_from,
         skip_bad=arguments.skip_bad,
@@ -154,10 +155,11 @@ def _export(arguments: argparse.Namespace) -> None:
     _check_place(arguments.out)
     config = _config(arguments)
     good = load_good(Path(config.train.data), size=config.model.image_size, skip_bad=arguments.skip_bad)
-    model = _trained(config, arguments.run, good, features=arguments.features)
+    run = _run(arguments, config)
+    model = _trained(config, run, good, features=arguments.features)
     data = f"{len(good.pictures)} good parts of {len(good.products)} products"
     origin = provenance(dataclasses.replace(config, model=model.config), data=data)
-    origin["settings"] |= started_from(arguments.run)
+    origin["settings"] |= started_from(run)
     options = Options(precision=arguments.precision)
     export(model, out=arguments.out, origin=origin, good=good, held_out=held_out(good), options=options)
 
@@ -252,8 +254,14 @@ def _study(arguments: argparse.Namespace) -> None:
         study.plot(points, arguments.plot)
 
 
+def _run(arguments: argparse.Namespace, config: Config) -> Path:
+    return arguments.run or Path("runs") / config.model.name
+
+
 def _config(arguments: argparse.Namespace) -> Config:
-    config = load(arguments.config)
+    if arguments.config is None and arguments.data is None:
+        raise ConfigError("neither settings nor --data: name the folder of good parts, <product>/train/good, by --data")
+    config = load(arguments.config) if arguments.config is not None else recommended(Path(arguments.data))
     given = {name: getattr(arguments, name, None) for name in ("data", "teacher", "context", "workers")}
     changes = {name: value for name, value in given.items() if value is not None}
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **changes))

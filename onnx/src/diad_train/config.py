@@ -187,6 +187,18 @@ def load(path: Path) -> Config:
     return built
 
 
+# The settings of the shipped model, in a checkout.
+SHIPPED = Path(__file__).parents[2] / "configs" / "diad-tiny.yaml"
+
+
+def recommended(data: Path) -> Config:
+    """The networks and stages of the shipped model for other parts; the model has the name of the folder."""
+    config = load(SHIPPED)
+    model = dataclasses.replace(config.model, name=data.resolve().name)
+    train = dataclasses.replace(config.train, data=str(data), licence="that of the pictures it was trained on")
+    return dataclasses.replace(config, model=model, train=train)
+
+
 def _misfits(config: Config) -> Iterator[str]:
     """What is right by itself and does not fit together: better said now than after hours of training."""
     model, train = config.model, config.train

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,36 @@ def _begin(config: Config, folder: Path, good: GoodParts, wanted: tuple[str, ...
             )
         start = was
     begin(folder, config, good, start)
+
+
+# Floating-point operations of a step of each stage for one picture of 256 pixels, on the shipped model's networks.
+STEP_FLOPS = {"autoencoder": 6e9, "denoiser": 9e9, "sg": 9e9, "distil": 8e9, "align": 20e9}
+# Bytes that training takes beside the pictures and their damaged copies.
+BASE_BYTES = 4 << 30
+
+
+def plan(config: Config) -> str:
+    """One sentence before a run: what it will take, for networks of the shipped model's size. An estimate."""
+    train, size = config.train, config.model.image_size
+    parts = sum(1 for _ in Path(train.data).glob("*/train/good/*"))
+    stages_of = {name: getattr(train, name) for name in STAGES}
+    flops = sum(s.steps * s.batch * STEP_FLOPS[name] for name, s in stages_of.items()) * (size / 256) ** 2
+    pictures = parts * size * size * (3 + 4 * train.corruptions_per_image)
+    place = "a GPU" if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+    return (
+        f"{config.model.name}: {parts} pictures, {sum(s.steps for s in stages_of.values())} steps on {place}: about "
+        f"{flops / speed() / 3600:.1f} hours and {(pictures + BASE_BYTES) / (1 << 30):.0f} GiB of memory"
+    )
+
+
+def speed() -> float:
+    """Floating-point operations a second of a matrix product on this machine; half of it is what networks reach."""
+    a = torch.randn(1024, 1024, device=device())
+    begun = time.perf_counter()
+    for _ in range(8):
+        a = (a @ a) * 0.03
+    total = float(a.sum())  # waits for a GPU
+    return 8 * 2 * 1024**3 / (time.perf_counter() - begun) / 2 if np.isfinite(total) else 1e11
 
 
 def fit(

@@ -213,4 +213,4 @@ def tokens_of(grid: Tensor) -> Tensor:
 
 def grid_of(tokens: Tensor, side: int) -> Tensor:
     """[N, side², C] -> [N, C, side, side]."""
-    return tokens.transpose(1, 2).unflatten(2, (side, side))
+    return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], side, side)
