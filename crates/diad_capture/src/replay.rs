@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use crate::camera::stamp_now;
+use crate::litter::is_litter;
 use crate::picture::read_into;
 use crate::{BufferPool, Camera, Capture, CaptureError, OpenError, Take};
 
@@ -26,7 +27,8 @@ pub enum Replay {
 /// Hands over the pictures of a folder, in order of their paths, each when it is asked for.
 ///
 /// Every file called `.png`, `.jpg` or `.jpeg` is a part, in folders within the folder too: one that cannot be decoded
-/// is an error for that part, never skipped. The folder is listed once, at the start.
+/// is an error for that part, never skipped. What is [litter](is_litter) by its name, or lies in a folder that is, is none.
+/// The folder is listed once, at the start.
 #[derive(Debug)]
 pub struct ReplayCamera {
     folder: PathBuf,
@@ -55,7 +57,7 @@ impl ReplayCamera {
             opened.map_err(|source| CaptureError::Open { camera: Arc::from(folder.to_string_lossy()), source })?;
         info!(folder = %folder.display(), pictures = files.len(), "replay opened");
         if !left_out.is_empty() {
-            warn!(files = left_out.len(), list = ?left_out, "not PNG or JPEG by name, left out of the replay");
+            warn!(files = left_out.len(), list = ?left_out, "litter, or not PNG or JPEG by name; left out of the replay");
         }
         Ok(Self { folder: folder.to_owned(), files, left_out, next: 0, replay, pool, file: Vec::new() })
     }
@@ -66,7 +68,7 @@ impl ReplayCamera {
         &self.files
     }
 
-    /// Files that are not replayed because their names are not those of pictures.
+    /// What is not replayed because of its name: files that are no pictures, and litter, a whole folder of it once.
     #[must_use]
     pub fn left_out(&self) -> &[PathBuf] {
         &self.left_out
@@ -103,7 +105,7 @@ impl Camera for ReplayCamera {
     }
 }
 
-/// Files under `folder`: pictures by name, and all others; both in order.
+/// Files under `folder`: pictures by name, and what is left out; both in order.
 fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), OpenError> {
     let (mut pictures, mut others) = (Vec::new(), Vec::new());
     let mut open = vec![folder.to_owned()];
@@ -116,7 +118,9 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), OpenError> {
         }
         for entry in std::fs::read_dir(&path).map_err(failed)? {
             let entry = entry.map_err(failed)?.path();
-            if entry.is_dir() {
+            if is_litter(&entry) {
+                others.push(entry);
+            } else if entry.is_dir() {
                 open.push(entry);
             } else if is_picture_name(&entry) {
                 pictures.push(entry);

@@ -1,7 +1,9 @@
 //! Pictures, and the one way from a file to pixels.
 
+mod exif;
 mod jpeg;
 mod png;
+mod remarks;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +16,7 @@ use diad_core::frame::{FrameError, MAX_SIDE_PX, PixelFormat, PixelsView};
 
 pub use jpeg::JpegFault;
 pub(crate) use jpeg::decode as decode_jpeg;
+pub use remarks::Remarks;
 
 use crate::{BufferPool, CaptureError, PooledPixels, WireFormat};
 
@@ -30,6 +33,7 @@ pub struct Picture {
     width: u32,
     height: u32,
     format: PixelFormat,
+    remarks: Remarks,
 }
 
 impl Picture {
@@ -39,13 +43,13 @@ impl Picture {
     /// [`FrameError`] if the bytes do not make up such a picture.
     pub fn try_new(width: u32, height: u32, format: PixelFormat, bytes: Vec<u8>) -> Result<Self, FrameError> {
         PixelsView::try_new(width, height, format, &bytes)?;
-        Ok(Self { pixels: bytes.into(), width, height, format })
+        Ok(Self { pixels: bytes.into(), width, height, format, remarks: Remarks::default() })
     }
 
     /// A picture to be written whole. The size must have been checked.
     pub(crate) fn blank(width: u32, height: u32, format: PixelFormat, pool: &BufferPool) -> Self {
         let bytes = width as usize * height as usize * format.bytes_per_pixel();
-        Self { pixels: pool.take(bytes), width, height, format }
+        Self { pixels: pool.take(bytes), width, height, format, remarks: Remarks::default() }
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
@@ -68,6 +72,12 @@ impl Picture {
     #[must_use]
     pub const fn format(&self) -> PixelFormat {
         self.format
+    }
+
+    /// What a person should know of it.
+    #[must_use]
+    pub const fn remarks(&self) -> Remarks {
+        self.remarks
     }
 
     /// The pixels, checked.
@@ -174,7 +184,8 @@ pub enum PictureError {
 }
 
 /// Reads one PNG or JPEG file: the pixels that replay would hand over for it. Told apart by content, not by name.
-/// EXIF orientation, gamma and colour profiles are not applied.
+/// EXIF orientation, gamma and colour profiles are not applied. What is [remarkable](Picture::remarks) is in the log, once
+/// a folder.
 ///
 /// # Errors
 /// [`CaptureError::Frame`] naming the file and what is wrong with it.
@@ -184,9 +195,11 @@ pub fn read_image(path: &Path) -> Result<Picture, CaptureError> {
 
 /// [`read_image`] with buffers that are used again: `file` for the bytes of the file, `pool` for the pixels.
 pub(crate) fn read_into(path: &Path, file: &mut Vec<u8>, pool: &BufferPool) -> Result<Picture, CaptureError> {
-    load(path, file)
+    let picture = load(path, file)
         .and_then(|()| decode(file, pool))
-        .map_err(|source| CaptureError::Frame { origin: Arc::from(path.to_string_lossy()), source })
+        .map_err(|source| CaptureError::Frame { origin: Arc::from(path.to_string_lossy()), source })?;
+    picture.remarks.log(path);
+    Ok(picture)
 }
 
 fn load(path: &Path, file: &mut Vec<u8>) -> Result<(), PictureError> {
@@ -211,7 +224,9 @@ fn decode(file: &[u8], pool: &BufferPool) -> Result<Picture, PictureError> {
     } else if file.starts_with(&png::START) {
         png::decode(file, pool)
     } else if file.starts_with(&jpeg::START) {
-        jpeg::decode(file, pool)
+        let mut picture = jpeg::decode(file, pool)?;
+        picture.remarks.orientation = exif::of_jpeg(file).filter(|orientation| *orientation != 1);
+        Ok(picture)
     } else {
         Err(PictureError::Unknown)
     }

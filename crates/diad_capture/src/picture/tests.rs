@@ -300,3 +300,79 @@ proptest! {
         prop_assert!(decoded(&[start, &noise].concat()).is_err());
     }
 }
+
+/// The same PNG with another chunk before its pixels.
+fn with_chunk(png: &[u8], name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    // Behind the signature and the header with its length, name and checksum.
+    let (head, rest) = png.split_at(8 + 25);
+    let named = [&name[..], body].concat();
+    let mut crc = u32::MAX;
+    for byte in &named {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 };
+        }
+    }
+    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+    [head, &length, &named, &(!crc).to_be_bytes(), rest].concat()
+}
+
+/// A grey picture whose values go from 0 to `largest` in 16 bits.
+fn grey_16(largest: u16) -> ImageBuffer<image::Luma<u16>, Vec<u16>> {
+    ImageBuffer::from_fn(16, 16, |x, y| image::Luma([((y * 16 + x) * u32::from(largest) / 255) as u16]))
+}
+
+#[test]
+fn decode_of_fewer_bits_in_16_heeds_what_the_file_says_of_them() {
+    let eight: Vec<u8> = (0..=255).collect();
+    for (bits, step) in [(10_u8, 4), (12, 16), (14, 64)] {
+        let narrow = grey_16(255 * step);
+        let told = with_chunk(&png(narrow.clone()), b"sBIT", &[bits]);
+        assert_eq!(pixels(&told), eight, "{bits} bits");
+        assert_eq!(decoded(&told).unwrap().remarks(), Remarks::default(), "{bits} bits");
+        let colour = ImageBuffer::from_fn(16, 16, |x, y| Rgb([narrow.get_pixel(x, y).0[0]; 3]));
+        let colour = with_chunk(&png(colour), b"sBIT", &[bits; 3]);
+        assert!(pixels(&colour).chunks(3).map(|pixel| pixel[1]).eq(eight.iter().copied()), "{bits} bits, colour");
+    }
+}
+
+#[test]
+fn decode_of_scaled_values_stays_as_it_is_whatever_bits_they_had() {
+    let whole = png(grey_16(u16::MAX));
+    let eight: Vec<u8> = (0..=255).collect();
+    assert_eq!(pixels(&whole), eight);
+    for bits in [1, 8, 12, 16, 0, 99] {
+        let told = with_chunk(&whole, b"sBIT", &[bits]);
+        assert_eq!((pixels(&told), decoded(&told).unwrap().remarks()), (eight.clone(), Remarks::default()), "{bits}");
+    }
+}
+
+#[test]
+fn decode_of_fewer_bits_in_16_that_the_file_does_not_tell_of_is_remarked_on() {
+    for (largest, want) in [(255, Some(8)), (1023, Some(10)), (4080, Some(12)), (16_383, Some(14)), (16_384, None)] {
+        let picture = decoded(&png(grey_16(largest))).unwrap();
+        assert_eq!(picture.remarks(), Remarks { orientation: None, narrow_bits: want }, "{largest}");
+    }
+    let dark = png(GrayImage::from_pixel(4, 4, image::Luma([3])));
+    assert_eq!(decoded(&dark).unwrap().remarks(), Remarks::default(), "8 bits are 8 bits");
+}
+
+#[test]
+fn decode_of_a_turned_picture_says_so_and_leaves_it_as_it_is() {
+    let upright = jpeg_of(&scene());
+    for (little, value) in [(true, 1), (true, 3), (false, 6), (false, 8)] {
+        let tags = exif::tests::tags(little, value);
+        let body = [&b"Exif\0\0"[..], &tags].concat();
+        let length = u16::try_from(body.len() + 2).unwrap().to_be_bytes();
+        let turned = [&upright[..2], &[0xFF, 0xE1], &length, &body, &upright[2..]].concat();
+        let want = Remarks { orientation: (value != 1).then_some(value), narrow_bits: None };
+        assert_eq!((decoded(&turned).unwrap().remarks(), pixels(&turned)), (want, pixels(&upright)), "JPEG {value}");
+        let turned = with_chunk(&png(scene()), b"eXIf", &tags);
+        assert_eq!(
+            (decoded(&turned).unwrap().remarks(), pixels(&turned)),
+            (want, pixels(&png(scene()))),
+            "PNG {value}"
+        );
+    }
+    assert_eq!(decoded(&upright).unwrap().remarks(), Remarks::default());
+}

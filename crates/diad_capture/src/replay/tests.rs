@@ -73,6 +73,22 @@ fn next_frame_with_bad_files_between_reports_each_and_goes_on() {
 }
 
 #[test]
+fn open_leaves_out_what_no_camera_took_and_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let litter =
+        ["._1.png", "__MACOSX/1.png", ".DS_Store.png", "~$1.png", "@eaDir/1.png/SYNO.jpg", ".Trash-1000/files/2.png"];
+    for name in ["1.png", "a/2.png"].into_iter().chain(litter) {
+        write_picture(&folder.path().join(name), 1);
+    }
+    let camera = open(folder.path(), Replay::Once);
+    let names = |paths: &[PathBuf]| -> Vec<String> {
+        paths.iter().map(|path| path.strip_prefix(folder.path()).unwrap().display().to_string()).collect()
+    };
+    assert_eq!(names(camera.files()), ["1.png", "a/2.png"]);
+    assert_eq!(names(camera.left_out()), [".DS_Store.png", ".Trash-1000", "._1.png", "@eaDir", "__MACOSX", "~$1.png"]);
+}
+
+#[test]
 fn open_counts_files_that_are_no_pictures_by_name() {
     let folder = tempfile::tempdir().unwrap();
     write_picture(&folder.path().join("1.jpeg"), 1);
