@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from diad_train import pool
 from diad_train.checkpoint import CheckpointError
 from diad_train.config import ConfigError, load
 from diad_train.corrupt import CORRUPTIONS, corrupt
-from diad_train.data import DataError, load_good, read_picture
+from diad_train.data import PNG_START, DataError, load_good, read_picture
 from diad_train.evaluate import auroc
 from diad_train.loop import SaveError
 from diad_train.model.diad import DiAD
@@ -261,3 +263,77 @@ def test_cosine_distance_does_not_see_scale_and_map_sums_layers():
     whole = anomaly_map([a, a], [b, b], size=8, weights=(0.5, 0.5))
     half = anomaly_map([a], [b], size=8, weights=(1.0,))
     assert torch.allclose(whole, half, atol=1e-6)
+
+
+def with_chunk(png: bytes, name: bytes, body: bytes) -> bytes:
+    """The same PNG with another chunk behind its header."""
+    head = 8 + 25
+    chunk = struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    return png[:head] + chunk + png[head:]
+
+
+def png_of_16_bits(values: np.ndarray, *, row_filter: int = 0) -> bytes:
+    """A PNG of 16 bits, grey [H, W] or colour [H, W, 3], each row with this filter of the standard."""
+    height, width = values.shape[:2]
+    channels = 1 if values.ndim == 2 else 3
+    rows = values.astype(">u2").view(np.uint8).reshape(height, -1).astype(int)
+    left = np.pad(rows, ((0, 0), (2 * channels, 0)))[:, : -2 * channels]
+    up, corner = np.pad(rows, ((1, 0), (0, 0)))[:-1], np.pad(left, ((1, 0), (0, 0)))[:-1]
+    near = np.abs([up - corner, left - corner, left + up - 2 * corner]).argmin(0)
+    paeth = np.choose(near, [left, up, corner])
+    predicted = (0 * rows, left, up, (left + up) // 2, paeth)[row_filter]
+    raw = b"".join(bytes([row_filter]) + row.tobytes() for row in ((rows - predicted) & 0xFF).astype(np.uint8))
+    chunk = lambda name, body: struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))  # noqa: E731
+    header = struct.pack(">IIBBBBB", width, height, 16, 0 if channels == 1 else 2, 0, 0, 0)
+    return PNG_START + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("row_filter", range(5))
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_read_picture_heeds_how_many_of_16_bits_a_png_says_it_has(tmp_path, capsys, bits, row_filter):
+    eight = np.random.default_rng(bits).integers(0, 256, (12, 12), dtype=np.uint16)
+    eight[0, 0] = 255
+    told = tmp_path / "told.png"
+    for values in (eight, np.stack([eight, eight.T, eight[::-1]], axis=-1)):
+        sbit = bytes([bits]) * (1 if values.ndim == 2 else 3)
+        told.write_bytes(with_chunk(png_of_16_bits(values << (bits - 8), row_filter=row_filter), b"sBIT", sbit))
+        want = values if values.ndim == 3 else np.stack([values] * 3, axis=-1)
+        assert (read_picture(told, size=12) == want).all()
+        # Scaled to 16 bits, as the standard asks for: they stay what they are.
+        told.write_bytes(with_chunk(png_of_16_bits(values * 257, row_filter=row_filter), b"sBIT", sbit))
+        assert (read_picture(told, size=12) == want).all()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_read_picture_names_a_folder_of_fewer_bits_that_does_not_say_so_once(tmp_path, capsys, colour):
+    values = np.arange(256, dtype=np.uint16).reshape(16, 16) << 4
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).write_bytes(png_of_16_bits(np.stack([values] * 3, axis=-1) if colour else values))
+        read_picture(tmp_path / name, size=16)
+    said = capsys.readouterr().err
+    assert said.count("no value of 16 bits is above 4095: 12 bits in 16?") == 1 and "1.png" in said
+
+
+def test_read_picture_names_a_folder_of_turned_pictures_and_leaves_them_as_they_are(tmp_path, capsys):
+    turned = Image.fromarray(picture(1))
+    exif = turned.getexif()
+    exif[0x0112] = 3
+    turned.save(tmp_path / "a.png", exif=exif)
+    Image.fromarray(picture(1)).save(tmp_path / "b.png")
+    assert (read_picture(tmp_path / "a.png", size=64) == read_picture(tmp_path / "b.png", size=64)).all()
+    said = capsys.readouterr().err
+    assert "a.png: stored turned (EXIF orientation 3)" in said and "b.png" not in said
+
+
+def test_load_good_leaves_litter_alone_and_takes_both_unicode_forms_of_a_name(tmp_path):
+    write_good(tmp_path, products=("Geha\u0308use",), count=17)
+    folder = tmp_path / "Geha\u0308use" / "train" / "good"
+    (tmp_path / "__MACOSX" / "train" / "good").mkdir(parents=True)
+    for name in ("._000.png", "~$000.png"):
+        (folder / name).write_bytes(b"litter")
+    good = load_good(tmp_path, size=32)
+    assert (good.products, len(good.pictures)) == (("Geh\u00e4use",), 17)
+    write_good(tmp_path, products=("Geh\u00e4use",), count=17)
+    with pytest.raises(DataError, match="another Unicode form"):
+        load_good(tmp_path, size=32)

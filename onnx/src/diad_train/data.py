@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import sys
+import unicodedata
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +28,14 @@ HELD_OUT_EVERY = 16
 # As the station has it.
 MAX_NAME_BYTES = 64
 EXTENSIONS = (".png", ".jpg", ".jpeg")
-JPEG_START, PNG_END = b"\xff\xd8", b"IEND\xaeB`\x82"
+JPEG_START, PNG_START, PNG_END = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+# What other systems leave beside pictures, as the station has it.
+LITTER = ("__macosx", "@eadir", "@recycle", "#recycle", "$recycle.bin", "system volume information", "lost+found")
+# Bits that cameras have, for values of 16 that need no more.
+CAMERA_BITS = (8, 10, 12, 14)
+ORIENTATION = 0x0112
+# Channels of a PNG's colour types, and how many of them are no alpha.
+PNG_CHANNELS = {0: (1, 1), 2: (3, 3), 4: (2, 1), 6: (4, 3)}
 
 
 class DataError(ValueError):
@@ -49,14 +60,18 @@ class GoodParts:
 def read_picture(path: Path, *, size: int) -> NDArray[np.uint8]:
     """Decodes and resizes one picture (Pillow's bilinear, aspect not kept), uint8 [size, size, 3].
 
-    Sixteen bits per pixel are scaled to eight. Raises DataError for what is no whole picture, and for what the station
-    refuses: what it will never judge is nothing to learn from.
+    Sixteen bits per channel are scaled to eight; fewer in sixteen are cut to their upper eight where the PNG says in
+    its chunk sBIT that there are fewer. Pictures that seem to have fewer without saying so, and those that are stored
+    turned by EXIF, are learnt as the station judges them, and named once a folder. Raises DataError for what is no
+    whole picture, and for what the station refuses: what it will never judge is nothing to learn from.
     """
     try:
         data = path.read_bytes()
         _check_whole(data)
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-            whole = _eight_bits(image) if image.mode.startswith("I;16") else image
+            if (turned := image.getexif().get(ORIENTATION, 1)) != 1:
+                _say_once(path, f"stored turned (EXIF orientation {turned}); learnt as stored, not as viewers show it")
+            whole = _eight_bits(path, image, data) if _depth(data) == 16 else image
             if whole.mode in ("I", "F"):
                 raise DataError(f"{path}: pixels of mode {whole.mode}; allowed are 8 and 16 bits per channel")
             if whole.mode == "CMYK":
@@ -80,14 +95,114 @@ def _check_whole(data: bytes) -> None:
         raise ValueError("it is neither a whole PNG nor a JPEG")
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    levels = np.asarray(image).astype(np.uint32)
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and body of every chunk of a PNG."""
+    at = len(PNG_START)
+    while data.startswith(PNG_START) and at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        yield name, data[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def _depth(data: bytes) -> int:
+    """Bits of a channel of a PNG; 0 for what is none."""
+    return next((body[8] for name, body in _chunks(data) if name == b"IHDR"), 0)
+
+
+def _significant_bits(data: bytes) -> int | None:
+    """What a PNG's chunk sBIT says of its channels but alpha: the most bits of any of them."""
+    kept = next(PNG_CHANNELS.get(body[9], (0, 0))[1] for name, body in _chunks(data) if name == b"IHDR")
+    bits = next((max(body[:kept], default=0) for name, body in _chunks(data) if name == b"sBIT"), 0)
+    return bits if 1 <= bits <= 16 else None
+
+
+def _eight_bits(path: Path, image: Image.Image, data: bytes) -> Image.Image:
+    """The picture in eight bits per channel, as the station has it."""
+    bits = _significant_bits(data)
+    if not image.mode.startswith("I;16"):
+        # Pillow keeps the upper byte of colours alone: of fewer bits in sixteen that is next to nothing.
+        largest = int(np.asarray(image.convert("RGB")).max())
+        if bits is None:
+            _say_narrow(path, largest << 8 | 0xFF)
+        if bits in (None, 16):
+            return image
+        if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+            return image  # refused by whoever asked
+    levels = np.asarray(image).astype(np.uint32) if image.mode.startswith("I;16") else _colours_of_16_bits(data)
+    largest = int(levels.max())
+    if bits is not None and bits < 16 and largest < 1 << bits:
+        narrow = levels >> (bits - 8) if bits >= 8 else levels * 255 // ((1 << bits) - 1)
+        return Image.fromarray(narrow.astype(np.uint8))
+    if bits is None:
+        _say_narrow(path, largest)
     return Image.fromarray(((levels * 255 + 32767) // 65535).astype(np.uint8))
 
 
+def _say_narrow(path: Path, largest: int) -> None:
+    bits = next((bits for bits in CAMERA_BITS if largest < 1 << bits), None)
+    if bits is not None:
+        _say_once(
+            path,
+            f"no value of 16 bits is above {(1 << bits) - 1}: {bits} bits in 16? Then it is learnt far too dark; "
+            "have them scaled, or stored with the PNG chunk sBIT",
+        )
+
+
+_said: set[tuple[Path, str]] = set()
+
+
+def _say_once(path: Path, words: str) -> None:
+    """Names the first picture of a folder that this is to be said of."""
+    if (path.parent, words) not in _said:
+        _said.add((path.parent, words))
+        tqdm.write(f"{path}: {words}", file=sys.stderr)
+
+
+def _colours_of_16_bits(data: bytes) -> NDArray[np.uint32]:
+    """Every channel but alpha of a PNG of 16 bits, [H, W, C] or [H, W], which Pillow has no mode for."""
+    width, height, _, colour, *_, interlaced = struct.unpack(">IIBBBBB", next(_chunks(data))[1])
+    if interlaced:
+        raise ValueError("an interlaced PNG of fewer bits in 16; save it without interlacing")
+    channels, kept = PNG_CHANNELS[colour]
+    step, row_bytes = 2 * channels, 2 * channels * width
+    raw = zlib.decompress(b"".join(body for name, body in _chunks(data) if name == b"IDAT"))
+    rows = np.zeros((height, row_bytes), np.uint8)
+    above = bytearray(row_bytes)
+    for y in range(height):
+        kind, *line = raw[y * (row_bytes + 1) : (y + 1) * (row_bytes + 1)]
+        above = _unfiltered(kind, bytearray(line), above, step)
+        rows[y] = np.frombuffer(above, np.uint8)
+    values = rows.view(">u2").reshape(height, width, channels)[:, :, :kept]
+    return (values if kept > 1 else values[:, :, 0]).astype(np.uint32)
+
+
+def _unfiltered(kind: int, line: bytearray, above: bytearray, step: int) -> bytearray:
+    """A row of a PNG without its filter (PNG, third edition, 9.2)."""
+    for i in range(len(line)):
+        left, corner = (line[i - step], above[i - step]) if i >= step else (0, 0)
+        up = above[i]
+        if kind == 4:
+            distances = [abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)]
+            predicted = (left, up, corner)[distances.index(min(distances))]
+        else:
+            predicted = (0, left, up, (left + up) // 2)[kind]
+        line[i] = (line[i] + predicted) & 0xFF
+    return line
+
+
+def is_litter(path: Path) -> bool:
+    """What file managers, archives and network drives leave beside pictures: no camera took it."""
+    return path.name.startswith((".", "~$")) or path.name.lower() in LITTER
+
+
 def pictures_in(folder: Path) -> list[Path]:
-    """PNG and JPEG files of a folder, sorted."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS)
+    """PNG and JPEG files of a folder, sorted, without litter."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and not is_litter(p))
+
+
+def product_name(folder: Path) -> str:
+    """The product of a folder; letters with signs are one character each (Unicode's form C), as at the station."""
+    return unicodedata.normalize("NFC", folder.name)
 
 
 def name_fault(name: str) -> str | None:
@@ -107,23 +222,31 @@ def load_good(root: Path, *, size: int, skip_bad: bool = False) -> GoodParts:
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
-    folders = sorted(p for p in root.iterdir() if p.is_dir())
-    products = [p.name for p in folders if (p / "train" / "good").is_dir()]
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not is_litter(p))
+    of_product = {product_name(p): p for p in folders if (p / "train" / "good").is_dir()}
+    products = list(of_product)
     if not products:
         raise DataError(f"{root}: no <product>/train/good folder")
     for folder in folders:
-        if folder.name not in products:
+        name = product_name(folder)
+        if name in of_product and of_product[name] != folder:
+            raise DataError(
+                f"{folder}: the same name as {of_product[name]}, in another Unicode form; rename one of them"
+            )
+        if name not in of_product:
             tqdm.write(f"left alone: {folder} has no train/good", file=sys.stderr)
     pictures: list[NDArray[np.uint8]] = []
     files: list[str] = []
     index: list[int] = []
-    faults = [f"{root / product}: {fault}; rename the folder" for product in products if (fault := name_fault(product))]
+    faults = [
+        f"{of_product[product]}: {fault}; rename the folder" for product in products if (fault := name_fault(product))
+    ]
     bad: list[str] = []
     for number, product in enumerate(products):
-        folder = root / product / "train" / "good"
+        folder = of_product[product] / "train" / "good"
         readable = 0
         found = pictures_in(folder)
-        if others := sum(1 for _ in folder.iterdir()) - len(found):
+        if others := sum(1 for path in folder.iterdir() if not is_litter(path)) - len(found):
             tqdm.write(f"left alone: {others} of {folder} are neither PNG nor JPEG by their names", file=sys.stderr)
         for file in found:
             try:
