@@ -22,11 +22,13 @@
 
 mod chart;
 mod look;
+mod standing;
 #[cfg(test)]
 mod tests;
 
 pub use chart::{Charts, Drift, Side};
 pub use look::Look;
+pub use standing::Standing;
 
 /// Shift that a sum forgives with every part, in standard deviations.
 pub const SLACK_SD: f64 = 0.5;
@@ -36,6 +38,9 @@ pub const ALARM_SD: f64 = 12.0;
 pub const CLAMP_SD: f64 = 2.0;
 /// Parts that a signal without a reference learns it from.
 pub const LEARNED_PARTS: u64 = 200;
+/// Parts in a row with exactly the same score after which the score [stands still](Standing): the noise of a camera alone
+/// makes two pictures of one part differ.
+pub const STANDING_PARTS: u64 = 30;
 
 /// What is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

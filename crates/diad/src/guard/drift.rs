@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use diad_core::drift::{Charts, Drift, Look, Reference, Side, Signal};
+use diad_core::drift::{Charts, Drift, Look, Reference, Side, Signal, Standing};
 use diad_core::event::Judgement;
 use diad_core::frame::PartMeta;
 use diad_core::name::{CameraId, ProductName};
@@ -15,6 +15,8 @@ use crate::health::Health;
 
 /// What the health of a station calls drift.
 const SOURCE: &str = "drift";
+/// What it calls a score that stands still.
+const STANDING: &str = "score";
 /// Products and cameras that are watched at most: their names come from outside.
 const MOST_CHARTS: usize = 256;
 /// An alarm of a product that has not come for this many parts of its camera is withdrawn: nobody can see whether it is
@@ -29,6 +31,8 @@ pub struct DriftGuard {
     health: Option<Health>,
     watched: BTreeMap<(CameraId, Option<ProductName>), Watched>,
     full: bool,
+    /// What was told last of scores that stand still.
+    told_standing: Option<String>,
 }
 
 struct Watched {
@@ -47,19 +51,44 @@ impl DriftGuard {
     /// Watches nothing.
     #[must_use]
     pub fn off() -> Self {
-        Self { health: None, watched: BTreeMap::new(), full: false }
+        Self { health: None, watched: BTreeMap::new(), full: false, told_standing: None }
     }
 
     /// A part has been judged. `reference` is the one in force; another than before begins anew.
     pub fn judged(&mut self, meta: &PartMeta, judgement: &Judgement, look: Look, reference: Reference) {
         let Some(health) = self.health.clone() else { return };
-        if !self.add(meta, judgement, look, reference) {
+        let changed = self.add(meta, judgement, look, reference);
+        let standing = self.standing();
+        if standing != self.told_standing {
+            match &standing {
+                Some(detail) => health.notice(STANDING, detail),
+                None => health.well(STANDING),
+            }
+            self.told_standing = standing;
+        }
+        if !changed {
             return;
         }
         match self.detail() {
             Some(detail) => health.problem(SOURCE, &detail),
             None => health.well(SOURCE),
         }
+    }
+
+    /// Where every part has exactly the same score, in words; none if nowhere. No two pictures of a camera do that, so
+    /// the guards look at the same picture again and again: a notice, for the verdict may still be right.
+    fn standing(&self) -> Option<String> {
+        let mut still = self.watched.iter().filter_map(|((camera, product), watched)| {
+            let Standing { score, since, .. } = watched.charts.standing()?;
+            let product = product.as_ref().map_or_else(String::new, |product| format!(" {product}"));
+            Some(format!("{camera}{product}: exactly {:?} in every part since part {since}", score.get()))
+        });
+        let first = still.next()?;
+        let more = match still.count() {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        Some(format!("{first}{more}: does the camera give a new picture for each part?"))
     }
 
     /// Gives whether the alarms are others than before.
@@ -82,9 +111,10 @@ impl DriftGuard {
         }
         changed |= watched.charts.add(seq, judgement.verdict, judgement.score, look);
         for ((_, _), absent) in self.watched.iter_mut().filter(|((of, _), _)| of == camera) {
-            if absent.last + ABSENT_PARTS < seq && absent.charts.drifts().next().is_some() {
+            let drifts = absent.charts.drifts().next().is_some();
+            if absent.last + ABSENT_PARTS < seq && (drifts || absent.charts.standing().is_some()) {
                 absent.charts.restart();
-                changed = true;
+                changed |= drifts;
             }
         }
         changed
@@ -206,6 +236,39 @@ mod tests {
         assert!(guard.detail().unwrap().starts_with("cam0 washer: "));
         assert!(part(&mut guard, "gear", 1031, [0.0; 3]));
         assert_eq!(guard.detail(), None);
+    }
+
+    #[test]
+    fn score_that_stands_still_is_told_until_it_moves() {
+        let mut guard = DriftGuard::off();
+        (1..=29).for_each(|seq| _ = part(&mut guard, "washer", seq, [0.0; 3]));
+        assert_eq!(guard.standing(), None);
+        part(&mut guard, "washer", 30, [0.0; 3]);
+        let told = guard.standing().unwrap();
+        assert!(told.starts_with("cam0 washer: exactly 0.02 in every part since part 1: does the camera"), "{told}");
+        part(&mut guard, "washer", 31, [0.001, 0.0, 0.0]);
+        assert_eq!(guard.standing(), None);
+        let health = crate::testing::health();
+        health.ready();
+        let mut guard = DriftGuard::new(health.clone());
+        let show = |guard: &mut DriftGuard, seq, score: f32| {
+            let captured = Stamp { wall: SystemTime::now(), mono: Instant::now() };
+            let key = PartKey { camera: CameraId::try_new("cam0").unwrap(), seq };
+            let meta = PartMeta { key, part: None, product: None, source: None, captured };
+            let score = Score::try_new(score).unwrap();
+            let judgement = Judgement {
+                verdict: Verdict::Pass,
+                score,
+                thresholds: Thresholds::try_new(score, score, 0).unwrap(),
+                region: Roi { x: 0, y: 0, width: 1, height: 1 },
+            };
+            guard.judged(&meta, &judgement, Look { brightness: 0.4, sharpness: 0.2 }, Reference::default());
+        };
+        (1..=30).for_each(|seq| show(&mut guard, seq, 0.25));
+        assert_eq!(health.look().1.len(), 1);
+        assert_eq!(health.faults(), (diad_publish::wire::State::Ready, Vec::new()), "a notice");
+        show(&mut guard, 31, 0.26);
+        assert!(health.look().1.is_empty());
     }
 
     #[test]

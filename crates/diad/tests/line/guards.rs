@@ -189,12 +189,14 @@ fn a_lamp_that_fails_is_told_with_its_cause_and_so_is_its_return() {
     let lamp = Arc::new(AtomicU8::new(128));
     let guarded = Guarded::start(&lamp, Duration::from_millis(1), Box::new(|_| Ok(0.0)), None);
     guarded.wait("a reference", |guarded| guarded.parts() > 250);
-    assert_eq!(guarded.health.told(), (State::Ready, String::new()));
+    // These networks give every part the same score, which is told and is no fault.
+    assert_eq!(guarded.health.faults(), (State::Ready, Vec::new()));
+    assert!(guarded.health.told().1.contains("in every part since part 1: "), "{:?}", guarded.health.told());
     lamp.store(100, Ordering::Relaxed);
     guarded.wait("an alarm", |guarded| guarded.health.told().0 == State::Degraded);
     let (_, detail) = guarded.health.told();
     assert!(detail.contains("cam0: brightness 28.0 sd below its reference 0.502 since part "), "{detail}");
-    assert!(detail.ends_with("lamp or exposure?"), "{detail}");
+    assert!(detail.contains("lamp or exposure?"), "{detail}");
     lamp.store(128, Ordering::Relaxed);
     guarded.wait("well again", |guarded| guarded.health.told().0 == State::Ready);
     // A busy machine may not keep up with a part every millisecond, which is another matter.

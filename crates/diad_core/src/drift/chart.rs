@@ -1,6 +1,6 @@
 //! The charts of one product.
 
-use super::{ALARM_SD, CLAMP_SD, LEARNED_PARTS, Look, Moments, Reference, SLACK_SD, Signal, Spread};
+use super::{ALARM_SD, CLAMP_SD, LEARNED_PARTS, Look, Moments, Reference, SLACK_SD, Signal, Spread, Standing};
 use crate::judge::Verdict;
 use crate::score::Score;
 
@@ -33,13 +33,15 @@ pub struct Drift {
 pub struct Charts {
     reference: Reference,
     charts: [Chart; 3],
+    standing: Option<Standing>,
 }
 
 impl Charts {
     /// Charts that begin at the reference, or learn it.
     #[must_use]
     pub fn new(reference: Reference) -> Self {
-        Self { reference, charts: Signal::ALL.map(|signal| Chart::new(signal, reference.get(signal))) }
+        let charts = Signal::ALL.map(|signal| Chart::new(signal, reference.get(signal)));
+        Self { reference, charts, standing: None }
     }
 
     /// The reference that they were given; what they learned is not in it.
@@ -52,6 +54,7 @@ impl Charts {
     /// part, and is never learned from. Gives whether an alarm was raised or is over.
     pub fn add(&mut self, part: u64, verdict: Verdict, score: Score, look: Look) -> bool {
         let values = [f64::from(score.get()), look.brightness, look.sharpness];
+        self.standing = Some(Standing::with(self.standing, part, score));
         let mut changed = false;
         for (chart, value) in self.charts.iter_mut().zip(values) {
             let before = chart.drift.is_some();
@@ -66,8 +69,15 @@ impl Charts {
         self.charts.iter().filter_map(|chart| chart.drift.as_ref())
     }
 
+    /// The score that stands still, if it does for long enough.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        self.standing.filter(Standing::is_long)
+    }
+
     /// Forgets alarms and sums, and keeps what was learned.
     pub fn restart(&mut self) {
+        self.standing = None;
         for chart in &mut self.charts {
             chart.sums = Default::default();
             chart.drift = None;
