@@ -26,7 +26,7 @@ use tracing::{info, warn};
 use crate::chain::chain;
 use crate::health::Health;
 
-pub use folder::{Golden, GoldenError, Kind, check, list};
+pub use folder::{Golden, GoldenError, Kind, check, list, without_bad};
 
 /// What the health of a station calls golden parts.
 const SOURCE: &str = "golden";
@@ -150,6 +150,13 @@ pub fn proctor(spec: GoldenSpec, request: GoldenRequest, health: Health) -> (Exa
     (Exams { waiting, _held: exams }, proctor)
 }
 
+/// All came out right.
+struct Right {
+    parts: usize,
+    /// What they cannot show.
+    notice: Option<String>,
+}
+
 /// What a picture may come to.
 enum Came {
     Answer(Answer),
@@ -179,9 +186,12 @@ impl Proctor {
             if self.request.take() || next.is_some_and(|next| Instant::now() >= next) {
                 let Some(outcome) = self.judge_all(stopped) else { return };
                 match outcome {
-                    Ok(parts) => {
-                        info!(parts, "golden parts came out right");
-                        self.health.well(SOURCE);
+                    Ok(right) => {
+                        info!(parts = right.parts, "golden parts came out right");
+                        match &right.notice {
+                            Some(notice) => self.health.notice(SOURCE, notice),
+                            None => self.health.well(SOURCE),
+                        }
                     }
                     Err(wrong) => self.health.problem(SOURCE, &wrong),
                 }
@@ -195,7 +205,7 @@ impl Proctor {
     }
 
     /// How many came out right, or in words what did not. None if the station stops meanwhile.
-    fn judge_all(&self, stopped: &Receiver<()>) -> Option<Result<usize, String>> {
+    fn judge_all(&self, stopped: &Receiver<()>) -> Option<Result<Right, String>> {
         let all = match list(&self.spec.folder) {
             Ok(all) => all,
             Err(error) => return Some(Err(format!("not judged: {}", chain(&error)))),
@@ -222,7 +232,7 @@ impl Proctor {
             }
         }
         if wrong.is_empty() {
-            return Some(Ok(all.len()));
+            return Some(Ok(Right { parts: all.len(), notice: without_bad(&all) }));
         }
         let count = wrong.len();
         wrong.truncate(TOLD);

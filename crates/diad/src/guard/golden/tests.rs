@@ -48,11 +48,38 @@ fn list_finds_good_and_bad_by_product_and_leaves_the_rest_alone() {
 #[test]
 fn list_refuses_a_folder_that_cannot_be_used() {
     assert!(matches!(list(Path::new("/nowhere")), Err(GoldenError::Folder { .. })));
-    assert!(matches!(list(folder(&["washer/good.png"]).path()), Err(GoldenError::Empty { .. })));
+    assert!(matches!(list(folder(&["washer/good/a.txt"]).path()), Err(GoldenError::Empty { .. })));
     assert!(matches!(list(folder(&["a b/good/1.png"]).path()), Err(GoldenError::Product { .. })));
     let many: Vec<String> = (0..=folder::MOST_PICTURES).map(|i| format!("washer/good/{i}.jpg")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     assert!(matches!(list(folder(&many).path()), Err(GoldenError::Many { found: 201 })));
+}
+
+#[test]
+fn list_refuses_what_would_not_be_looked_at() {
+    for (stray, want) in [
+        ("washer/NG/1.png", "washer/NG"),
+        ("washer/Good/1.png", "washer/Good"),
+        ("washer/bad2/1.png", "washer/bad2"),
+        ("washer/good.png", "washer/good.png"),
+        ("washer/bad/lot2/1.png", "washer/bad/lot2"),
+        ("washer/bad/1.bmp", "washer/bad/1.bmp"),
+        ("1.png", "1.png"),
+    ] {
+        let told = list(folder(&["washer/good/0.png", stray]).path()).unwrap_err().to_string();
+        assert!(told.starts_with(&format!("{want} is neither good nor bad; lay pictures out as ")), "{told}");
+    }
+    let litter =
+        ["washer/good/0.png", "washer/bad/1.png", "washer/bad/._1.png", "washer/__MACOSX/1.png", "@eaDir/a/1.png"];
+    assert_eq!(list(folder(&litter).path()).unwrap().len(), 2);
+}
+
+#[test]
+fn without_bad_names_the_products_that_have_none() {
+    let of = |files: &[&str]| without_bad(&list(folder(files).path()).unwrap());
+    assert_eq!(of(&["washer/good/1.png", "washer/bad/1.png", "gear/bad/1.png"]), None);
+    let told = of(&["washer/good/1.png", "washer/good/2.png", "gear/good/1.png", "cap/bad/1.png"]).unwrap();
+    assert!(told.starts_with("no bad part of gear, washer: "), "{told}");
 }
 
 #[test]
@@ -100,9 +127,13 @@ fn told(folder: &Path, verdict: Option<Verdict>) -> (State, String, GoldenCount)
 #[test]
 fn ready_is_said_only_when_all_came_out_right() {
     let good = folder(&["washer/good/1.png", "washer/good/2.png"]);
+    let (state, detail, count) = told(good.path(), Some(Verdict::Pass));
+    assert_eq!((state, count), (State::Ready, GoldenCount { right: 2, wrong: 0 }));
+    assert!(detail.starts_with("golden since ") && detail.contains("no bad part of washer"), "{detail}");
+    let whole = folder(&["washer/bad/1.png"]);
     assert_eq!(
-        told(good.path(), Some(Verdict::Pass)),
-        (State::Ready, String::new(), GoldenCount { right: 2, wrong: 0 })
+        told(whole.path(), Some(Verdict::Reject)),
+        (State::Ready, String::new(), GoldenCount { right: 1, wrong: 0 })
     );
     let bad = folder(&["washer/bad/1.png", "washer/bad/2.png", "washer/bad/3.png", "washer/bad/4.png"]);
     for (folder, verdict, wrong, want) in [
