@@ -33,19 +33,23 @@ def subscriber() -> None:
 def sketches() -> None:
     wire = (ROOT / "crates/diad_publish/src/wire.rs").read_text()
     most = int(re.search(r"MAX_PAYLOAD_BYTES: usize = (\d+)", wire)[1])
-    name = int(re.search(r"MAX_NAME_BYTES: usize = (\d+)", (ROOT / "crates/diad_core/src/name.rs").read_text())[1])
+    names = (ROOT / "crates/diad_core/src/name.rs").read_text()
+    name, mark = (int(re.search(rf"MAX_{what}_BYTES: usize = (\d+)", names)[1]) for what in ("NAME", "MARK"))
     scl, st = (PLC / "siemens.scl").read_text(), (PLC / "beckhoff.st").read_text()
     for text in (scl, st):
         assert int(re.search(r"PAYLOAD_BYTES : U?D?I[Nn][Tt] := (\d+)", text)[1]) >= most
     assert int(re.search(r"payload : Array\[0\.\.(\d+)\]", scl)[1]) + 1 >= most
     assert int(re.search(r"sPayload : STRING\((\d+)\)", st)[1]) >= most
-    for text, of_part in ((scl, r"lastPart : String\[(\d+)\]"), (st, r"sLastPart, sLastCamera : STRING\((\d+)\)")):
-        assert int(re.search(of_part, text)[1]) >= name
-    # The longest message for the gate fits the text that SCL cuts it out of.
+    for text, part, camera in ((scl, r"lastPart : String\[(\d+)\]", r"lastCamera : String\[(\d+)\]"),
+                               (st, r"sLastPart : STRING\((\d+)\)", r"sLastCamera : STRING\((\d+)\)")):
+        assert int(re.search(part, text)[1]) >= mark and int(re.search(camera, text)[1]) >= name
+    # Of the longest message for the gate, camera and mark lie within the text that SCL cuts out of it, the bit in its tail.
     longest = json.dumps(
-        {"v": 1, "camera": "x" * name, "seq": 2**64 - 1, "part": "x" * name, "reject": 1}, separators=(",", ":")
+        {"v": 1, "camera": "x" * name, "seq": 2**64 - 1, "part": "x" * mark, "reject": 1}, separators=(",", ":")
     )
-    assert len(longest) <= 205 <= int(re.search(r"text : String\[(\d+)\]", scl)[1]), len(longest)
+    assert len(longest) == 259, len(longest)
+    assert longest.index('","reject"') < int(re.search(r"text : String\[(\d+)\]", scl)[1])
+    assert '"reject":1' in longest[-int(re.search(r"tail : String\[(\d+)\]", scl)[1]):]
 
 
 def gates() -> None:

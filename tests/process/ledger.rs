@@ -131,8 +131,12 @@ fn sent(recorded: &[Recorded]) -> Vec<Sent> {
     recorded.iter().map(|recorded| Sent { row: id(recorded), at: Moment::from_micros(START_MICROS) }).collect()
 }
 
+/// Reasons on record; of the others there is no part.
+const REASONS: [Reason; 6] =
+    [Reason::Overrun, Reason::Deadline, Reason::Camera, Reason::Frame, Reason::Product, Reason::Trigger];
+
 /// Parts 1 to 5 acknowledged, 1 and 2 of them deleted since; 3 to 5 judged, one of each kind; 6 to 11 unjudged, one of
-/// each reason, 6 with a late result; 12 and 13 on record as a gap; 14 passed.
+/// each of [`REASONS`], 6 with a late result; 12 and 13 on record as a gap; 14 passed.
 fn fill(ledger: &mut Ledger) {
     let run = start_run(ledger);
     let mut rows = vec![
@@ -144,7 +148,7 @@ fn fill(ledger: &mut Ledger) {
     ];
     let recorded = ledger.record(&rows).unwrap();
     ledger.mark_sent(&sent(&recorded)).unwrap();
-    rows = (6..).zip(Reason::ALL).map(|(seq, reason)| row(&run, seq, Outcome::Unjudged(reason))).collect();
+    rows = (6..).zip(REASONS).map(|(seq, reason)| row(&run, seq, Outcome::Unjudged(reason))).collect();
     rows.push(row(&run, 6, judged(Verdict::Pass)));
     rows.push(row(&run, 14, judged(Verdict::Pass)));
     ledger.record(&rows).unwrap();
@@ -245,7 +249,7 @@ fn expect_stats(stats: &Value) {
     }
     assert_eq!(stats["verdicts"], serde_json::json!({ "PASS": 2, "REVIEW": 1, "REJECT": 1, "UNJUDGED": 6 }));
     for reason in Reason::ALL {
-        assert_eq!(stats["reasons"][reason.as_str()], 1, "{stats}");
+        assert_eq!(stats["reasons"][reason.as_str()], i32::from(REASONS.contains(&reason)), "{stats}");
     }
     assert_eq!(stats["first_captured_at"], "2026-01-01T08:00:03.000000Z");
     assert_eq!(stats["last_captured_at"], "2026-01-01T08:00:14.000000Z");
@@ -288,7 +292,7 @@ fn export_to_csv_has_a_line_for_every_verdict() {
     let verdicts = column(&table, "verdict");
     assert_eq!(verdicts[..4], ["PASS", "REVIEW", "REJECT", "UNJUDGED"]);
     let reasons = column(&table, "reason");
-    assert_eq!(reasons[3..9], Reason::ALL.map(|reason| reason.as_str().to_owned()));
+    assert_eq!(reasons[3..9], REASONS.map(|reason| reason.as_str().to_owned()));
     assert_eq!(column(&table, "score")[..4], ["0.125", "0.375", "0.75", ""]);
     assert_eq!(column(&table, "part")[1], "P-00004");
     assert_eq!(column(&table, "captured_at")[0], "2026-01-01T08:00:03.000000Z");

@@ -142,10 +142,11 @@ fn trigger_message_takes_one_part_with_its_mark_and_the_product_in_force() {
     let said: Vec<_> = heard.iter().filter(|m| m.topic.ends_with("/verdict")).map(|m| m.payload.clone()).collect();
     let find = |part: &str| said.iter().find(|v| v["part"] == part).unwrap();
     assert_eq!((&find("P-77")["product"], &find("P-77")["seq"]), (&"washer".into(), &1.into()));
-    assert_eq!((&find("P-79")["product"], &find("P-79")["seq"]), (&"gear".into(), &2.into()));
+    assert_eq!((&find("12")["product"], &find("12")["seq"]), (&"washer".into(), &2.into()));
+    assert_eq!((&find("P-79")["product"], &find("P-79")["seq"]), (&"gear".into(), &3.into()));
     let stranger = find("P-78");
     assert_eq!((&stranger["verdict"], &stranger["reason"]), (&"UNJUDGED".into(), &"camera".into()), "{stranger}");
-    assert_eq!(said.len(), 3, "a payload that is no trigger triggers nothing");
+    assert_eq!(said.len(), 4, "one part for each trigger");
 }
 
 /// More triggers than the line can judge, and a stop in the middle of them: none is forgotten.

@@ -19,6 +19,7 @@ mod faults;
 mod golden;
 mod ledger;
 mod line;
+mod messages;
 mod notify;
 mod promise;
 mod reload;

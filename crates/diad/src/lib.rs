@@ -7,6 +7,7 @@
 //! | [`settings`] | `config/diad.yaml`: defaults, file and environment in layers |
 //! | [`thresholds`] | `config/thresholds.yaml`: live while the line runs |
 //! | [`yaml`] | from a YAML text to checked values, with every fault by place and path |
+//! | [`products`] | which products have a name, and what becomes of parts of others |
 //! | [`model`] | from a bundle's folder to a method that is ready to judge |
 //! | [`station`] | the line with its broker link, watchdog and orderly end; [`health`] is what it says of itself |
 //! | [`mod@line`] | capture → infer → record: the stages, their lanes and threads |
@@ -35,6 +36,7 @@ pub mod model;
 pub mod output;
 pub mod percentile;
 pub mod picture;
+pub mod products;
 pub mod retention;
 pub mod settings;
 pub mod station;

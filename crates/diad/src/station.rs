@@ -17,6 +17,7 @@ use sd_notify::NotifyState;
 use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
+use self::heard::{ProductWatch, Unread};
 use crate::archive::{Archive, ArchiveSpec};
 use crate::guard::GuardSpec;
 use crate::health::Health;
@@ -24,10 +25,13 @@ use crate::line::{
     self, Balance, CameraSpec, Ended, Journal, LineError, LineSpec, Listener, Rebuild, Stop, Totals, Witness,
 };
 use crate::model::Model;
+use crate::products::Products;
 use crate::retention::Retention;
 use crate::thresholds::LiveThresholds;
 use crate::web::board::Board;
 use crate::web::{self, Plant, WebSpec};
+
+mod heard;
 
 /// How long parts on the line may still be judged after a wish to stop.
 const DRAIN_LINE: Duration = Duration::from_secs(3);
@@ -45,8 +49,6 @@ const MARKS_WAITING: usize = 16;
 const ACCOUNT: &str = "account";
 /// What it calls messages of the plant that were lost.
 const INBOUND: &str = "messages";
-/// What it calls those that say nothing the station can use.
-const UNREAD: &str = "messages unread";
 /// What it calls topics that the broker does not let the station hear.
 const DEAF: &str = "subscription";
 /// What it calls triggers that no camera takes.
@@ -68,6 +70,8 @@ pub struct StationSpec<W> {
     pub rebuild: Rebuild<Engine>,
     /// The thresholds in force.
     pub thresholds: LiveThresholds,
+    /// Which products have a name, and what becomes of parts of others.
+    pub products: Products,
     /// From trigger to verdict.
     pub deadline: Duration,
     /// What the reject line does with a part that was not judged.
@@ -189,12 +193,14 @@ pub fn run<W: Witness + 'static>(
     let board = page.as_ref().map(|(_, plant)| plant.board.clone());
     wait_for_link(&publisher, stop);
     let (guards, proctor) = spec.guards.prepare(&health);
+    let watch = ProductWatch::new(&spec.products, &spec.thresholds, &spec.cameras);
     let line = line::start(
         LineSpec {
             cameras: spec.cameras,
             inspector: spec.model.inspector,
             rebuild: spec.rebuild,
             thresholds: spec.thresholds,
+            products: spec.products,
             deadline: spec.deadline,
             publisher: Arc::clone(&publisher),
             journal: Journal::new(ledger, context, spec.keep, health.clone())?,
@@ -231,16 +237,13 @@ pub fn run<W: Witness + 'static>(
     tell_systemd(&[NotifyState::Ready, NotifyState::Status("judging parts")]);
 
     let account = line.account().clone();
-    let line = supervise(line, &publisher, &health, stop);
+    let line = supervise(line, &publisher, &health, &watch, stop);
     drop(golden);
     tell_systemd(&[NotifyState::Stopping]);
     stop.ask(DRAIN_LINE);
     let ended = line.join(|| publisher.close_inbound());
     let totals = account.totals();
-    let unsettled = totals.triggered.abs_diff(totals.verdicts());
-    if unsettled > 0 {
-        health.problem(ACCOUNT, &format!("{unsettled} parts without their one verdict at the end; this is a bug"));
-    }
+    tell_unsettled(&health, &totals);
     drop(archiving);
     let link = publisher.status();
     let drained = publisher.drain(Instant::now() + GOODBYE);
@@ -282,16 +285,28 @@ fn wait_for_link(publisher: &Publisher, stop: &Stop) {
 /// A line that does not start hears no trigger, and the broker has been told that each has come: the log says which did.
 fn tell_unheard(publisher: &Publisher) {
     for message in publisher.close_inbound() {
-        if let Inbound::Trigger { trigger, .. } = message {
-            error!(part = %trigger.part, "part has no verdict: its trigger came, and the line did not start");
+        let part = match message {
+            Inbound::Trigger { trigger, .. } => Some(trigger.part),
+            Inbound::UnclearTrigger { unclear, .. } => Some(unclear.trigger.part),
+            Inbound::Product { .. } | Inbound::UnclearProduct { .. } | Inbound::Fault(_) => None,
+        };
+        if let Some(part) = part {
+            error!(?part, "part has no verdict: its trigger came, and the line did not start");
         }
     }
 }
 
 /// Hands messages on, sends the heartbeat and feeds the watchdog, until the line is over or should stop.
-fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, health: &Health, stop: &Stop) -> line::Line<W> {
+fn supervise<W>(
+    mut line: line::Line<W>,
+    publisher: &Publisher,
+    health: &Health,
+    products: &ProductWatch,
+    stop: &Stop,
+) -> line::Line<W> {
     let mut next_heartbeat = Instant::now();
     let mut balance = Balance::default();
+    let mut unread = Unread::default();
     let mut link_seen = publisher.progress();
     // systemd asks for a sign of life within this time; half of it leaves room for a slow look.
     let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
@@ -312,7 +327,8 @@ fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, health: &Health,
             }
             let link = publisher.status();
             tell_lost(health, link.inbound_lost);
-            tell_unread(health, link.inbound_unread);
+            unread.tell(health, &link, now);
+            products.tell(health, &line.product(), now);
             tell_deaf(health, link.connected && !link.subscribed);
             tell_unheeded(health, line.unheeded_triggers());
             publisher.heartbeat(Heartbeat {
@@ -339,20 +355,19 @@ fn supervise<W>(mut line: line::Line<W>, publisher: &Publisher, health: &Health,
     line
 }
 
+/// At the end every part has its one verdict.
+fn tell_unsettled(health: &Health, totals: &Totals) {
+    let unsettled = totals.triggered.abs_diff(totals.verdicts());
+    if unsettled > 0 {
+        health.problem(ACCOUNT, &format!("{unsettled} parts without their one verdict at the end; this is a bug"));
+    }
+}
+
 /// A trigger that was lost is a part without a number: nothing but this says that it was there.
 fn tell_lost(health: &Health, lost: u64) {
     if lost > 0 {
         let detail = format!("{lost} messages from the plant were lost since the start, for too many came at once");
         health.problem(INBOUND, &format!("{detail}. A trigger's part has no verdict, a change-over did not happen"));
-    }
-}
-
-/// So is one that cannot be read; and a product that cannot be read leaves parts to the thresholds of the one before.
-fn tell_unread(health: &Health, unread: u64) {
-    if unread > 0 {
-        let detail =
-            format!("messages from the plant that could not be read since the start: {unread}; the log says why");
-        health.problem(UNREAD, &format!("{detail}. A trigger's part has no verdict, a change-over did not happen"));
     }
 }
 
@@ -390,21 +405,18 @@ mod tests {
     fn parts_that_nothing_else_is_known_of_degrade_the_station() {
         let health = testing::health();
         tell_lost(&health, 0);
-        tell_unread(&health, 0);
         assert!(health.look().1.is_empty());
         tell_lost(&health, 3);
-        tell_unread(&health, 1);
         let (_, problems) = health.look();
         assert!(problems[0].0 == INBOUND && problems[0].1.starts_with("3 messages"), "{problems:?}");
-        assert!(problems[1].0 == UNREAD && problems[1].1.contains("since the start: 1;"), "{problems:?}");
-        assert_eq!(health.faults().1, [INBOUND, UNREAD]);
+        assert_eq!(health.faults().1, [INBOUND]);
         tell_deaf(&health, true);
-        assert_eq!(health.faults().1, [INBOUND, UNREAD, DEAF]);
+        assert_eq!(health.faults().1, [INBOUND, DEAF]);
         tell_deaf(&health, false);
-        assert_eq!(health.faults().1, [INBOUND, UNREAD]);
+        assert_eq!(health.faults().1, [INBOUND]);
         tell_unheeded(&health, 0);
-        assert_eq!(health.faults().1, [INBOUND, UNREAD]);
+        assert_eq!(health.faults().1, [INBOUND]);
         tell_unheeded(&health, 2);
-        assert_eq!(health.faults().1, [INBOUND, UNHEEDED, UNREAD]);
+        assert_eq!(health.faults().1, [INBOUND, UNHEEDED]);
     }
 }

@@ -121,6 +121,35 @@ fn check_names_golden_parts_that_cannot_be_judged() {
 }
 
 #[test]
+fn check_tells_what_has_changed_and_what_nobody_knows() {
+    let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../diad_engine/tests/fixtures/micro");
+    let station_of = |more: &str, thresholds: &str| {
+        let settings = STATION.replace("model: model", &format!("model: {}", bundle.display()));
+        let folder = station(&format!("{settings}{more}"), thresholds);
+        for (name, grey) in [("washer/bad", 1), ("Washer/good", 2)] {
+            let path = folder.path().join("golden").join(name);
+            fs::create_dir_all(&path).unwrap();
+            image::GrayImage::from_pixel(4, 4, image::Luma([grey])).save(path.join("1.png")).unwrap();
+        }
+        let output = diad(folder.path(), &["check", "--config", "diad.yaml"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+        stdout(&output).lines().filter_map(|line| Some(line.strip_prefix("notice: ")?.to_owned())).collect::<Vec<_>>()
+    };
+    let named = format!("{THRESHOLDS}products: {{ fabric: {{ review: 0.1 }} }}\n");
+    let unsaid = station_of("", &named);
+    assert_eq!(unsaid.len(), 1, "{unsaid:?}");
+    assert!(unsaid[0].starts_with("on_unknown_product is not set: ") && unsaid[0].contains("UNJUDGED(product)"));
+    for said in ["unjudged", "default"] {
+        assert!(station_of(&format!("on_unknown_product: {said}\n"), &named).is_empty());
+    }
+    assert!(station_of("", THRESHOLDS).is_empty(), "thresholds that name no product judge all of them");
+    let golden = station_of("on_unknown_product: default\ngolden: { folder: golden }\n", &named);
+    assert!(golden[0].starts_with("golden: no bad part of Washer: "), "{golden:?}");
+    assert!(golden[1].contains("product Washer is named neither") && golden[1].ends_with("They differ in case alone"));
+    assert_eq!(golden.len(), 2);
+}
+
+#[test]
 fn check_with_json_prints_one_document_with_every_fault() {
     let folder = station(&format!("{STATION}deadline_ms: 0\n"), THRESHOLDS);
     let output = diad(folder.path(), &["check", "--config", "diad.yaml", "--json"]);

@@ -19,11 +19,25 @@ pub enum Reason {
     Engine,
     /// The process was stopping.
     Shutdown,
+    /// It is not known which product the part is: neither thresholds nor model name it, or the last change-over could
+    /// not be read.
+    Product,
+    /// The trigger could not be read for certain.
+    Trigger,
 }
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 6] = [Self::Overrun, Self::Deadline, Self::Camera, Self::Frame, Self::Engine, Self::Shutdown];
+    pub const ALL: [Self; 8] = [
+        Self::Overrun,
+        Self::Deadline,
+        Self::Camera,
+        Self::Frame,
+        Self::Engine,
+        Self::Shutdown,
+        Self::Product,
+        Self::Trigger,
+    ];
 
     /// The word on the wire.
     #[must_use]
@@ -35,6 +49,8 @@ impl Reason {
             Self::Frame => "frame",
             Self::Engine => "engine",
             Self::Shutdown => "shutdown",
+            Self::Product => "product",
+            Self::Trigger => "trigger",
         }
     }
 }

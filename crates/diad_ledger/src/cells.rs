@@ -3,13 +3,14 @@
 //! A row is a fixed list of cells. The checksum is taken over the cells as they are written and again over the cells
 //! as they are read, so it covers every value, whichever table it is kept in.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use diad_core::event::{Judgement, Outcome, Reason};
 use diad_core::frame::Roi;
 use diad_core::judge::{Thresholds, Verdict};
-use diad_core::name::{CameraId, LineName, NameError, PartId, ProductName, RunId, StationName};
+use diad_core::name::{CameraId, LineName, PartId, ProductName, RunId, StationName};
 use diad_core::score::Score;
 use rusqlite::types::{FromSql, FromSqlError, ToSqlOutput, ValueRef};
 
@@ -268,12 +269,15 @@ impl Reading<'_> {
         RowFault::Value { column, source }
     }
 
-    fn name<T>(&mut self, try_new: fn(&str) -> Result<T, NameError>) -> Result<T, RowFault> {
+    fn name<T, E: Error + Send + Sync + 'static>(&mut self, try_new: fn(&str) -> Result<T, E>) -> Result<T, RowFault> {
         let text: String = self.cell()?;
         try_new(&text).map_err(|error| self.fault(FromSqlError::other(error)))
     }
 
-    fn name_or_null<T>(&mut self, try_new: fn(&str) -> Result<T, NameError>) -> Result<Option<T>, RowFault> {
+    fn name_or_null<T, E: Error + Send + Sync + 'static>(
+        &mut self,
+        try_new: fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, RowFault> {
         let text: Option<String> = self.cell()?;
         text.map(|text| try_new(&text)).transpose().map_err(|error| self.fault(FromSqlError::other(error)))
     }

@@ -1,5 +1,6 @@
 //! What the stages and the link's thread share: the outbox, the state to announce, and the counts.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
@@ -8,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::outbox::{Lane, MessageId, Outbox, Ticket};
 use crate::sparkplug::{Mirror, Said};
-use crate::wire::{Heartbeat, HeartbeatMessage, RejectBit, RejectMessage, StateMessage, VerdictMessage};
+use crate::wire::{Heartbeat, HeartbeatMessage, Inbound, RejectBit, RejectMessage, StateMessage, VerdictMessage};
 
 #[cfg(test)]
 mod tests;
@@ -37,9 +38,11 @@ pub struct LinkStatus {
     pub rejects_acknowledged: u64,
     /// Inbound messages refused since the start.
     pub inbound_refused: u64,
-    /// Those of them that could not be read: a trigger is a part of which nothing else is known, and after a product the
-    /// one before it stays in force.
+    /// Those of them whose meaning is not certain: a trigger is a part that cannot be judged, and after a product it is not
+    /// known what the parts are.
     pub inbound_unread: u64,
+    /// What was wrong with the last of these, and how it begins.
+    pub last_unread: Option<String>,
     /// Inbound messages lost since the start because nobody took them from the channel in time.
     pub inbound_lost: u64,
     /// Verdicts left out of the Sparkplug mirror since the start; their JSON is not touched by that.
@@ -131,6 +134,7 @@ impl Desk {
             rejects_acknowledged: 0,
             inbound_refused: 0,
             inbound_unread: 0,
+            last_unread: None,
             inbound_lost: 0,
             mirror_lost: 0,
             last_error: None,
@@ -176,6 +180,28 @@ impl Desk {
             mirror.beat(heartbeat);
         }
         self.heartbeat = self.status.connected.then_some(heartbeat);
+    }
+
+    /// Counts a message from the plant that is not as it should be.
+    pub(crate) fn note_inbound(&mut self, heard: &Inbound) {
+        let (error, begins): (&(dyn Error + 'static), _) = match heard {
+            Inbound::Trigger { .. } | Inbound::Product { .. } => return,
+            Inbound::Fault(_) => {
+                self.status.inbound_refused += 1;
+                return;
+            }
+            Inbound::UnclearTrigger { unclear, begins, .. } => (unclear, begins),
+            Inbound::UnclearProduct { error, begins, .. } => (error, begins),
+        };
+        self.status.inbound_refused += 1;
+        self.status.inbound_unread += 1;
+        let mut chain = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            chain = format!("{chain}: {cause}");
+            source = cause.source();
+        }
+        self.status.last_unread = Some(format!("{chain}; it begins with {begins}"));
     }
 
     pub(crate) fn connect(&mut self, now: SystemTime) {

@@ -37,7 +37,7 @@ use crate::desk::{Desk, DrainReport, Order, Outgoing, Shared};
 use crate::handover::Handover;
 use crate::outbox::MessageId;
 use crate::topic::Topics;
-use crate::wire::{Inbound, InboundError, ProductMessage, State, StateMessage, TriggerMessage};
+use crate::wire::{Begins, Inbound, InboundError, ProductMessage, State, StateMessage, TriggerMessage};
 
 #[cfg(test)]
 mod tests;
@@ -281,25 +281,30 @@ impl Link {
     fn hear(&self, message: &Publish) {
         let at = Stamp { wall: SystemTime::now(), mono: Instant::now() };
         let topic = message.topic.as_str();
+        let payload = &message.payload;
+        if payload.is_empty() && (topic == self.topics.trigger || topic == self.topics.product) {
+            // How a retained message is taken back: no part, and no product.
+            tracing::info!(topic, "empty message let be");
+            return;
+        }
         let heard = if topic == self.topics.trigger {
-            if message.retain {
-                Err(InboundError::Retained { topic: topic.to_owned() })
-            } else {
-                TriggerMessage::parse(topic, &message.payload).map(|trigger| Inbound::Trigger { trigger, at })
+            match TriggerMessage::parse(topic, payload) {
+                _ if message.retain => Inbound::Fault(InboundError::Retained { topic: topic.to_owned() }),
+                Ok(trigger) => Inbound::Trigger { trigger, at },
+                Err(unclear) => Inbound::UnclearTrigger { unclear, begins: Begins::of(payload), at },
             }
         } else if topic == self.topics.product {
-            ProductMessage::parse(topic, &message.payload).map(|product| Inbound::Product { product, at })
+            match ProductMessage::parse(topic, payload) {
+                Ok(product) => Inbound::Product { product, at },
+                Err(error) => Inbound::UnclearProduct { error, begins: Begins::of(payload), at },
+            }
         } else {
             tracing::warn!(topic, "message on a topic that was not asked for");
             return;
         };
         // Under one lock with the count: once the desk is deaf, nothing more reaches the channel.
         let mut desk = self.shared.desk();
-        let heard = heard.unwrap_or_else(|error| {
-            desk.status.inbound_refused += 1;
-            desk.status.inbound_unread += u64::from(!matches!(error, InboundError::Retained { .. }));
-            Inbound::Fault(error)
-        });
+        desk.note_inbound(&heard);
         if desk.deaf {
             desk.status.inbound_lost += 1;
             tracing::error!(message = ?heard, "message from the plant lost: the station has stopped");

@@ -12,7 +12,7 @@ mod state;
 mod verdict;
 
 pub use digest::{Digest, DigestError, Digests};
-pub use inbound::{Inbound, InboundError, MAX_INBOUND_BYTES, ProductMessage, TriggerMessage};
+pub use inbound::{Begins, Inbound, InboundError, MAX_INBOUND_BYTES, ProductMessage, Shape, TriggerMessage, Unclear};
 pub use moment::Moment;
 pub use reject::{OnUnjudged, RejectBit, RejectMessage};
 pub use state::{Heartbeat, HeartbeatMessage, MAX_DETAIL_BYTES, State, StateMessage};

@@ -1,8 +1,10 @@
 //! `diad check`: is this station's configuration sound? Opens no camera and no socket.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
+use diad_core::name::ProductName;
 use diad_engine::Bundle;
 use diad_publish::wire::Digest;
 use serde_json::{Value, json};
@@ -14,9 +16,15 @@ use crate::exit::Exit;
 use crate::guard::golden;
 use crate::model;
 use crate::output;
+use crate::products::{OnUnknown, Products};
 use crate::settings::{self, Named, Variable};
 use crate::thresholds::ThresholdSet;
 use crate::yaml::{Fault, Mark, Place, text};
+
+/// What a station is told that nobody has asked what becomes of parts of an unknown product: earlier versions judged them by
+/// the default.
+const UNSAID: &str = "on_unknown_product is not set: a part of a product that neither thresholds nor model name is \
+                      UNJUDGED(product); earlier versions judged it by the default, as on_unknown_product: default does";
 
 /// Checks settings, thresholds and model bundle, and prints every fault.
 ///
@@ -68,17 +76,30 @@ impl Findings {
         }
         let thresholds = examined.thresholds.and_then(|named| findings.thresholds(&named));
         let bundle = examined.model.and_then(|named| findings.bundle(&named));
-        if let Some(golden) = examined.golden {
-            findings.settings.extend(golden::check(&golden.path).into_iter().map(|error| golden.fault(chain(&error))));
-        }
+        let golden = examined.golden.map(|golden| findings.golden(&golden)).unwrap_or_default();
         if let (Some(bundle), Some((steps, place))) = (&bundle, examined.steps) {
             findings.steps(bundle, steps, place);
         }
         if let (Some(thresholds), Some(bundle)) = (thresholds, bundle) {
-            let strangers = thresholds.strangers(&bundle.manifest().products);
+            let known = &bundle.manifest().products;
+            let strangers = thresholds.strangers(known);
             findings.notices.extend(strangers.iter().map(|notice| format!("thresholds: {notice}")));
+            let products = Products::new(known, OnUnknown::Unjudged);
+            let strangers = golden.iter().filter_map(|product| products.stranger(Some(&thresholds), product));
+            findings.notices.extend(strangers.map(|notice| format!("golden: {notice}")));
+            if !examined.says_unknown_product && thresholds.products().next().is_some() {
+                findings.notices.push(UNSAID.to_owned());
+            }
         }
         findings
+    }
+
+    /// The products of the golden parts.
+    fn golden(&mut self, named: &Named) -> BTreeSet<ProductName> {
+        self.settings.extend(golden::check(&named.path).into_iter().map(|error| named.fault(chain(&error))));
+        let all = golden::list(&named.path).unwrap_or_default();
+        self.notices.extend(golden::without_bad(&all).map(|notice| format!("golden: {notice}")));
+        all.into_iter().map(|golden| golden.product).collect()
     }
 
     fn verdict(&self) -> Result<(), CommandError> {

@@ -31,6 +31,7 @@ use crate::guard::GuardSpec;
 use crate::line::{CameraSpec, Listener, Rebuild};
 use crate::model::{Model, ModelSpec, default_folder};
 use crate::output;
+use crate::products::{OnUnknown, Products};
 use crate::settings::{Kept, Variable};
 use crate::station::{self, StationSpec};
 use crate::thresholds::{LiveThresholds, Watcher};
@@ -156,6 +157,7 @@ fn spec(
     listener: Listener,
 ) -> Result<StationSpec<Observer>, DemoError> {
     let url = BrokerUrl::parse(&format!("mqtt://{}", broker.address()))?;
+    let products = Products::new(&model.bundle.manifest().products, OnUnknown::Unjudged);
     Ok(StationSpec {
         line: LineName::try_new("demo")?,
         station: StationName::try_new("S1")?,
@@ -172,6 +174,7 @@ fn spec(
         ledger,
         settings: thresholds.current().digest(),
         thresholds,
+        products,
         web: None,
         deadline: DEADLINE,
         on_unjudged: OnUnjudged::Reject,

@@ -17,6 +17,7 @@ use crate::guard::{GoldenRequest, GoldenSpec, GuardSpec};
 use crate::health::Health;
 use crate::line::{CameraSpec, Stop};
 use crate::model::{Model, ModelError, ModelSpec};
+use crate::products::Products;
 use crate::settings::{self, Settings, Variable};
 use crate::station::{self, StationSpec};
 use crate::thresholds::{Change, ThresholdSet, Watcher};
@@ -48,6 +49,7 @@ pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
     })?;
     let rebuild = model.rebuild(model_spec, variables.to_vec());
     let known = model.bundle.manifest().products.clone();
+    let products = Products::new(&known, settings.on_unknown_product());
     let thresholds = watcher.live();
     let keep = Duration::from_secs(u64::from(settings.ledger().keep_days) * 86_400);
     let spec = StationSpec {
@@ -57,6 +59,7 @@ pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
         model,
         rebuild,
         thresholds: thresholds.clone(),
+        products,
         deadline: settings.deadline(),
         on_unjudged: settings.on_unjudged(),
         link: settings.mqtt().link.clone(),

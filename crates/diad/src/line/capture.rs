@@ -21,6 +21,7 @@ use super::stages::LineError;
 use super::stop::Stop;
 use super::triggers::Triggers;
 use crate::health::Health;
+use crate::products::InForce;
 use crate::settings;
 
 /// Longest wait between two heartbeats.
@@ -47,7 +48,7 @@ pub(super) struct Capturing {
     desk: Desk,
     stop: Stop,
     beat: Beat,
-    product: Box<dyn Fn() -> Option<ProductName> + Send>,
+    product: Box<dyn Fn() -> InForce + Send>,
 }
 
 /// What fires.
@@ -78,7 +79,7 @@ pub(super) struct Joins {
 impl Capturing {
     /// Begins to open the camera; [`first_open`](Self::first_open) waits for it.
     pub(super) fn start(spec: CameraSpec, triggers: &Triggers, joins: Joins) -> Result<Self, LineError> {
-        let CameraSpec { id, trigger, roi, overload, open } = spec;
+        let CameraSpec { id, trigger, roi, overload, open, .. } = spec;
         let Joins { frames, desk, stop, beat, deadline, health } = joins;
         let clock = match trigger {
             settings::Trigger::FreeRun { every } => Clock::FreeRun { every, next: Instant::now() + every },
@@ -122,17 +123,18 @@ impl Capturing {
                 // A tick of the clock without a picture is no part.
                 Fired::Tick(_) | Fired::LateTick(_) if self.source.is_over() => false,
                 Fired::Tick(at) => {
-                    let meta = self.desk.enter(&self.id, self.arrival(at));
-                    self.take_triggered(meta)
+                    let in_force = (self.product)();
+                    let meta = self.desk.enter(&self.id, arrival(&in_force, at));
+                    self.take_triggered(meta, in_force.refusal())
                 }
                 Fired::LateTick(at) => {
-                    let meta = self.desk.enter(&self.id, self.arrival(at));
+                    let meta = self.desk.enter(&self.id, arrival(&(self.product)(), at));
                     warn!(part = %meta.key, "part of the clock without a picture: the clock is faster than camera and line");
                     let reason = if self.source.camera().is_some() { Reason::Overrun } else { Reason::Camera };
                     self.desk.unjudged(meta, reason);
                     true
                 }
-                Fired::Part(meta) => self.take_triggered(meta),
+                Fired::Part(meta) => self.take_triggered(meta, None),
                 Fired::AnyPicture => self.take_next(),
             };
             if !goes_on {
@@ -195,8 +197,9 @@ impl Capturing {
         }
     }
 
-    /// The picture of a part that has entered; it is a part whatever the camera does. False: the end.
-    fn take_triggered(&mut self, meta: PartMeta) -> bool {
+    /// The picture of a part that has entered; it is a part whatever the camera does. With a `refusal` it is not judged.
+    /// False: the end.
+    fn take_triggered(&mut self, meta: PartMeta, refusal: Option<Reason>) -> bool {
         let triggered = meta.captured.mono;
         let give_up = triggered + self.deadline.mul_f64(GIVE_UP);
         loop {
@@ -208,7 +211,7 @@ impl Capturing {
             match camera.next_frame(triggered, patience) {
                 Ok(Take::Frame(capture)) => {
                     let meta = if camera.is_live() { self.part_in_front(meta, capture.stamp) } else { meta };
-                    self.send(PartMeta { source: capture.source.clone(), ..meta }, capture);
+                    self.send(PartMeta { source: capture.source.clone(), ..meta }, capture, refusal);
                     return true;
                 }
                 Ok(Take::Ended) => {
@@ -262,10 +265,9 @@ impl Capturing {
         match taken {
             Ok(Take::Frame(capture)) => {
                 let truth = capture.truth.as_ref().and_then(|t| ProductName::try_new(t.part.product.name()).ok());
-                let arrival = self.arrival(capture.stamp);
-                let product = truth.or(arrival.product);
-                let arrival = Arrival { source: capture.source.clone(), product, ..arrival };
-                self.send(self.desk.enter(&self.id, arrival), capture);
+                let in_force = truth.map_or_else(|| (self.product)(), InForce::Named);
+                let arrival = Arrival { source: capture.source.clone(), ..arrival(&in_force, capture.stamp) };
+                self.send(self.desk.enter(&self.id, arrival), capture, in_force.refusal());
                 true
             }
             Ok(Take::Idle) => true,
@@ -273,7 +275,7 @@ impl Capturing {
             Err(error) => {
                 self.source.failed(&error);
                 if !error.is_fatal() {
-                    let arrival = Arrival { source: origin(&error), ..self.arrival(at) };
+                    let arrival = Arrival { source: origin(&error), ..arrival(&(self.product)(), at) };
                     self.desk.unjudged(self.desk.enter(&self.id, arrival), error.reason());
                 }
                 true
@@ -284,17 +286,17 @@ impl Capturing {
     /// Parts that the camera saw and whose pictures nobody did.
     fn book_unseen(&self, parts: u64, captured: Stamp, reason: Reason) {
         for _ in 0..parts {
-            self.desk.unjudged(self.desk.enter(&self.id, self.arrival(captured)), reason);
+            self.desk.unjudged(self.desk.enter(&self.id, arrival(&(self.product)(), captured)), reason);
         }
     }
 
-    fn arrival(&self, captured: Stamp) -> Arrival {
-        Arrival { part: None, product: (self.product)(), source: None, captured }
-    }
-
-    /// Puts a part on the line, the way that its camera's [`Overload`] says.
-    fn send(&mut self, meta: PartMeta, capture: Capture) {
+    /// Puts a part on the line, the way that its camera's [`Overload`] says; or books it at once, with its picture, where
+    /// there is a `refusal`.
+    fn send(&mut self, meta: PartMeta, capture: Capture, refusal: Option<Reason>) {
         self.source.succeeded();
+        if let Some(reason) = refusal {
+            return self.desk.unjudged_with(meta, reason, capture.picture);
+        }
         let mut frame = Frame { meta, roi: self.roi, capture };
         match self.overload {
             Overload::EvictOldest => self.frames.offer(frame, |old: Frame| {
@@ -325,6 +327,11 @@ enum Fired {
     /// A part that has entered with its trigger.
     Part(PartMeta),
     AnyPicture,
+}
+
+/// A part without a mark, of the product in force.
+fn arrival(in_force: &InForce, captured: Stamp) -> Arrival {
+    Arrival { part: None, product: in_force.product().cloned(), source: None, captured }
 }
 
 /// A bad picture of a replay still has a name.

@@ -14,7 +14,7 @@ use diad_core::inspector::{InspectError, Inspection, Inspector, Probe, Stage};
 use diad_core::judge::{Thresholds, Verdict, judge};
 use diad_core::name::ProductName;
 use diad_ledger::Timings;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::beat::Beat;
 use super::clock::now;
@@ -27,6 +27,7 @@ use crate::guard::Guards;
 use crate::guard::golden::{Answer, Exam};
 use crate::health::Health;
 use crate::picture::HeatScale;
+use crate::products::Products;
 use crate::thresholds::{LiveThresholds, ThresholdSet};
 use crate::timing::StageClock;
 
@@ -88,6 +89,7 @@ pub(super) struct Inferring<G, W> {
     pub(super) health: Health,
     pub(super) clock: StageClock,
     pub(super) thresholds: LiveThresholds,
+    pub(super) products: Products,
     pub(super) deadline: Duration,
     pub(super) desk: Desk,
     pub(super) witness: W,
@@ -161,6 +163,12 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
 
     /// As a part of its product is judged: the same region of the picture, under the same mask.
     fn judge_golden(&mut self, exam: &Exam, thresholds: &ThresholdSet) -> Answer {
+        if let Some(stranger) = self.products.stranger(Some(thresholds), &exam.product) {
+            if !self.products.judges(thresholds, Some(&exam.product)) {
+                return Err(stranger);
+            }
+            warn!("golden part judged by the default: {stranger}");
+        }
         let inspector = self.inspector.as_mut().ok_or("the networks are not loaded")?;
         let pixels = exam.picture.view().map_err(|error| chain(&error))?;
         let roi = exam.roi.unwrap_or_else(|| pixels.full());
@@ -180,6 +188,9 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
         if frame.meta.captured.mono.elapsed() > self.deadline {
             // The record stage decides it, or has; the picture shows what was missed.
             return self.desk.unjudged_with(frame.meta, Reason::Deadline, frame.capture.picture);
+        }
+        if !self.products.judges(&thresholds, frame.meta.product.as_ref()) {
+            return self.desk.unjudged_with(frame.meta, Reason::Product, frame.capture.picture);
         }
         // A panic must take neither the part in hand with it nor those that wait: the stage lives on without its
         // networks until the line has stopped, and nothing it says then is a judgement.

@@ -11,7 +11,8 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
-use diad_core::name::{LineName, ProductName, StationName};
+use diad_core::event::{Outcome, Reason};
+use diad_core::name::{LineName, StationName};
 use diad_ledger::{Entered, Key, Ledger, LedgerError, Mark, Missed, Recorded, Row, RowId, RunContext, Sent, Slip};
 use diad_publish::Publisher;
 use diad_publish::outbox::Ticket;
@@ -21,6 +22,7 @@ use super::stages::LineError;
 use super::vault::Vault;
 use crate::chain::chain;
 use crate::health::Health;
+use crate::products::InForce;
 use crate::retention::Retention;
 
 #[cfg(test)]
@@ -69,11 +71,24 @@ pub fn open(
     Ok((ledger, RunContext { line: line.clone(), station: station.clone(), run, deadline_ms }))
 }
 
-/// The product of the newest part of this station on record.
-fn last_product(ledger: &Ledger, context: &RunContext) -> Option<ProductName> {
-    let newest = ledger.read().newest(None, NEWEST).ok()?;
+/// The product of the newest part of this station on record. Where that part was not judged because nobody knew its
+/// product, nobody knows it yet.
+fn last_product(ledger: &Ledger, context: &RunContext) -> InForce {
+    let newest = ledger.read().newest(None, NEWEST).unwrap_or_default();
     let is_ours = |row: &Row| (&row.key.series.line, &row.key.series.station) == (&context.line, &context.station);
-    newest.into_iter().flatten().map(|stored| stored.row).find(is_ours)?.product
+    // A part that was not judged for another reason, and has no product, says nothing of it.
+    let says_nothing = |row: &Row| match row.outcome {
+        Outcome::Unjudged(reason) => row.product.is_none() && reason != Reason::Product,
+        Outcome::Judged(_) => false,
+    };
+    let mut rows = newest.into_iter().flatten().map(|stored| stored.row);
+    match rows.find(|row| is_ours(row) && !says_nothing(row)) {
+        Some(Row { product: Some(product), .. }) => InForce::Named(product),
+        Some(Row { outcome: Outcome::Unjudged(Reason::Product), .. }) => {
+            InForce::Unclear("before the start, see the log of then".into())
+        }
+        _ => InForce::Unnamed,
+    }
 }
 
 /// What became of a verdict that was handed in.
@@ -130,7 +145,7 @@ pub struct Journal {
     written: Missed,
     last: Option<Key>,
     /// Product of the last part before this run.
-    product: Option<ProductName>,
+    product: InForce,
     /// When to try again, if the last try failed.
     retry: Option<Instant>,
     owed: u64,
@@ -179,8 +194,8 @@ impl Journal {
     }
 
     /// The product that was in force when the last part before this run was seen.
-    pub(super) const fn product(&self) -> Option<&ProductName> {
-        self.product.as_ref()
+    pub(super) const fn product(&self) -> &InForce {
+        &self.product
     }
 
     /// Verdicts on record that the broker has not acknowledged, as far as is known.

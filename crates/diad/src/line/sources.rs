@@ -37,6 +37,7 @@ pub struct CameraSpec {
     pub(super) roi: Option<Roi>,
     pub(super) overload: Overload,
     pub(super) open: Open,
+    names_products: bool,
 }
 
 impl CameraSpec {
@@ -47,13 +48,14 @@ impl CameraSpec {
         overload: Overload,
         open: impl FnMut() -> Result<Box<dyn Camera>, CaptureError> + Send + 'static,
     ) -> Self {
-        Self { id, trigger, roi: None, overload, open: Box::new(open) }
+        Self { id, trigger, roi: None, overload, open: Box::new(open), names_products: false }
     }
 
     /// The camera that the settings describe. Opens nothing yet.
     #[must_use]
     pub fn from_settings(camera: &settings::Camera) -> Self {
         let pool = BufferPool::new(BUFFERS);
+        let names_products = matches!(camera.source, Source::Rendered { .. }) && camera.trigger == Trigger::Camera;
         let (on_demand, open): (bool, Open) = match camera.source.clone() {
             Source::V4l2 { device, width, height, fps } => {
                 let stalled_after = (camera.trigger != Trigger::Camera).then_some(STALLED_AFTER);
@@ -71,7 +73,13 @@ impl CameraSpec {
         };
         let overload =
             if on_demand && camera.trigger == Trigger::Camera { Overload::Wait } else { Overload::EvictOldest };
-        Self { id: camera.id.clone(), trigger: camera.trigger, roi: camera.roi, overload, open }
+        Self { id: camera.id.clone(), trigger: camera.trigger, roi: camera.roi, overload, open, names_products }
+    }
+
+    /// Whether its pictures say which product they show: drawn ones that come by themselves do.
+    #[must_use]
+    pub const fn names_products(&self) -> bool {
+        self.names_products
     }
 
     /// Its name.
@@ -84,7 +92,7 @@ impl CameraSpec {
     #[must_use]
     pub fn rendered(id: CameraId, settings: RenderedSettings) -> Self {
         let open = rendered(settings, BufferPool::new(BUFFERS));
-        Self { id, trigger: Trigger::Camera, roi: None, overload: Overload::Wait, open }
+        Self { id, trigger: Trigger::Camera, roi: None, overload: Overload::Wait, open, names_products: true }
     }
 }
 

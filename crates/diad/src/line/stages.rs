@@ -29,6 +29,7 @@ use super::triggers::Triggers;
 use crate::archive::Archive;
 use crate::guard::Guards;
 use crate::health::Health;
+use crate::products::{InForce, Products};
 use crate::thresholds::LiveThresholds;
 use crate::timing::StageClock;
 
@@ -52,6 +53,8 @@ pub struct LineSpec<G, W> {
     pub rebuild: Rebuild<G>,
     /// The thresholds in force.
     pub thresholds: LiveThresholds,
+    /// Which products have a name, and what becomes of parts of others.
+    pub products: Products,
     /// From trigger to verdict.
     pub deadline: Duration,
     /// The broker link.
@@ -129,7 +132,7 @@ where
 {
     let LineSpec { cameras, inspector, rebuild, thresholds, deadline, witness, guards, health, .. } = spec;
     let account = Account::default();
-    let triggers = Triggers::new(spec.journal.product().cloned());
+    let triggers = Triggers::new(spec.journal.product().clone());
     let mut beats = Beats::default();
     let (frames_in, frames_out) = lane(WAITING_FRAMES);
     let (said_in, said_out) = lane(WAITING_WORDS);
@@ -193,6 +196,7 @@ where
         health,
         clock: StageClock::default(),
         thresholds: thresholds.clone(),
+        products: spec.products,
         deadline,
         desk: supervisor.of_stage(beat.clone()),
         witness,
@@ -251,10 +255,15 @@ fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static
 impl<W> Line<W> {
     /// Hands a message from the plant to the cameras it is meant for. A part that no camera can take is booked.
     pub fn route(&self, message: diad_publish::wire::Inbound) {
-        for meta in self.triggers.route(message, |camera, arrival| self.desk.enter(camera, arrival)) {
-            let reason = if self.stop.asked() { Reason::Shutdown } else { Reason::Camera };
-            self.desk.unjudged(meta, reason);
+        for (meta, reason) in self.triggers.route(message, |camera, arrival| self.desk.enter(camera, arrival)) {
+            let of_camera = if self.stop.asked() { Reason::Shutdown } else { Reason::Camera };
+            self.desk.unjudged(meta, reason.unwrap_or(of_camera));
         }
+    }
+
+    /// The product that the next part is of.
+    pub fn product(&self) -> InForce {
+        self.triggers.product()
     }
 
     /// Triggers that no camera was meant by, since the start: parts that get no verdict.

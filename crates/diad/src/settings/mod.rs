@@ -29,6 +29,7 @@ use config::Value;
 use diad_core::name::{LineName, StationName};
 use diad_publish::wire::{Digest, OnUnjudged};
 
+use crate::products::OnUnknown;
 use crate::yaml::{Fault, Place, Report, text};
 
 pub use broker::Mqtt;
@@ -50,6 +51,7 @@ pub struct Settings {
     cameras: Vec<Camera>,
     deadline: Duration,
     on_unjudged: OnUnjudged,
+    on_unknown_product: OnUnknown,
     engine: Engine,
     mqtt: Mqtt,
     ledger: Ledger,
@@ -73,6 +75,8 @@ pub struct Examined {
     pub model: Option<Named>,
     /// The folder of golden parts, if there is one.
     pub golden: Option<Named>,
+    /// Whether anybody says what becomes of parts of an unknown product; if not, the built-in default does.
+    pub says_unknown_product: bool,
     /// The denoising steps, if they are set: only the bundle tells whether there can be as many.
     pub steps: Option<(u32, Place)>,
 }
@@ -125,7 +129,14 @@ pub fn examine(text: &str, file: &str, variables: &[Variable]) -> Examined {
     let merged = match layers::merge(text, &place, variables) {
         Ok(merged) => merged,
         Err(faults) => {
-            return Examined { settings: Err(faults), thresholds: None, model: None, golden: None, steps: None };
+            return Examined {
+                settings: Err(faults),
+                thresholds: None,
+                model: None,
+                golden: None,
+                says_unknown_product: false,
+                steps: None,
+            };
         }
     };
     let unreported = Report::new(&merged.places, Vec::new());
@@ -138,12 +149,13 @@ pub fn examine(text: &str, file: &str, variables: &[Variable]) -> Examined {
     let (thresholds, model, golden) = (named("thresholds"), named("engine.model"), named("golden.folder"));
     let steps = item("engine.steps").and_then(|item| item.whole(1..=engine::MAX_STEPS));
     let steps = steps.map(|steps| (steps, merged.places.of_value("engine.steps")));
+    let says_unknown_product = merged.places.exact("on_unknown_product").is_some();
     let report = Report::new(&merged.places, merged.faults);
     let settings = match (section(&report, &merged.value), report.into_faults()) {
         (Some(settings), faults) if faults.is_empty() => Ok(settings),
         (_, faults) => Err(faults),
     };
-    Examined { settings, thresholds, model, golden, steps }
+    Examined { settings, thresholds, model, golden, says_unknown_product, steps }
 }
 
 fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {
@@ -153,6 +165,7 @@ fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {
         "cameras",
         "deadline_ms",
         "on_unjudged",
+        "on_unknown_product",
         "engine",
         "mqtt",
         "ledger",
@@ -170,6 +183,8 @@ fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {
         ("hold", OnUnjudged::Hold),
         ("pass", OnUnjudged::Pass),
     ]);
+    let on_unknown_product =
+        keys.get("on_unknown_product").choice(&[("unjudged", OnUnknown::Unjudged), ("default", OnUnknown::Default)]);
     let engine = engine::section(keys.get("engine"));
     let mqtt = broker::section(keys.get("mqtt"));
     let ledger = ledger::section(keys.get("ledger"));
@@ -183,6 +198,7 @@ fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {
         cameras: cameras?,
         deadline: Duration::from_millis(deadline_ms?),
         on_unjudged: on_unjudged?,
+        on_unknown_product: on_unknown_product?,
         engine: engine?,
         mqtt: mqtt?,
         ledger: ledger?,
@@ -224,6 +240,12 @@ impl Settings {
     #[must_use]
     pub const fn on_unjudged(&self) -> OnUnjudged {
         self.on_unjudged
+    }
+
+    /// What a part is whose product neither thresholds nor model name.
+    #[must_use]
+    pub const fn on_unknown_product(&self) -> OnUnknown {
+        self.on_unknown_product
     }
 
     /// The networks and what computes them.

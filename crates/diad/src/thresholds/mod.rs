@@ -22,6 +22,7 @@ use diad_core::name::ProductName;
 use diad_core::score::Score;
 use diad_publish::wire::Digest;
 
+use crate::products::hint;
 use crate::yaml::{Fault, Item, Place, Report, Section, digest, parse, text};
 
 pub use live::{LiveThresholds, Saves};
@@ -85,6 +86,9 @@ impl ThresholdSet {
         let section = keys.get("products").nullable(|item| item.mapping())?;
         for (name, item) in section.iter().flat_map(Section::entries) {
             let name: Option<ProductName> = match ProductName::try_new(name) {
+                Ok(name) if products.contains_key(&name) => {
+                    item.key_fault("is set twice: two keys are the same name in different Unicode forms", None)
+                }
                 Ok(name) => Some(name),
                 Err(error) => item.key_fault(&error.to_string(), None),
             };
@@ -124,13 +128,22 @@ impl ThresholdSet {
         self.products.keys()
     }
 
+    /// Whether a product has thresholds of its own.
+    #[must_use]
+    pub fn names(&self, product: &ProductName) -> bool {
+        self.products.contains_key(product)
+    }
+
     /// What is to be said of products that a model does not know, which knows those: their thresholds judge no part, and a
     /// product that was meant by one of them is judged by the default. Allowed, for a model may come later.
     #[must_use]
     pub fn strangers(&self, known: &[String]) -> Vec<String> {
         self.products()
-            .filter(|product| !known.iter().any(|known| known == product.as_str()))
-            .map(|product| format!("the model does not know product {product}, only {}", known.join(", ")))
+            .filter(|product| !known.iter().any(|known| ProductName::try_new(known).as_ref() == Ok(*product)))
+            .map(|product| {
+                let hint = hint(product.as_str(), known.iter().map(String::as_str));
+                format!("the model does not know product {product}, only {}{hint}", known.join(", "))
+            })
             .collect()
     }
 

@@ -38,10 +38,20 @@ fn for_product_takes_the_default_for_what_is_not_set() {
 }
 
 #[test]
+fn products_are_one_name_in_both_unicode_forms() {
+    let of = |products: &str| read(&format!("default: {{ review: 0.3, reject: 0.4 }}\nproducts: {{ {products} }}\n"));
+    let set = of("Geha\u{308}use: { reject: 0.5 }").unwrap();
+    assert_eq!(cuts(&set, "Geh\u{e4}use"), (0.3, 0.5, 0));
+    let faults = of("Geh\u{e4}use: {}, Geha\u{308}use: {}").unwrap_err();
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains("is set twice"), "{faults:?}");
+}
+
+#[test]
 fn strangers_are_products_with_thresholds_that_the_model_does_not_know() {
     let set = read("default: { review: 0.3, reject: 0.4 }\nproducts: { gear: {}, gaer: {} }\n").unwrap();
     let known = ["cap".to_owned(), "gear".to_owned()];
-    assert_eq!(set.strangers(&known), ["the model does not know product gaer, only cap, gear"]);
+    assert_eq!(set.strangers(&known), ["the model does not know product gaer, only cap, gear, did you mean gear?"]);
     assert!(set.strangers(&["gaer".to_owned(), "gear".to_owned()]).is_empty());
 }
 

@@ -7,6 +7,7 @@ use diad::archive::Archive;
 use diad::guard::Guards;
 use diad::health::Health;
 use diad::line::{CameraSpec, Journal, LineSpec, Listener, open_journal};
+use diad::products::{OnUnknown, Products};
 use diad::thresholds::{LiveThresholds, ThresholdSet};
 use diad_core::graphs::{GraphShapes, Graphs};
 use diad_core::inspector::{Inspector, Method, Posterior};
@@ -150,6 +151,7 @@ pub fn spec(
         inspector: inspector(conduct),
         rebuild: Box::new(|| Ok(inspector(Box::new(|_| Ok(0.0))))),
         thresholds: LiveThresholds::new(thresholds),
+        products: Products::new(&[], OnUnknown::Unjudged),
         deadline: place.deadline,
         publisher: Arc::clone(&publisher),
         journal: Journal::new(ledger, context, Duration::from_secs(86_400), health.clone()).unwrap(),

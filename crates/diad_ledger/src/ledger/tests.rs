@@ -131,7 +131,7 @@ fn durations() -> impl Strategy<Value = Duration> {
 
 prop_compose! {
     fn any_row()(
-        (camera, seq, part, product) in (names(), any::<u64>(), prop::option::of(names()), prop::option::of(names())),
+        (camera, seq, part, product) in (names(), any::<u64>(), prop::option::of("[^\0]{1,32}"), prop::option::of(names())),
         source in prop::option::of(".{0,40}"),
         outcome in outcomes(),
         (captured, judged) in (any::<i64>(), any::<i64>()),
@@ -141,7 +141,7 @@ prop_compose! {
     ) -> Row {
         Row {
             key: testing::key(&camera, seq),
-            part: part.map(|name| PartId::try_new(&name).unwrap()),
+            part: part.map(|mark| PartId::try_new(&mark).unwrap()),
             product: product.map(|name| ProductName::try_new(&name).unwrap()),
             source: source.map(Into::into),
             outcome,

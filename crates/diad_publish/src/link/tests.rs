@@ -1,7 +1,7 @@
 use std::num::NonZeroUsize;
 
 use crossbeam_channel::{Receiver, bounded};
-use diad_core::name::{LineName, StationName};
+use diad_core::name::{LineName, PartId, StationName};
 use rumqttc::{ConnAck, EventLoop, SubAck};
 
 use super::*;
@@ -70,7 +70,34 @@ fn take_counts_a_message_that_nobody_made_room_for() {
         link.take(&mut session, Event::Incoming(Packet::Publish(message)));
     }
     assert_eq!(link.shared.desk().snapshot().inbound_lost, 1);
-    assert!(matches!(heard.recv().unwrap(), Inbound::Trigger { trigger, .. } if trigger.part.as_str() == "P-1"));
+    assert!(
+        matches!(heard.recv().unwrap(), Inbound::Trigger { trigger, .. } if trigger.part == PartId::try_new("P-1").ok())
+    );
+}
+
+#[test]
+fn take_lets_an_empty_message_be_and_counts_one_that_is_not_certain() {
+    let (link, mut session, heard, _events) = link(8);
+    for (topic, payload, retained) in [
+        ("factory/L1/S1/trigger", &b""[..], false),
+        ("factory/L1/S1/product", b"", true),
+        ("factory/L1/S1/trigger", b"{\"part\":\"ghost\"}", true),
+        ("factory/L1/S1/trigger", b"\xfe\x0e{\"part\":\"P-9\"}", false),
+        ("factory/L1/S1/product", b"{}", true),
+    ] {
+        let mut message = Publish::new(topic, QoS::AtLeastOnce, payload);
+        message.retain = retained;
+        link.take(&mut session, Event::Incoming(Packet::Publish(message)));
+    }
+    let heard: Vec<_> = heard.try_iter().collect();
+    let [Inbound::Fault(_), Inbound::UnclearTrigger { .. }, Inbound::UnclearProduct { .. }] = &heard[..] else {
+        panic!("{heard:?}")
+    };
+    let status = link.shared.desk().snapshot();
+    assert_eq!((status.inbound_refused, status.inbound_unread), (3, 2));
+    let want = "field \"product\" is missing on factory/L1/S1/product; send for example {\"product\":\"washer\"}; \
+                it begins with 7b 7d";
+    assert_eq!(status.last_unread.as_deref(), Some(want));
 }
 
 #[test]

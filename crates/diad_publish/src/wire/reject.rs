@@ -63,7 +63,7 @@ pub struct RejectMessage {
     seq: u64,
     /// The plant's own mark, from its trigger.
     #[serde(serialize_with = "text_or_null")]
-    #[schemars(schema_with = "schema::name_or_null")]
+    #[schemars(schema_with = "schema::mark_or_null")]
     part: Option<PartId>,
     /// 1: take the part off the line. 0: let it go on.
     #[schemars(range(min = 0, max = 1))]

@@ -2,7 +2,7 @@
 
 use diad_core::event::Reason;
 use diad_core::judge::Verdict;
-use diad_core::name::MAX_NAME_BYTES;
+use diad_core::name::{MAX_MARK_BYTES, MAX_NAME_BYTES};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
@@ -131,6 +131,34 @@ pub(super) fn name(_: &mut SchemaGenerator) -> Schema {
 /// A name that may be missing.
 pub(super) fn name_or_null(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({ "anyOf": [name(generator), { "type": "null" }] })
+}
+
+/// The plant's mark of a part, as a verdict has it: any text.
+pub(super) fn mark_or_null(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [
+        // In characters; of those that take several bytes, as many as 128 bytes hold.
+        { "type": "string", "minLength": 1, "maxLength": MAX_MARK_BYTES },
+        { "type": "null" },
+    ] })
+}
+
+/// The same as a trigger gives it: also a whole number, or none.
+pub(super) fn mark_given(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [
+        { "type": "string", "maxLength": MAX_MARK_BYTES, "pattern": r"^[^\x00]*$" },
+        { "type": "integer" },
+        { "type": "null" },
+    ] })
+}
+
+/// A name as the plant gives it: also a whole number.
+pub(super) fn name_given(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [name(generator), { "type": "integer" }] })
+}
+
+/// The same, or none.
+pub(super) fn name_given_or_null(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [name(generator), { "type": "integer" }, { "type": "null" }] })
 }
 
 /// Every word that may be said of a part.

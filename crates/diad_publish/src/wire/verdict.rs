@@ -2,13 +2,13 @@
 
 use diad_core::event::{InspectionEvent, Outcome};
 use diad_core::frame::PartKey;
-use diad_core::name::{CameraId, LineName, PartId, ProductName, RunId, StationName};
+use diad_core::name::{CameraId, LineName, MAX_MARK_BYTES, PartId, ProductName, RunId, StationName};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::digest::{Digest, Digests};
 use super::moment::Moment;
-use super::{SCHEMA, encode, schema, text, text_or_null};
+use super::{MAX_PAYLOAD_BYTES, SCHEMA, encode, schema, text, text_or_null};
 use crate::outbox::Lane;
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ pub struct VerdictMessage {
     pub(super) seq: u64,
     /// The plant's own mark, from its trigger.
     #[serde(serialize_with = "text_or_null")]
-    #[schemars(schema_with = "schema::name_or_null")]
+    #[schemars(schema_with = "schema::mark_or_null")]
     pub(super) part: Option<PartId>,
     /// The product class in force.
     #[serde(serialize_with = "text_or_null")]
@@ -147,11 +147,30 @@ impl VerdictMessage {
     }
 
     /// The payload as this lane sends it: stored messages say `historical: true`, and nothing else differs.
+    ///
+    /// A mark full of control characters, each of which takes six bytes in JSON, may not fit beside names of 64 bytes:
+    /// then it is cut, and ends in `…`. The record and the reject bit have it whole.
     #[must_use]
     pub fn to_json(&self, lane: Lane) -> Vec<u8> {
-        match lane {
-            Lane::Live => encode(self),
-            Lane::Stored => encode(&Self { historical: true, ..self.clone() }),
+        let historical = lane == Lane::Stored;
+        let payload =
+            if historical == self.historical { encode(self) } else { encode(&Self { historical, ..self.clone() }) };
+        match payload.len().checked_sub(MAX_PAYLOAD_BYTES) {
+            None | Some(0) => payload,
+            Some(surplus) => {
+                let part = self.part.as_ref().and_then(|mark| shortened(mark, surplus));
+                encode(&Self { historical, part, ..self.clone() })
+            }
         }
     }
+}
+
+/// A mark that takes at least so many bytes less in JSON; none if nothing of it is left then.
+fn shortened(mark: &PartId, surplus: usize) -> Option<PartId> {
+    const MORE: &str = "…";
+    let bytes = |text: &str| encode(&text).len();
+    let most = bytes(mark.as_str()).checked_sub(surplus)?;
+    let cuts = mark.as_str().char_indices().map(|(at, _)| format!("{}{MORE}", &mark.as_str()[..at]));
+    let fitting = cuts.take_while(|cut| bytes(cut) <= most && cut.len() <= MAX_MARK_BYTES).last()?;
+    PartId::try_new(&fitting).ok()
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use diad_core::book::{Book, Ruling};
 use diad_core::event::{InspectionEvent, Outcome, Reason};
 use diad_core::frame::{PartKey, PartMeta, Stamp};
-use diad_core::name::CameraId;
+use diad_core::name::{CameraId, ProductName};
 use diad_ledger::{Gap, Origin, Reader, Timings};
 use proptest::prelude::*;
 
@@ -186,7 +186,7 @@ fn product_of_the_last_part_is_known_to_the_next_run() {
     let place = Place::new();
     let health = testing::health();
     let mut journal = place.open_under(health.clone());
-    assert_eq!(journal.product(), None);
+    assert_eq!(*journal.product(), InForce::Unnamed);
     let product = |name| ProductName::try_new(name).ok();
     // In the order of recording; one of another station that shares the ledger comes last.
     let mut rows: Vec<_> = (1..=3).map(|seq| row(&journal, seq)).collect();
@@ -196,7 +196,14 @@ fn product_of_the_last_part_is_known_to_the_next_run() {
     rows[2].key.series.station = StationName::try_new("S2").unwrap();
     journal.commit(&[], &rows, &[]);
     drop(journal);
-    assert_eq!(place.open_under(health).product(), product("washer").as_ref());
+    let mut journal = place.open_under(health.clone());
+    assert_eq!(journal.product().product(), product("washer").as_ref());
+    // A part that was not judged because its product was not known: it still is not.
+    let mut unclear = row(&journal, 1);
+    (unclear.product, unclear.outcome) = (None, Outcome::Unjudged(Reason::Product));
+    journal.commit(&[], &[unclear], &[]);
+    drop(journal);
+    assert!(matches!(place.open_under(health).product(), InForce::Unclear(_)));
 }
 
 #[test]

@@ -41,8 +41,7 @@ fn read_reports_a_station_without_line_station_and_cameras() {
 
 #[test]
 fn read_reports_every_fault_of_a_file_at_once() {
-    let keys =
-        "line, station, cameras, deadline_ms, on_unjudged, engine, mqtt, ledger, http, drift, golden, thresholds";
+    let keys = "line, station, cameras, deadline_ms, on_unjudged, on_unknown_product, engine, mqtt, ledger, http, drift, golden, thresholds";
     let mqtt = "url, root, payload, qos, username, password_file, ca_file";
     check(
         below(
@@ -104,6 +103,7 @@ fn read_reports_values_that_are_out_of_range_or_of_another_type() {
             "mqtt: {url: 'mqtts://a'}",
             "7:7: mqtt.ca_file: mqtts:// needs mqtt.ca_file: the PEM file of the authority that signed the broker's certificate (public authorities: /etc/ssl/certs/ca-certificates.crt)",
         ),
+        ("on_unknown_product: pass", "7:21: on_unknown_product: \"pass\" is not known, allowed: unjudged, default"),
         ("drift: {alarm: 1}", "7:16: drift.alarm: 1 is a number, allowed: true or false"),
         (
             "golden: {folder: /g, every_minutes: 0}",

@@ -101,7 +101,7 @@ fn events(name: &str) -> Vec<InspectionEvent> {
     let score = |value| Score::try_new(value).unwrap();
     let meta = |part: Option<&str>| PartMeta {
         key: PartKey { camera: CameraId::try_new(name).unwrap(), seq: u64::MAX },
-        part: part.map(|part| PartId::try_new(part).unwrap()),
+        part: part.map(|part| PartId::try_new(&format!("({part})\u{1d}/+ ")).unwrap()),
         product: part.map(|part| ProductName::try_new(part).unwrap()),
         source: None,
         captured,
@@ -164,7 +164,13 @@ fn inbound_schemas_and_the_reader_agree() {
         json!("a\n"),
         json!(long),
         json!("x".repeat(64)),
+        json!("x".repeat(128)),
+        json!("x".repeat(129)),
+        json!("(01)0950\u{1d}10 A/B+%"),
+        json!("Geha\u{308}use"),
         json!(7),
+        json!(-7),
+        json!(true),
         json!(null),
         json!(["P-77"]),
     ] {

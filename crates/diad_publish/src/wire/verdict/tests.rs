@@ -119,6 +119,46 @@ fn verdict_with_the_longest_names_and_numbers_fits_the_limit() {
     assert!(reject <= MAX_PAYLOAD_BYTES, "{reject}");
 }
 
+/// Names of this length and this mark, as the verdict and the bit of one part have them.
+fn with_mark(name: &str, mark: &str) -> (String, String) {
+    let (captured, judged) = stamps();
+    let region = Roi { x: 16_383, y: 16_383, width: 16_384, height: 16_384 };
+    let event = InspectionEvent::judged(
+        meta(name, u64::MAX, Some((mark, name)), captured),
+        judgement(0.012_345_678, 0.3, 0.38, region),
+        judged,
+    );
+    let verdict = VerdictMessage::from_event(&station(name, name, name), &event, &digests(), 60_000);
+    let reject = RejectMessage::new(&verdict, RejectBit::of(&event, OnUnjudged::Reject)).to_json();
+    (json(&verdict, Lane::Stored), String::from_utf8(reject).unwrap())
+}
+
+fn mark_in(payload: &str) -> Option<String> {
+    serde_json::from_str::<serde_json::Value>(payload).unwrap()["part"].as_str().map(str::to_owned)
+}
+
+#[test]
+fn verdict_has_a_long_mark_whole_beside_names_as_plants_have_them() {
+    for mark in ["x".repeat(128), "\u{e4}".repeat(64), format!("{}{}", "\u{1d}".repeat(20), "x".repeat(108))] {
+        let (verdict, reject) = with_mark("cam0", &mark);
+        assert_eq!((mark_in(&verdict), mark_in(&reject)), (Some(mark.clone()), Some(mark)));
+        assert!(verdict.len() <= MAX_PAYLOAD_BYTES, "{}", verdict.len());
+    }
+}
+
+#[test]
+fn verdict_with_any_mark_fits_the_limit_beside_the_longest_names() {
+    let long = "x".repeat(64);
+    for mark in ["x".repeat(128), "\u{1d}".repeat(128), "\"".repeat(128), "\u{e4}".repeat(64), "\u{1}".to_owned()] {
+        let (verdict, reject) = with_mark(&long, &mark);
+        assert!(verdict.len() <= MAX_PAYLOAD_BYTES && reject.len() <= MAX_PAYLOAD_BYTES, "{}", verdict.len());
+        assert_eq!(mark_in(&reject).as_ref(), Some(&mark), "the bit has it whole");
+        let told = mark_in(&verdict).unwrap();
+        let kept = told.strip_suffix('…').unwrap_or(&told);
+        assert!(mark.starts_with(kept) && (told == mark || told.ends_with('…')), "{told:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn verdict_numbers_are_finite_and_read_back(score in 0.0..f32::MAX, micros in 0..u64::MAX / 4) {
