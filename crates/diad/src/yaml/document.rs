@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 
 use config::{Map, Value, ValueKind};
+use diad_core::name::{is_invisible, shown};
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError};
 
 use super::fault::{Fault, Mark, Place, Places, child, nth};
@@ -175,6 +176,10 @@ impl<'t> Builder<'t> {
             return self.fault(mark_of(error.marker()), self.root, "is nested too deeply", Some(&allowed));
         }
         let info = error.info();
+        if let Some((mark, character)) = invisible_in(self.text, error.marker().line()) {
+            let message = format!("is not valid YAML: {} stands here, which cannot be seen", shown(character));
+            return self.fault(mark, self.root, &message, Some("visible characters and plain blanks"));
+        }
         match tab_in_indentation(self.text) {
             // The parser points at what it was reading when it met the tab, which may be lines above.
             Some(mark) if mark.line >= error.marker().line() => {
@@ -200,6 +205,17 @@ impl<'t> Builder<'t> {
 
 fn mark_of(marker: &Marker) -> Mark {
     Mark { line: marker.line().max(1), column: marker.col() + 1 }
+}
+
+/// The first invisible character of the lines up to this one, counted from 1, outside of comments.
+fn invisible_in(text: &str, last: usize) -> Option<(Mark, char)> {
+    text.lines().take(last).enumerate().find_map(|(index, line)| {
+        // A mark of the byte order, at the very beginning, is the reader's business.
+        let hidden = |(column, character): &(usize, char)| is_invisible(*character) && (index, *column) != (0, 0);
+        let written = line.find(" #").map_or(line, |comment| &line[..comment]);
+        let (column, character) = written.chars().enumerate().find(hidden).filter(|_| !line.starts_with('#'))?;
+        Some((Mark { line: index + 1, column: column + 1 }, character))
+    })
 }
 
 fn tab_in_indentation(text: &str) -> Option<Mark> {

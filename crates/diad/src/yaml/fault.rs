@@ -1,8 +1,11 @@
 //! What is wrong in a settings file, and where.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+
+use diad_core::name::{is_invisible, shown};
 
 /// A position in a text: line and column, both counted from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +54,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// One thing that is wrong. Prints as `file:line:column: path: what is wrong, allowed: what is allowed`.
+/// One thing that is wrong. Prints as `file:line:column: path: what is wrong, allowed: what is allowed`; a character that
+/// cannot be seen prints as its code point, such as `<U+200B>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// Where the value was set.
@@ -68,14 +72,25 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.place)?;
         if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+            write!(f, "{}: ", visible(&self.path))?;
         }
-        f.write_str(&self.message)?;
+        f.write_str(&visible(&self.message))?;
         match &self.allowed {
             Some(allowed) => write!(f, ", allowed: {allowed}"),
             None => Ok(()),
         }
     }
+}
+
+/// The text with every invisible character as its code point.
+fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_invisible) {
+        return Cow::Borrowed(text);
+    }
+    let show = |character| {
+        if is_invisible(character) { format!("<{}>", shown(character)) } else { String::from(character) }
+    };
+    Cow::Owned(text.chars().map(show).collect())
 }
 
 /// Faults one below the other.

@@ -242,3 +242,29 @@ fn read_holds_a_roi_to_the_picture_of_a_camera_of_known_size() {
         &["f.yaml:7:10: cameras[0].roi: reaches to x 641, y 480, allowed: inside the picture of 640x480 px"],
     );
 }
+
+#[test]
+fn read_names_characters_that_nobody_sees_by_their_code_points() {
+    for (line, want) in [
+        (
+            "dri\u{200b}ft: {alarm: true}",
+            "f.yaml:7:1: dri<U+200B>ft: unknown key, did you mean \"drift\"?, allowed: line, ",
+        ),
+        (
+            "on_unjudged: reject\u{a0}",
+            "f.yaml:7:14: on_unjudged: \"reject\\u{a0}\" is not known, allowed: reject, hold, pass",
+        ),
+        ("golden:\u{a0}{folder: /g}", "f.yaml:7:1: golden:<U+00A0>{folder: unknown key, did you mean \"golden\"?"),
+        (
+            "golden: {folder: \"/g\"\u{a0}}",
+            "f.yaml:7:22: is not valid YAML: U+00A0 stands here, which cannot be seen, allowed: ",
+        ),
+        ("\u{a0}drift: {alarm: true}", "f.yaml:7:1: <U+00A0>drift: unknown key"),
+    ] {
+        let faults = below(line).unwrap_err();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].starts_with(want), "{faults:?}");
+    }
+    assert!(below("drift: {alarm: true} # a note\u{a0}with a hard blank\n# and\u{200b}another\n").is_ok());
+    assert!(read(&format!("\u{feff}{STATION}"), &[]).is_ok(), "a mark of the byte order stands before many files");
+}
