@@ -118,6 +118,33 @@ fn calibrate_judges_under_the_mask_of_the_file_it_writes_to_and_in_the_region_of
 }
 
 #[test]
+fn calibrate_counts_a_part_once_and_names_what_it_leaves_out_and_whom_it_does_not_know() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("Washer/good"), 0..30, 0.0);
+    let good = folder.path().join("Washer/good");
+    fs::copy(good.join("000.png"), good.join("copy.png")).unwrap();
+    fs::copy(good.join("001.png"), good.join("._001.png")).unwrap();
+    write(&good.join("lot2"), 40..41, 0.0);
+    let file = folder.path().join("thresholds.yaml");
+    fs::write(&file, THRESHOLDS).unwrap();
+    let more = ["--max-false-reject", "0.1", "--write", file.to_str().unwrap(), "--dry-run"];
+    let output = calibrate(folder.path(), &[&more[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let washer = &document["products"][0];
+    assert_eq!((&washer["good"], &washer["copies"]), (&30.into(), &1.into()));
+    assert_eq!(washer["left_out"], json!([good.join("lot2").display().to_string()]));
+    let told = stderr(&output);
+    for want in ["product Washer is named neither by the thresholds nor by the model", "product Washer is new in "] {
+        let line = told.lines().find(|line| line.contains(want)).unwrap_or_else(|| panic!("{want}: {told}"));
+        assert!(line.contains("WARN") && line.contains("did you mean washer? They differ in case alone"), "{line}");
+    }
+    let text = String::from_utf8_lossy(&calibrate(folder.path(), &more).stdout).into_owned();
+    assert!(text.contains("Washer: 1 pictures are copies of others; a part counts once"), "{text}");
+    assert!(text.contains("Washer: left out, for they are no pictures of good parts: "), "{text}");
+}
+
+#[test]
 fn calibrate_refuses_what_the_sample_does_not_support_and_says_how_many_would() {
     let folder = tempfile::tempdir().unwrap();
     washers(folder.path(), 20, 0);
@@ -199,9 +226,11 @@ fn calibrate_of_parts_that_are_none_is_refused_by_name() {
     for index in 0..30 {
         image::GrayImage::from_pixel(64, 64, image::Luma([9])).save(good.join(format!("{index}.png"))).unwrap();
     }
+    // Thirty copies of one part are one part, and no promise can be made of it.
     let same = calibrate(folder.path(), &["--max-false-reject", "0.1"]);
     assert_eq!(same.status.code(), Some(65));
-    assert!(stderr(&same).contains("all the same"), "{}", stderr(&same));
+    let want = "29 pictures are copies of others, and a part counts once";
+    assert!(stderr(&same).contains(want), "{}", stderr(&same));
     fs::write(good.join("broken.png"), "no picture").unwrap();
     let broken = calibrate(folder.path(), &["--max-false-reject", "0.1"]);
     assert_eq!(broken.status.code(), Some(65));

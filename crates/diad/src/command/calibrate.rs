@@ -4,19 +4,22 @@ mod error;
 mod parts;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::SystemTime;
 
 use diad_capture::read_image;
 use diad_core::drift::{Look, Reference, Signal, Spread};
 use diad_core::event::Outcome;
+use diad_core::frame::PixelsView;
 use diad_core::map::Mask;
 use diad_core::name::ProductName;
 use diad_core::score::Score;
 use diad_core::tolerance::{Bound, Cut, ToleranceError, exact_interval};
 use diad_ledger::{Mark, Moment, Reader, Span};
 use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest as _, Sha256};
 use similar::TextDiff;
 
 use crate::cli::CalibrateArgs;
@@ -24,6 +27,7 @@ use crate::command::region::{Region, RegionError};
 use crate::files;
 use crate::model::{Model, ModelSpec};
 use crate::output;
+use crate::products::{OnUnknown, Products, hint};
 use crate::settings::Variable;
 use crate::thresholds::ThresholdSet;
 use crate::thresholds::edit::{Cuts, with_cuts};
@@ -52,6 +56,10 @@ pub(crate) struct Scores {
     bad: Vec<f32>,
     /// How many good parts are there that models are trained on, taken or not.
     train: usize,
+    /// Pictures that are copies of others, and do not count.
+    copies: usize,
+    /// What lies in the folders of good parts and was not taken.
+    left_out: Vec<String>,
 }
 
 /// What came out for one product.
@@ -69,6 +77,10 @@ struct Calibrated {
     doubtful: Vec<String>,
     /// Good parts of `train/good`, taken or not.
     train: usize,
+    /// Pictures that are copies of others, and do not count.
+    copies: usize,
+    /// What lies in the folders of good parts and was not taken.
+    left_out: Vec<String>,
 }
 
 /// What was asked, for the report and for the note in the file.
@@ -115,6 +127,9 @@ pub fn run(args: &CalibrateArgs, variables: &[Variable]) -> Result<(), Calibrate
                 if scores.train > 0 && train == Train::LeaveOut =>
             {
                 refused.push((product, CalibrateError::LeftOut { train: scores.train, source }));
+            }
+            Err(CalibrateError::Tolerance(source)) if scores.copies > 0 => {
+                refused.push((product, CalibrateError::Copies { copies: scores.copies, source }));
             }
             Err(error) => refused.push((product, error)),
         }
@@ -170,6 +185,8 @@ fn calibrate(
         reference: reference(scores),
         doubtful: doubtful(&scores.good),
         train: scores.train,
+        copies: scores.copies,
+        left_out: scores.left_out.clone(),
     })
 }
 
@@ -218,6 +235,12 @@ fn doubtful(good: &[(f32, String)]) -> Vec<String> {
     good.iter().filter(|(score, _)| upper > median && *score > limit).map(|(_, name)| name.clone()).collect()
 }
 
+/// The same for two pictures with the same pixels: copies of one part, which a promise must not count twice.
+fn fingerprint(view: &PixelsView<'_>) -> [u8; 32] {
+    let head = format!("{} {} {:?}\n", view.width(), view.height(), view.format());
+    Sha256::new().chain_update(head).chain_update(view.data()).finalize().into()
+}
+
 /// Scores of pictures.
 fn of_folder(
     folder: &Path,
@@ -237,6 +260,12 @@ fn of_folder(
     let spec = ModelSpec::meant(args.model.as_deref(), args.camera.config.as_deref(), variables)
         .map_err(RegionError::Settings)?;
     let mut model = Model::load(&spec, variables)?;
+    let known = Products::new(&model.bundle.manifest().products, OnUnknown::Default);
+    for product in &collection.products {
+        if let Some(stranger) = known.stranger(set.as_ref(), &product.name) {
+            tracing::warn!("{stranger}");
+        }
+    }
     let input = *model.inspector.input();
     let bar = ProgressBar::new(collection.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left") {
@@ -244,7 +273,9 @@ fn of_folder(
     }
     let mut scores = BTreeMap::new();
     for product in collection.products {
-        let mut of_product = Scores { train: product.train, ..Scores::default() };
+        let left_out = product.left_out.iter().map(|path| path.display().to_string()).collect();
+        let mut of_product = Scores { train: product.train, left_out, ..Scores::default() };
+        let mut seen = HashMap::new();
         let mask = set.as_ref().map_or(Mask::EVERYTHING, |set| set.mask(Some(&product.name)));
         for (path, good) in product.pictures {
             let failed = |error: &dyn std::error::Error| CalibrateError::Picture {
@@ -253,6 +284,17 @@ fn of_folder(
             };
             let picture = read_image(&path).map_err(|error| failed(&error))?;
             let view = picture.view().map_err(|error| failed(&error))?;
+            bar.inc(1);
+            match seen.entry(fingerprint(&view)) {
+                Entry::Vacant(first) => _ = first.insert(good),
+                Entry::Occupied(first) => {
+                    if *first.get() != good {
+                        tracing::warn!(picture = %path.display(), "the same picture is there as good and as defective");
+                    }
+                    of_product.copies += 1;
+                    continue;
+                }
+            }
             let inspected = model.inspector.inspect_under(mask, view, region.in_picture(&view), &mut ());
             let inspection = inspected.map_err(|error| failed(&error))?;
             let score = inspection.score.get();
@@ -263,7 +305,6 @@ fn of_folder(
                 }
                 false => of_product.bad.push(score),
             }
-            bar.inc(1);
         }
         scores.insert(product.name, of_product);
     }
@@ -294,6 +335,19 @@ fn of_ledger(ledger: &Path, args: &CalibrateArgs) -> Result<BTreeMap<ProductName
     Ok(scores)
 }
 
+/// Names the products that the file has no thresholds for yet: one that is nearly called like another may be meant by it.
+fn tell_new<'a>(set: &ThresholdSet, file: &Path, products: impl Iterator<Item = &'a ProductName>) {
+    for product in products.filter(|product| !set.names(product)) {
+        let file = file.display();
+        let hint = hint(product.as_str(), set.products().map(ProductName::as_str));
+        if hint.is_empty() {
+            tracing::info!("product {product} is new in {file}");
+        } else {
+            tracing::warn!("product {product} is new in {file}{hint}");
+        }
+    }
+}
+
 /// Writes the cut-offs, unless it is only to be seen what would be written. Gives the difference.
 fn write(file: &Path, found: &[Calibrated], asked: &Asked<'_>, dry_run: bool) -> Result<String, CalibrateError> {
     let name = file.to_string_lossy();
@@ -302,6 +356,9 @@ fn write(file: &Path, found: &[Calibrated], asked: &Asked<'_>, dry_run: bool) ->
         .iter()
         .map(|c| (c.product.clone(), Cuts { review: c.review.0, reject: c.reject.0, reference: c.reference }))
         .collect();
+    if let Ok(set) = ThresholdSet::read(&before, &name) {
+        tell_new(&set, file, cuts.keys());
+    }
     let products: Vec<String> = found.iter().map(|c| format!("{} ({} good parts)", c.product, c.good)).collect();
     let now = Moment::from(SystemTime::now()).to_string();
     let Asked { reject, source, .. } = asked;

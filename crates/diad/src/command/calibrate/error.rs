@@ -49,6 +49,20 @@ pub enum CalibrateError {
         /// How many parts there are, and how many it takes.
         source: ToleranceError,
     },
+    /// Too few good parts, and some pictures are copies of others.
+    #[error("{source}; {copies} pictures are copies of others, and a part counts once")]
+    Copies {
+        /// Pictures that are copies.
+        copies: usize,
+        /// How many parts there are, and how many it takes.
+        source: ToleranceError,
+    },
+    /// A folder that seems to hold good parts, and would be taken for a kind of defect or left out.
+    #[error("{} is not called good: are its parts good? Then they belong into a folder called good", path.display())]
+    LikeGood {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A threshold that no file can hold.
     #[error("the cut-off would be {score}; thresholds go from 0 to 1")]
     OutOfRange {

@@ -3,7 +3,8 @@
 //! `<product>/good` and `<product>/test/good` are good; every other folder below `<product>/test` is a kind of defect. A
 //! folder that holds one of them itself is one product. Masks are not needed. Parts that the model was trained on score
 //! lower than others, and a cut-off by them would reject more than it promises: `<product>/train/good` is left out unless
-//! somebody says that the model never saw it.
+//! somebody says that the model never saw it. A folder whose name is another word for good is refused; what lies in a
+//! folder of good parts and is no picture is named.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use diad_core::name::ProductName;
 
 use super::error::CalibrateError;
 use crate::cli::CalibrateArgs;
-use crate::listing::{self, is_picture};
+use crate::listing::{self, is_like_good, is_picture};
 
 /// The pictures of all products.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Product {
     pub(super) pictures: Vec<(PathBuf, bool)>,
     /// How many pictures `train/good` has, taken or not.
     pub(super) train: usize,
+    /// What lies in the folders of good parts and is not taken: folders, and files that are no pictures by name.
+    pub(super) left_out: Vec<PathBuf>,
 }
 
 /// What to do with the good parts that models are trained on.
@@ -59,6 +62,7 @@ impl Collection {
         let folders = if one { vec![root.to_owned()] } else { entries(root)? };
         let mut products = Vec::new();
         for folder in folders.into_iter().filter(|folder| folder.is_dir()) {
+            expect_good_is_called_so(&folder)?;
             let of_train = pictures_in(&folder.join("train/good"))?;
             let count = of_train.len();
             let mut pictures = pictures_of(&folder)?;
@@ -76,7 +80,12 @@ impl Collection {
             let name = named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let name =
                 ProductName::try_new(&name).map_err(|source| CalibrateError::Product { folder: name, source })?;
-            products.push(Product { name, pictures, train: count });
+            let left_out = [folder.join("good"), folder.join("test/good")]
+                .iter()
+                .map(|good| left_out_of(good))
+                .collect::<Result<Vec<_>, _>>()?
+                .concat();
+            products.push(Product { name, pictures, train: count, left_out });
         }
         Ok(Self { products })
     }
@@ -100,6 +109,32 @@ fn pictures_of(product: &Path) -> Result<Vec<(PathBuf, bool)>, CalibrateError> {
         pictures.extend(pictures_in(&folder)?.into_iter().map(|path| (path, good)));
     }
     Ok(pictures)
+}
+
+/// Refuses a folder of a product that seems to hold good parts under another name.
+fn expect_good_is_called_so(product: &Path) -> Result<(), CalibrateError> {
+    let mut kinds = entries(product)?;
+    let test = product.join("test");
+    if test.is_dir() {
+        kinds.extend(entries(&test)?);
+    }
+    let named = |path: &Path| is_like_good(&path.file_name().unwrap_or_default().to_string_lossy());
+    // A product may be called so, if its good parts lie where they belong.
+    if named(product) && !pictures_in(product)?.is_empty() {
+        kinds.push(product.to_owned());
+    }
+    match kinds.into_iter().find(|path| named(path) && path.is_dir()) {
+        Some(path) => Err(CalibrateError::LikeGood { path }),
+        None => Ok(()),
+    }
+}
+
+/// What lies in a folder of good parts and is no picture by name.
+fn left_out_of(folder: &Path) -> Result<Vec<PathBuf>, CalibrateError> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    Ok(entries(folder)?.into_iter().filter(|path| !is_picture(path)).collect())
 }
 
 /// None where there is no such folder.
@@ -148,7 +183,31 @@ mod tests {
         }
         let one = Collection::scan(&folder.path().join("washer"), Train::Include).unwrap();
         assert_eq!((one.products.len(), one.len()), (1, 3));
+        assert!(one.products[0].left_out.is_empty());
+        let gear = Collection::scan(&folder.path().join("gear"), Train::Include).unwrap();
+        assert_eq!(gear.products[0].left_out, [folder.path().join("gear/good/notes.txt")]);
         let nowhere = Collection::scan(Path::new("/nowhere"), Train::Include);
         assert!(matches!(nowhere, Err(CalibrateError::Folder { .. })));
+    }
+
+    #[test]
+    fn scan_refuses_good_parts_under_another_name() {
+        for (file, want) in [
+            ("washer/test/OK/1.png", "washer/test/OK"),
+            ("washer/Good/1.png", "washer/Good"),
+            ("washer/pass/1.png", "washer/pass"),
+            ("OK/1.png", "OK"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            for file in [file, "gear/good/1.png"] {
+                let path = folder.path().join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "").unwrap();
+            }
+            match Collection::scan(folder.path(), Train::LeaveOut) {
+                Err(CalibrateError::LikeGood { path }) => assert_eq!(path, folder.path().join(want)),
+                other => panic!("{file}: {other:?}"),
+            }
+        }
     }
 }

@@ -45,6 +45,18 @@ pub(super) fn text(found: &[Calibrated], asked: &Asked<'_>, diff: Option<&str>) 
         };
         let _ = write!(text, "\n{pictures} pictures of train/good {done}: {why}\n");
     }
+    for Calibrated { product, copies, left_out, .. } in found {
+        if *copies > 0 {
+            let _ = write!(text, "\n{product}: {copies} pictures are copies of others; a part counts once\n");
+        }
+        if !left_out.is_empty() {
+            let _ = write!(
+                text,
+                "\n{product}: left out, for they are no pictures of good parts: {}\n",
+                left_out.join(", ")
+            );
+        }
+    }
     match diff {
         Some("") => text.push_str("\nthe file says so already\n"),
         Some(diff) => {
@@ -60,7 +72,8 @@ pub(super) fn json(found: &[Calibrated], asked: &Asked<'_>, diff: Option<&str>) 
     let products: Vec<Value> = found
         .iter()
         .map(|calibrated| {
-            let Calibrated { product, good, review, reject, missed, reference, doubtful, train } = calibrated;
+            let Calibrated { product, good, review, reject, missed, reference, doubtful, train, copies, left_out } =
+                calibrated;
             let missed = missed.map(|(below, all, (low, high))| {
                 json!({ "below_review": below, "defective": all, "rate_low": low, "rate_high": high,
                         "confidence": CONFIDENCE_OF_MISSES })
@@ -82,6 +95,8 @@ pub(super) fn json(found: &[Calibrated], asked: &Asked<'_>, diff: Option<&str>) 
                 "reference": reference,
                 "doubtful": doubtful,
                 "train_good": train,
+                "copies": copies,
+                "left_out": left_out,
             })
         })
         .collect();

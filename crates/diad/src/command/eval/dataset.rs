@@ -4,11 +4,16 @@
 //! defects. `<product>/ground_truth/<kind>/<stem>_mask.png` (or `<stem>.png`) marks each defect; a product without the
 //! folder `ground_truth` has no masks, and then no figures of pixels. A folder that holds `test` itself is a data set of
 //! one product. Whatever else is below `test` is an error, so that no picture is left
-//! out unseen; names that begin with a dot are not looked at, nor are other files and folders beside `test`.
+//! out unseen; hidden names and other litter are not looked at, nor are other files and folders beside `test`. A kind whose
+//! name is another word for good, such as `OK`, is an error: its parts would count as missed defects.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use diad_capture::is_litter;
+
+use crate::listing::is_like_good;
 
 /// The kind that is no defect.
 const GOOD: &str = "good";
@@ -90,6 +95,12 @@ pub enum DatasetError {
         /// What belongs there.
         expected: &'static str,
     },
+    /// A folder that seems to hold good parts, and would be taken for a kind of defect.
+    #[error("{} would be a kind of defect: are its parts good? Then they belong into a folder called good", path.display())]
+    LikeGood {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A defective part whose defect nobody marked, among others that are marked.
     #[error("no mask for {}: expected {}", picture.display(), mask.display())]
     NoMask {
@@ -135,7 +146,11 @@ impl ProductSet {
         }
         let masks = if folder.join(MASKS).is_dir() { Masks::Given } else { Masks::Missing };
         let mut samples = Vec::new();
-        for (kind, path) in entries(&test)? {
+        let kinds = entries(&test)?;
+        if let Some((_, path)) = kinds.iter().find(|(kind, path)| is_like_good(kind) && path.is_dir()) {
+            return Err(DatasetError::LikeGood { path: path.clone() });
+        }
+        for (kind, path) in kinds {
             if !path.is_dir() {
                 return Err(DatasetError::Stray { path, expected: "folders, one a kind of defect," });
             }
@@ -189,14 +204,14 @@ impl Sample {
     }
 }
 
-/// What is in a folder, by name, without hidden files.
+/// What is in a folder, by name, without litter.
 fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, DatasetError> {
     let failed = |source| DatasetError::Folder { path: folder.to_owned(), source };
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') {
+        if !is_litter(&entry.path()) {
             entries.push((name, entry.path()));
         }
     }
@@ -285,6 +300,9 @@ mod tests {
             (&["a/test/good/0.png", "a/test/good/Thumbs.db"], "a/test/good/Thumbs.db", "only PNG and JPEG"),
             (&["a/test/good/0.png", "a/test/good/x.png/0.png"], "a/test/good/x.png", "only PNG and JPEG"),
             (&["a/test/dent/0.png", "a/ground_truth/"], "a/ground_truth/dent/0_mask.png", "no mask for"),
+            (&["a/test/OK/0.png", "a/test/NG/0.png"], "a/test/OK", "would be a kind of defect: are its parts good?"),
+            (&["a/test/good/0.png", "a/test/Good/0.png", "a/test/dent/0.png"], "a/test/Good", "are its parts good?"),
+            (&["a/test/ok/0.png", "a/test/ko/0.png", "a/ground_truth/"], "a/test/ok", "are its parts good?"),
         ] {
             let root = tree(files);
             let told = Dataset::scan(root.path()).unwrap_err().to_string();

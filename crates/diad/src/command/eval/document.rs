@@ -90,10 +90,12 @@ pub fn sureness(evaluation: &Evaluation) -> Vec<Vec<String>> {
     rows
 }
 
-/// Why figures are missing, a line for each reason of each product.
+/// What a reader should know of the products, a line each: which have no name that thresholds or model know, and why
+/// figures are missing.
 #[must_use]
 pub fn reasons(evaluation: &Evaluation) -> Vec<String> {
-    let mut lines = Vec::new();
+    let judged = if evaluation.thresholds.is_some() { "; its parts are judged by the default" } else { "" };
+    let mut lines: Vec<_> = evaluation.strangers.iter().map(|stranger| format!("{stranger}{judged}")).collect();
     for product in &evaluation.products {
         let mut told: Vec<(String, Vec<&str>)> = Vec::new();
         for figure in Figure::ALL {

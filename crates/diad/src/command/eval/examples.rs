@@ -175,7 +175,13 @@ mod tests {
     }
 
     fn evaluation(products: Vec<ProductResult>) -> Evaluation {
-        Evaluation { products, latencies: Latencies::default(), thresholds: None, region: Region::WHOLE }
+        Evaluation {
+            products,
+            latencies: Latencies::default(),
+            thresholds: None,
+            region: Region::WHOLE,
+            strangers: Vec::new(),
+        }
     }
 
     fn told(evaluation: &Evaluation, mistake: Mistake) -> Vec<(&str, f32)> {

@@ -42,6 +42,7 @@ pub fn document(evaluation: &Evaluation, args: &EvalArgs, model: &str) -> String
         "confidence": CONFIDENCE,
         "latency_ms": latency,
         "images": evaluation.images(),
+        "unknown_products": evaluation.strangers,
     });
     let mut text = String::new();
     lay_out(&document, 0, &mut text);

@@ -21,6 +21,7 @@ use super::truth::MaskReader;
 use crate::command::region::Region;
 use crate::model::Model;
 use crate::percentile::Percentiles;
+use crate::products::{OnUnknown, Products};
 use crate::thresholds::ThresholdSet;
 use crate::timing::{StageClock, ms};
 
@@ -139,6 +140,8 @@ pub struct Evaluation {
     pub thresholds: Option<ThresholdSet>,
     /// The part of every picture that was looked at.
     pub region: Region,
+    /// Products that neither thresholds nor model name, in words.
+    pub strangers: Vec<String>,
 }
 
 impl ProductResult {
@@ -240,7 +243,15 @@ impl Evaluation {
             }
             products.push(ProductResult::new(name, own, parts, marked.as_ref()));
         }
-        Ok(Self { products, latencies, thresholds, region })
+        let known = Products::new(&model.bundle.manifest().products, OnUnknown::Default);
+        let strangers = products
+            .iter()
+            .filter_map(|product: &ProductResult| match ProductName::try_new(&product.name) {
+                Ok(name) => known.stranger(thresholds.as_ref(), &name),
+                Err(error) => Some(format!("folder {} cannot be a product: {error}", product.name)),
+            })
+            .collect();
+        Ok(Self { products, latencies, thresholds, region, strangers })
     }
 
     /// How the pictures of a product were looked at.
