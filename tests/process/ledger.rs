@@ -99,6 +99,10 @@ fn series(run: &RunId) -> Series {
     }
 }
 
+/// Of the unjudged parts of the fixture, one each.
+const REASONS: [Reason; 6] =
+    [Reason::Overrun, Reason::Deadline, Reason::Camera, Reason::Frame, Reason::Engine, Reason::Shutdown];
+
 /// A part captured `seq` seconds after the start.
 fn row(run: &RunId, seq: u64, outcome: Outcome) -> Row {
     let captured = START_MICROS + seq.cast_signed() * 1_000_000;
@@ -114,6 +118,7 @@ fn row(run: &RunId, seq: u64, outcome: Outcome) -> Row {
         deadline_ms: 200,
         origin: Origin { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
         timings: Timings::NONE,
+        repeat: false,
     }
 }
 

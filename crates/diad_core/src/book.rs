@@ -7,7 +7,7 @@
 //! that lay in a queue past the deadline did not reach anybody by the deadline.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::event::{InspectionEvent, Reason};
 use crate::frame::{PartKey, PartMeta, Stamp};
@@ -91,6 +91,14 @@ impl Book {
             expired.extend(open.map(|open| InspectionEvent::unjudged(open.meta, Reason::Deadline, now)));
         }
         expired
+    }
+
+    /// Brings every deadline nearer by a time in which the monotonic clock stood still: a suspended machine counts none.
+    pub fn advance(&mut self, by: Duration) {
+        for open in self.open.values_mut() {
+            open.due = open.due.checked_sub(by).unwrap_or(open.due);
+        }
+        self.due = self.open.iter().map(|(key, open)| (open.due, key.clone())).collect();
     }
 
     /// Decides every part that is left, because nothing more will come: `UNJUDGED(shutdown)`.

@@ -24,11 +24,13 @@ pub enum Reason {
     Product,
     /// The trigger could not be read for certain.
     Trigger,
+    /// The trigger came late, or may have: whatever stands before the camera by now is another part.
+    LateTrigger,
 }
 
 impl Reason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Overrun,
         Self::Deadline,
         Self::Camera,
@@ -37,6 +39,7 @@ impl Reason {
         Self::Shutdown,
         Self::Product,
         Self::Trigger,
+        Self::LateTrigger,
     ];
 
     /// The word on the wire.
@@ -51,6 +54,7 @@ impl Reason {
             Self::Shutdown => "shutdown",
             Self::Product => "product",
             Self::Trigger => "trigger",
+            Self::LateTrigger => "late_trigger",
         }
     }
 }
@@ -86,19 +90,21 @@ pub struct InspectionEvent {
     pub outcome: Outcome,
     /// When that was decided.
     pub judged: Stamp,
+    /// The mark of the part came before, and that part may still be at the gate; see [`crate::repeat`].
+    pub repeat: bool,
 }
 
 impl InspectionEvent {
     /// The part was judged.
     #[must_use]
     pub const fn judged(meta: PartMeta, judgement: Judgement, judged: Stamp) -> Self {
-        Self { meta, outcome: Outcome::Judged(judgement), judged }
+        Self { meta, outcome: Outcome::Judged(judgement), judged, repeat: false }
     }
 
     /// The part was not judged.
     #[must_use]
     pub const fn unjudged(meta: PartMeta, reason: Reason, judged: Stamp) -> Self {
-        Self { meta, outcome: Outcome::Unjudged(reason), judged }
+        Self { meta, outcome: Outcome::Unjudged(reason), judged, repeat: false }
     }
 
     /// Time from capture to decision.

@@ -6,7 +6,8 @@
 //! noise, decode, features, behind one trait) with [`schedule`] (DDIM) between them → [`distance`] →
 //! [`map`] → [`score`] → [`judge`] → [`event`]. [`inspector`] is the only caller that runs the whole line;
 //! [`metrics`] measures how well it did, [`tolerance`] says what a threshold may promise, [`drift`] sees the parts
-//! move away from what they were, [`book`] gives every part its one verdict in time.
+//! move away from what they were, [`book`] gives every part its one verdict in time, [`repeat`]
+//! keeps the bit of a mark that comes again from becoming looser.
 //!
 //! Source of the method: He et al., *A Diffusion-Based Framework for Multi-Class Anomaly Detection*,
 //! AAAI 2024.
@@ -24,6 +25,7 @@ pub mod metrics;
 pub mod name;
 mod patch;
 pub mod prepare;
+pub mod repeat;
 pub mod resize;
 pub mod schedule;
 pub mod score;

@@ -24,7 +24,7 @@ mod tests;
 pub(crate) const SERIES: [&str; 4] = ["line", "station", "camera", "run"];
 
 /// Columns of the tables `parts` and `late` that hold a value of their own.
-pub(crate) const OWN: [&str; 27] = [
+pub(crate) const OWN: [&str; 28] = [
     "seq",
     "part",
     "product",
@@ -52,12 +52,16 @@ pub(crate) const OWN: [&str; 27] = [
     "features_ns",
     "map_ns",
     "score_ns",
+    "repeat",
 ];
 
 /// Columns of the table `origins`.
 pub(crate) const ORIGIN: [&str; 3] = ["model", "thresholds", "settings"];
 
 const COUNT: usize = SERIES.len() + OWN.len() + ORIGIN.len();
+
+/// The last of [`OWN`]. Rows of versions that did not have it yet hold a null there, which their checksum knows nothing of.
+const REPEAT: usize = SERIES.len() + OWN.len() - 1;
 
 /// Why a row that was read is not the row that was written.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -148,6 +152,7 @@ impl<'a> Cells<'a> {
             features,
             map,
             score_took,
+            if row.repeat { ValueRef::Integer(1) } else { ValueRef::Null },
             ValueRef::Blob(&row.origin.model),
             ValueRef::Blob(&row.origin.thresholds),
             ValueRef::Blob(&row.origin.settings),
@@ -176,8 +181,9 @@ impl<'a> Cells<'a> {
     /// CRC-32 over every cell with its type and length, so that no two lists of cells read as the same bytes.
     pub(crate) fn checksum(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
-        for cell in self.0 {
+        for (at, cell) in self.0.into_iter().enumerate() {
             let (kind, fixed, bytes) = match cell {
+                ValueRef::Null if at == REPEAT => continue,
                 ValueRef::Null => (0, 0, &[][..]),
                 ValueRef::Integer(value) => (1, value.cast_unsigned(), &[][..]),
                 ValueRef::Real(value) => (2, value.to_bits(), &[][..]),
@@ -215,6 +221,7 @@ impl<'a> Cells<'a> {
             latency: read.duration()?,
             deadline_ms: read.cell()?,
             timings: read.timings()?,
+            repeat: read.flag()?,
             origin: Origin { model: read.cell()?, thresholds: read.cell()?, settings: read.cell()? },
         })
     }
@@ -336,6 +343,15 @@ impl Reading<'_> {
         match self.cells[self.at] {
             ValueRef::Null => self.null().map(|()| None),
             _ => self.duration().map(Some),
+        }
+    }
+
+    /// 1, or nothing.
+    fn flag(&mut self) -> Result<bool, RowFault> {
+        match self.cell::<Option<i64>>()? {
+            None => Ok(false),
+            Some(1) => Ok(true),
+            Some(other) => Err(self.fault(FromSqlError::OutOfRange(other))),
         }
     }
 

@@ -46,6 +46,7 @@ mod entered;
 mod error;
 pub mod export;
 mod gap;
+mod in_force;
 mod ledger;
 mod lock;
 mod mark;

@@ -96,7 +96,6 @@ impl Reader {
         &self.path
     }
 
-    #[cfg(test)]
     pub(crate) const fn connection(&self) -> &Connection {
         &self.conn
     }

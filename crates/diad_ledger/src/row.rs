@@ -119,6 +119,8 @@ pub struct Row {
     pub origin: Origin,
     /// How long each stage took.
     pub timings: Timings,
+    /// Its mark had come before, and that part may have been at the gate.
+    pub repeat: bool,
 }
 
 impl Row {
@@ -139,6 +141,7 @@ impl Row {
             deadline_ms,
             origin,
             timings,
+            repeat: event.repeat,
         }
     }
 
@@ -158,6 +161,7 @@ impl Row {
             },
             outcome: self.outcome.clone(),
             judged: Stamp { wall: self.judged.wall(), mono: anchor.checked_add(self.latency).unwrap_or(anchor) },
+            repeat: self.repeat,
         }
     }
 
@@ -221,6 +225,7 @@ mod tests {
             outcome: testing::judged(0.731, 0.3, 0.38),
             // The wall clock was set back meanwhile.
             judged: Stamp { wall: wall - Duration::from_secs(9), mono: mono + took },
+            repeat: true,
         };
         let row = Row::of_event(&testing::context(), &first, testing::origin(1), Timings::NONE);
         let again = row.event(mono + Duration::from_secs(5));

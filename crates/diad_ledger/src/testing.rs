@@ -109,6 +109,7 @@ pub(crate) fn row_of(camera: &str, seq: u64, outcome: Outcome) -> Row {
         deadline_ms: 200,
         origin: origin(1),
         timings,
+        repeat: false,
     }
 }
 

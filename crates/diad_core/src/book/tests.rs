@@ -229,3 +229,19 @@ fn a_result_of_a_part_that_never_entered_is_no_verdict() {
     let now = clock.at(0);
     assert!(matches!(Book::new().close(pass(meta(1, now), now), now.mono), Ruling::Late(_)));
 }
+
+#[test]
+fn advance_expires_what_was_due_while_the_clock_stood_still() {
+    let clock = Clock(Instant::now());
+    let mut book = Book::new();
+    book.enter(meta(1, clock.at(0)), clock.at(10).mono);
+    book.enter(meta(2, clock.at(8)), clock.at(18).mono);
+    book.advance(Duration::from_millis(5));
+    assert_eq!(book.next_due(), Some(clock.at(5).mono));
+    let ruling = book.close(pass(meta(1, clock.at(0)), clock.at(9)), clock.at(9).mono);
+    assert!(matches!(ruling, Ruling::Late(_)), "{ruling:?}");
+    let expired = book.expire(clock.at(9));
+    assert_eq!(expired.iter().map(|event| event.meta.key.seq).collect::<Vec<_>>(), [1]);
+    let ruling = book.close(pass(meta(2, clock.at(8)), clock.at(9)), clock.at(9).mono);
+    assert!(matches!(ruling, Ruling::Verdict(_)), "{ruling:?}");
+}

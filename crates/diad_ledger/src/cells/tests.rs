@@ -75,6 +75,8 @@ fn row_refuses_values_that_contradict_each_other() {
         (&judged, "latency_ns", ValueRef::Integer(-1)),
         (&judged, "latency_ns", ValueRef::Null),
         (&judged, "map_ns", ValueRef::Integer(-1)),
+        (&judged, "repeat", ValueRef::Integer(0)),
+        (&judged, "repeat", ValueRef::Text(b"1")),
         (&unjudged, "verdict", ValueRef::Text(b"PASS")),
         (&unjudged, "reason", ValueRef::Text(b"mood")),
         (&unjudged, "score", ValueRef::Real(0.0)),

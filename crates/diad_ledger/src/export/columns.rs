@@ -54,7 +54,7 @@ const fn column(name: &'static str, kind: Kind, value: for<'a> fn(&'a StoredRow)
     Column { name, kind, value }
 }
 
-pub(super) const COLUMNS: [Column; 36] = [
+pub(super) const COLUMNS: [Column; 37] = [
     column("line", Kind::Text, |r| text(r.row.key.series.line.as_str())),
     column("station", Kind::Text, |r| text(r.row.key.series.station.as_str())),
     column("camera", Kind::Text, |r| text(r.row.key.series.camera.as_str())),
@@ -91,6 +91,7 @@ pub(super) const COLUMNS: [Column; 36] = [
     column("score_ms", Kind::Double, |r| millis(r.row.timings.get(Stage::Score))),
     column("acknowledged_at", Kind::Time, |r| r.acknowledged.map(Value::Time)),
     column("id", Kind::Whole, |r| Some(Value::Whole(r.id.0.unsigned_abs()))),
+    column("repeat", Kind::Whole, |r| Some(Value::Whole(r.row.repeat.into()))),
 ];
 
 fn text(value: &str) -> Option<Value<'_>> {

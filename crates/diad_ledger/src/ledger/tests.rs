@@ -138,6 +138,7 @@ prop_compose! {
         (latency, waited, deadline_ms) in (durations(), prop::option::of(durations()), any::<u32>()),
         stages in prop::array::uniform8(prop::option::of(durations())),
         (model, thresholds, settings) in any::<([u8; 32], [u8; 32], [u8; 32])>(),
+        repeat in any::<bool>(),
     ) -> Row {
         Row {
             key: testing::key(&camera, seq),
@@ -151,6 +152,7 @@ prop_compose! {
             deadline_ms,
             origin: Origin { model, thresholds, settings },
             timings: Timings { waited, stages },
+            repeat,
         }
     }
 }

@@ -46,6 +46,33 @@ fn open_sets_up_a_log_that_is_synced_at_every_commit() {
     open_writer(&place.path()).unwrap();
 }
 
+/// What version 2 wrote is read as it was written, and a repeat beside it as one.
+#[test]
+fn open_takes_over_the_rows_of_an_older_version() {
+    let place = Place::new();
+    let mut old = Connection::open(place.path()).unwrap();
+    migrate(&mut old, &MIGRATIONS[..2], 0).unwrap();
+    let row = testing::row(1);
+    let cells = crate::cells::Cells::of_row(&row);
+    let series = crate::catalogue::series_id(&old, &row.key.series).unwrap();
+    let origin = crate::catalogue::origin_id(&old, &row.origin).unwrap();
+    let names = &crate::cells::OWN[..crate::cells::OWN.len() - 1];
+    let marks = vec!["?"; names.len() + 3].join(", ");
+    let sql = format!("INSERT INTO parts ({}, series, origin, crc32) VALUES ({marks})", names.join(", "));
+    let ids = [series, origin, i64::from(cells.checksum())].map(rusqlite::types::ToSqlOutput::from);
+    old.execute(&sql, rusqlite::params_from_iter(cells.own().take(names.len()).chain(ids))).unwrap();
+    drop(old);
+
+    let mut ledger = place.open();
+    let repeat = crate::Row { repeat: true, ..testing::row(2) };
+    ledger.record(std::slice::from_ref(&repeat)).unwrap();
+    let rows: Vec<_> =
+        ledger.read().oldest(crate::RowId::START, 9).unwrap().into_iter().map(|r| r.unwrap().row).collect();
+    assert_eq!(rows, [row, repeat]);
+    assert!(ledger.read().verify().unwrap().is_sound());
+    assert_eq!(text(ledger.read().connection(), "SELECT group_concat(repeat) FROM verdicts"), "0,1");
+}
+
 #[test]
 fn open_refuses_a_newer_schema_and_a_reader_an_older_one() {
     let place = Place::new();

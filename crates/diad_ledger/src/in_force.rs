@@ -1,0 +1,77 @@
+//! The product in force: the change-over that a station has acknowledged last. A message that is acknowledged does not come
+//! again, so it must outlive the process.
+
+use diad_core::name::{LineName, ProductName, StationName};
+use rusqlite::{OptionalExtension, params};
+
+use crate::error::LedgerError;
+use crate::ledger::Ledger;
+use crate::moment::Moment;
+use crate::reader::Reader;
+
+impl Ledger {
+    /// Keeps, durably, that `product` is in force at a station since `since`. It replaces the one before.
+    ///
+    /// # Errors
+    /// [`LedgerError`]; the one before stays then.
+    pub fn keep_product(
+        &mut self,
+        line: &LineName,
+        station: &StationName,
+        product: &ProductName,
+        since: Moment,
+    ) -> Result<(), LedgerError> {
+        let path = self.path().to_path_buf();
+        let change = self.change()?;
+        let failed = || LedgerError::of(&path, "write the product in force");
+        change
+            .execute(
+                "INSERT OR REPLACE INTO in_force (line, station, product, since_us) VALUES (?1, ?2, ?3, ?4)",
+                params![line.as_str(), station.as_str(), product.as_str(), since.micros()],
+            )
+            .map_err(failed())?;
+        change.commit().map_err(failed())
+    }
+}
+
+impl Reader {
+    /// The product that [`Ledger::keep_product`] kept last for a station, and since when it is in force. `None` if there is
+    /// none, or none that is a name.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn product_in_force(
+        &self,
+        line: &LineName,
+        station: &StationName,
+    ) -> Result<Option<(ProductName, Moment)>, LedgerError> {
+        let sql = "SELECT product, since_us FROM in_force WHERE line = ?1 AND station = ?2";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
+        let found = self.connection().query_row(sql, params![line.as_str(), station.as_str()], read).optional();
+        let found = found.map_err(LedgerError::of(self.path(), "read the product in force"))?;
+        Ok(found.and_then(|(name, since)| Some((ProductName::try_new(&name).ok()?, Moment::from_micros(since)))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Place, context};
+
+    #[test]
+    fn product_in_force_is_the_last_one_kept_also_after_a_restart() {
+        let place = Place::new();
+        let (line, station) = (context().line, context().station);
+        let mut ledger = place.open();
+        assert_eq!(ledger.read().product_in_force(&line, &station).unwrap(), None);
+        for (name, since) in [("gear", 1), ("washer", 2)] {
+            let product = ProductName::try_new(name).unwrap();
+            ledger.keep_product(&line, &station, &product, Moment::from_micros(since)).unwrap();
+        }
+        drop(ledger);
+        let (product, since) = place.open().read().product_in_force(&line, &station).unwrap().unwrap();
+        assert_eq!((product.as_str(), since.micros()), ("washer", 2));
+        let other = StationName::try_new("S2").unwrap();
+        assert_eq!(place.open().read().product_in_force(&line, &other).unwrap(), None);
+    }
+}
