@@ -24,6 +24,7 @@ class Gate:
     heard_at: float = float("-inf")
     state: str = "offline"
     seen: OrderedDict[Key, str] = field(default_factory=OrderedDict)
+    opened: OrderedDict[tuple[object, object], bool] = field(default_factory=OrderedDict)
 
     def watched(self, now: float) -> bool:
         """Whether somebody judges parts; if not, every part is a reject."""
@@ -53,10 +54,20 @@ class Gate:
 
 
 def opens(gate: Gate, verdict: dict[str, object] | None, now: float) -> bool:
-    """Whether the part goes on: only for a live PASS or REVIEW of a station that is watched."""
-    if verdict is None or verdict["historical"] or not gate.watched(now):
+    """Whether the part goes on: only for a live PASS or REVIEW of a station that is watched.
+
+    A repeat of a mark goes on only if the one before it did. To be asked once for every verdict.
+    """
+    if verdict is None or verdict["historical"]:
         return False
-    return verdict["verdict"] in ("PASS", "REVIEW")
+    on = gate.watched(now) and verdict["verdict"] in ("PASS", "REVIEW")
+    mark = (verdict.get("camera"), verdict.get("part"))
+    if verdict.get("repeat"):
+        on = on and gate.opened.get(mark, False)
+    gate.opened[mark] = on
+    while len(gate.opened) > REMEMBERED:
+        gate.opened.popitem(last=False)
+    return on
 
 
 def main(host: str, station: str) -> None:

@@ -61,6 +61,8 @@ def gates() -> None:
         text = (PLC / name).read_text()
         assert re.search(rf"IF {re.escape(edge)} THEN\s+{re.escape(first)}", text), f"{name}: a bit outlives its part"
         watched = re.search(r"[Ww]atched := (.*);", text)[1]
+        kept = r"IF #?\w*[lL]astCamera <> .* OR #?\w*[lL]astPart <> .* OR #?\w*[bB]it <> 0 THEN\s+#?\w*[lL]astBit := #?\w*[bB]it;"
+        assert re.search(kept, text), f"{name}: a repeat may open the gate again"
         assert f"{heard} AND {judging} AND NOT" in watched, f"{name}: watched without heartbeat and state"
         head, body = text[: text.index("FUNCTION_BLOCK")], text[text.index("FUNCTION_BLOCK") :]
         missing = {f for f in re.findall(called, body)} - {f for f in re.findall(called.replace(r"\(", r"\s*\("), head)}

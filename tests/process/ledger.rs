@@ -99,10 +99,6 @@ fn series(run: &RunId) -> Series {
     }
 }
 
-/// Of the unjudged parts of the fixture, one each.
-const REASONS: [Reason; 6] =
-    [Reason::Overrun, Reason::Deadline, Reason::Camera, Reason::Frame, Reason::Engine, Reason::Shutdown];
-
 /// A part captured `seq` seconds after the start.
 fn row(run: &RunId, seq: u64, outcome: Outcome) -> Row {
     let captured = START_MICROS + seq.cast_signed() * 1_000_000;

@@ -3,7 +3,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a sample speaks to whoever tries it")]
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
@@ -19,6 +19,8 @@ pub struct Gate {
     heard: Option<Instant>,
     judging: bool,
     seen: HashSet<String>,
+    /// Whether the last part with a mark went on.
+    opened: HashMap<String, bool>,
 }
 
 /// What to do with a part.
@@ -49,15 +51,27 @@ impl Gate {
                 }
                 let watched = self.judging && self.heard.is_some_and(|at| now - at <= HEARTBEAT);
                 let way = match (body["historical"].as_bool(), body["verdict"].as_str()) {
-                    (Some(true), _) => Way::Record,
+                    (Some(true), _) => return Some((body, Way::Record)),
                     (Some(false), Some("PASS" | "REVIEW")) if watched => Way::On,
                     _ => Way::Off,
                 };
-                return Some((body, way));
+                let on = self.keep_strict(&body, way == Way::On);
+                return Some((body, if on { Way::On } else { Way::Off }));
             }
             _ => {}
         }
         None
+    }
+
+    /// A repeat of a mark goes on only if the one before it did.
+    fn keep_strict(&mut self, body: &Value, on: bool) -> bool {
+        let mark = format!("{} {}", body["camera"], body["part"]);
+        let on = on && (body["repeat"] != true || self.opened.get(&mark) == Some(&true));
+        if self.opened.len() == REMEMBERED {
+            self.opened.clear();
+        }
+        self.opened.insert(mark, on);
+        on
     }
 }
 
