@@ -22,7 +22,8 @@ use crate::archive::{Archive, ArchiveSpec};
 use crate::guard::GuardSpec;
 use crate::health::Health;
 use crate::line::{
-    self, Balance, CameraSpec, Ended, Journal, LineError, LineSpec, Listener, Rebuild, Stop, Totals, Witness,
+    self, Balance, CameraSpec, Ended, Journal, LateTriggers, LineError, LineSpec, Listener, Rebuild, Stop, Totals,
+    Witness,
 };
 use crate::model::Model;
 use crate::products::Products;
@@ -53,6 +54,10 @@ const INBOUND: &str = "messages";
 const DEAF: &str = "subscription";
 /// What it calls triggers that no camera takes.
 const UNHEEDED: &str = "messages unheeded";
+/// What it calls triggers that came late.
+const LATE: &str = "late triggers";
+/// What it calls those that never came.
+const MISSING: &str = "triggers missing";
 /// How often the heartbeat goes out.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -74,6 +79,8 @@ pub struct StationSpec<W> {
     pub products: Products,
     /// From trigger to verdict.
     pub deadline: Duration,
+    /// For so long after its deadline a part may be at the gate.
+    pub repeat_within: Duration,
     /// What the reject line does with a part that was not judged.
     pub on_unjudged: OnUnjudged,
     /// The broker.
@@ -149,12 +156,14 @@ pub fn run<W: Witness + 'static>(
     let (ledger, context) = opened.map_err(StationError::Ledger)?;
     let run = context.run.clone();
     info!(line = %spec.line, station = %spec.station, %run, deadline_ms, "station starts");
+    let watch_triggers = spec.cameras.iter().any(CameraSpec::takes_messages);
     let publisher = Arc::new(Publisher::start(PublisherSettings {
         link: spec.link,
         root: spec.root,
         station: wire::Station { line: spec.line, station: spec.station, run },
         on_unjudged: spec.on_unjudged,
         deadline_ms,
+        watch_triggers,
         outbox_capacity: PublisherSettings::OUTBOX_CAPACITY,
     })?);
     let health = Health::new(Arc::clone(&publisher));
@@ -202,6 +211,7 @@ pub fn run<W: Witness + 'static>(
             thresholds: spec.thresholds,
             products: spec.products,
             deadline: spec.deadline,
+            repeat_within: spec.repeat_within,
             publisher: Arc::clone(&publisher),
             journal: Journal::new(ledger, context, spec.keep, health.clone())?,
             drain: DRAIN_LINK,
@@ -225,6 +235,9 @@ pub fn run<W: Witness + 'static>(
     if let Some((_, plant)) = &page {
         // Set once, here.
         let _ = plant.account.set(line.account().clone());
+    }
+    if watch_triggers {
+        wait_for_prompt_link(&line, &publisher, stop);
     }
     // Parts are judged from here on; where there are golden parts, the station is `ready` only after them.
     let golden = match proctor {
@@ -252,6 +265,11 @@ pub fn run<W: Witness + 'static>(
         Ended::Broken(stage, journal) => (Err(StationError::Bug { stage }), journal),
     };
     let owed = journal.as_mut().map_or(0, |journal| journal.settle(&publisher));
+    log_end(&totals, &drained, owed);
+    ended.map(|witness| Report { witness, totals, link, drained, owed })
+}
+
+fn log_end(totals: &Totals, drained: &DrainReport, owed: u64) {
     if owed > 0 {
         warn!(owed, "verdicts not acknowledged by the broker wait in the ledger for the next start");
     }
@@ -265,7 +283,6 @@ pub fn run<W: Witness + 'static>(
         owed,
         "station stopped"
     );
-    ended.map(|witness| Report { witness, totals, link, drained, owed })
 }
 
 /// Gives the broker a moment before the first part: a part decided while nobody listens gets no reject bit. A broker
@@ -282,16 +299,31 @@ fn wait_for_link(publisher: &Publisher, stop: &Stop) {
     }
 }
 
-/// A line that does not start hears no trigger, and the broker has been told that each has come: the log says which did.
+/// Takes what has waited at the broker, until the link shows that a trigger which comes now has not: the plant may go by
+/// `ready`. A broker that is not there, or does not answer, does not keep the station from working.
+fn wait_for_prompt_link<W>(line: &line::Line<W>, publisher: &Publisher, stop: &Stop) {
+    let give_up = Instant::now() + FIRST_CONNECTION;
+    while !stop.asked() && Instant::now() < give_up {
+        let link = publisher.status();
+        if link.prompt || !link.connected {
+            return;
+        }
+        if let Ok(message) = publisher.inbound().recv_timeout(LOOK / 10) {
+            line.route(message);
+        }
+    }
+}
+
+/// A line that does not start hears no trigger. None of them is acknowledged: the broker has them for the next start.
 fn tell_unheard(publisher: &Publisher) {
-    for message in publisher.close_inbound() {
-        let part = match message {
+    for arrived in publisher.close_inbound() {
+        let part = match arrived.message {
             Inbound::Trigger { trigger, .. } => Some(trigger.part),
             Inbound::UnclearTrigger { unclear, .. } => Some(unclear.trigger.part),
             Inbound::Product { .. } | Inbound::UnclearProduct { .. } | Inbound::Fault(_) => None,
         };
         if let Some(part) = part {
-            error!(?part, "part has no verdict: its trigger came, and the line did not start");
+            error!(?part, "trigger stays with the broker: the line did not start");
         }
     }
 }
@@ -331,6 +363,9 @@ fn supervise<W>(
             products.tell(health, &line.product(), now);
             tell_deaf(health, link.connected && !link.subscribed);
             tell_unheeded(health, line.unheeded_triggers());
+            let late = line.late_triggers();
+            line.account().set_triggers_missing(late.missing);
+            tell_late(health, &late);
             publisher.heartbeat(Heartbeat {
                 parts_in: totals.triggered,
                 verdicts_out: totals.verdicts(),
@@ -368,6 +403,24 @@ fn tell_lost(health: &Health, lost: u64) {
     if lost > 0 {
         let detail = format!("{lost} messages from the plant were lost since the start, for too many came at once");
         health.problem(INBOUND, &format!("{detail}. A trigger's part has no verdict, a change-over did not happen"));
+    }
+}
+
+/// Whoever stands at the gate sees parts taken off: this says why.
+fn tell_late(health: &Health, triggers: &LateTriggers) {
+    match &triggers.last {
+        Some(last) => {
+            let detail =
+                format!("triggers that came late since the start: {}, their parts are not judged", triggers.late);
+            health.problem(LATE, &format!("{detail}; the last, {last}"));
+        }
+        None => health.well(LATE),
+    }
+    if triggers.misses {
+        let detail = format!("triggers that never came since the start, by the plant's count: {}", triggers.missing);
+        health.problem(MISSING, &format!("{detail}; their parts have no verdict"));
+    } else {
+        health.well(MISSING);
     }
 }
 
@@ -418,5 +471,19 @@ mod tests {
         assert_eq!(health.faults().1, [INBOUND]);
         tell_unheeded(&health, 2);
         assert_eq!(health.faults().1, [INBOUND, UNHEEDED]);
+    }
+
+    #[test]
+    fn late_and_missing_triggers_degrade_the_station_for_a_while() {
+        let health = testing::health();
+        tell_late(&health, &LateTriggers::default());
+        assert!(health.look().1.is_empty());
+        let last = Some("P-7: the broker delivered it again".to_owned());
+        tell_late(&health, &LateTriggers { late: 2, last, missing: 3, misses: true });
+        let (_, problems) = health.look();
+        assert!(problems[0].0 == LATE && problems[0].1.contains("start: 2,") && problems[0].1.contains("P-7"));
+        assert!(problems[1].0 == MISSING && problems[1].1.contains("count: 3;"), "{problems:?}");
+        tell_late(&health, &LateTriggers { late: 2, missing: 3, ..LateTriggers::default() });
+        assert!(health.look().1.is_empty());
     }
 }

@@ -24,6 +24,7 @@ pub(crate) fn publisher() -> Arc<Publisher> {
         },
         on_unjudged: OnUnjudged::Reject,
         deadline_ms: 200,
+        watch_triggers: false,
         outbox_capacity: PublisherSettings::OUTBOX_CAPACITY,
     };
     Arc::new(Publisher::start(settings).unwrap())

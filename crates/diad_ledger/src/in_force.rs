@@ -10,7 +10,8 @@ use crate::moment::Moment;
 use crate::reader::Reader;
 
 impl Ledger {
-    /// Keeps, durably, that `product` is in force at a station since `since`. It replaces the one before.
+    /// Keeps, durably, that `product` is in force at a station since `since`, or that it is not known which. It replaces the
+    /// one before.
     ///
     /// # Errors
     /// [`LedgerError`]; the one before stays then.
@@ -18,7 +19,7 @@ impl Ledger {
         &mut self,
         line: &LineName,
         station: &StationName,
-        product: &ProductName,
+        product: Option<&ProductName>,
         since: Moment,
     ) -> Result<(), LedgerError> {
         let path = self.path().to_path_buf();
@@ -27,7 +28,7 @@ impl Ledger {
         change
             .execute(
                 "INSERT OR REPLACE INTO in_force (line, station, product, since_us) VALUES (?1, ?2, ?3, ?4)",
-                params![line.as_str(), station.as_str(), product.as_str(), since.micros()],
+                params![line.as_str(), station.as_str(), product.map_or("", ProductName::as_str), since.micros()],
             )
             .map_err(failed())?;
         change.commit().map_err(failed())
@@ -35,8 +36,8 @@ impl Ledger {
 }
 
 impl Reader {
-    /// The product that [`Ledger::keep_product`] kept last for a station, and since when it is in force. `None` if there is
-    /// none, or none that is a name.
+    /// What [`Ledger::keep_product`] kept last for a station, and since when: a product, or `None` for one that is not known.
+    /// `None` if it never kept anything.
     ///
     /// # Errors
     /// [`LedgerError`].
@@ -44,12 +45,12 @@ impl Reader {
         &self,
         line: &LineName,
         station: &StationName,
-    ) -> Result<Option<(ProductName, Moment)>, LedgerError> {
+    ) -> Result<Option<(Option<ProductName>, Moment)>, LedgerError> {
         let sql = "SELECT product, since_us FROM in_force WHERE line = ?1 AND station = ?2";
         let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
         let found = self.connection().query_row(sql, params![line.as_str(), station.as_str()], read).optional();
         let found = found.map_err(LedgerError::of(self.path(), "read the product in force"))?;
-        Ok(found.and_then(|(name, since)| Some((ProductName::try_new(&name).ok()?, Moment::from_micros(since)))))
+        Ok(found.map(|(name, since)| (ProductName::try_new(&name).ok(), Moment::from_micros(since))))
     }
 }
 
@@ -66,11 +67,14 @@ mod tests {
         assert_eq!(ledger.read().product_in_force(&line, &station).unwrap(), None);
         for (name, since) in [("gear", 1), ("washer", 2)] {
             let product = ProductName::try_new(name).unwrap();
-            ledger.keep_product(&line, &station, &product, Moment::from_micros(since)).unwrap();
+            ledger.keep_product(&line, &station, Some(&product), Moment::from_micros(since)).unwrap();
         }
         drop(ledger);
         let (product, since) = place.open().read().product_in_force(&line, &station).unwrap().unwrap();
-        assert_eq!((product.as_str(), since.micros()), ("washer", 2));
+        assert_eq!((product.unwrap().as_str(), since.micros()), ("washer", 2));
+        place.open().keep_product(&line, &station, None, Moment::from_micros(3)).unwrap();
+        let unknown = place.open().read().product_in_force(&line, &station).unwrap();
+        assert_eq!(unknown, Some((None, Moment::from_micros(3))));
         let other = StationName::try_new("S2").unwrap();
         assert_eq!(place.open().read().product_in_force(&line, &other).unwrap(), None);
     }

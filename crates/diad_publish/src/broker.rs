@@ -38,6 +38,9 @@ const LIBRARY_IN_FLIGHT: u16 = 8 * WINDOW as u16;
 /// Messages handed to the library and not acknowledged, at most. Small, because a live verdict waits behind them.
 pub(crate) const WINDOW: usize = 64;
 
+/// Acknowledgements handed to the library and not written, at most.
+pub(crate) const ACKNOWLEDGEMENTS: usize = 64;
+
 /// Why the link could not start. A broker that cannot be reached is not among the reasons: the link keeps trying.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
@@ -147,18 +150,25 @@ impl Broker {
 
     /// A client for one connection of the link.
     ///
-    /// The session is clean. What goes out is the outbox's business, and a broker's memory of it would only
-    /// compete. What comes in must not be remembered: a trigger delivered after an outage would judge whatever
-    /// part is then before the camera; and the product is retained, so that it comes with every subscription.
+    /// The broker keeps the session: a trigger that came while nobody was here, or was not acknowledged, is a part, and the
+    /// plant counts it. What comes late is told from what comes in time by [`Promptness`](crate::Promptness), and is never
+    /// judged. What goes out is the outbox's business, of which a broker keeps nothing with QoS 1. The library acknowledges
+    /// nothing by itself.
     pub(crate) fn link_client(&self, topics: &Topics, now: SystemTime) -> (AsyncClient, EventLoop) {
         let last = StateMessage::new(State::Offline, "connection lost; the time is when it began", now).to_json();
         let will = LastWill::new(topics.state.as_str(), last, QoS::AtLeastOnce, true);
-        self.client(&topics.client_id, will, MAX_PACKET_OUT_BYTES)
+        let mut options = self.options(&topics.client_id, will, MAX_PACKET_OUT_BYTES);
+        options.set_clean_session(false).set_manual_acks(true);
+        connect(options)
     }
 
     /// A client for one connection, in a clean session: what the broker is to say when it breaks, and how large a packet
     /// may be.
     pub(crate) fn client(&self, client_id: &str, will: LastWill, max_out_bytes: usize) -> (AsyncClient, EventLoop) {
+        connect(self.options(client_id, will, max_out_bytes))
+    }
+
+    fn options(&self, client_id: &str, will: LastWill, max_out_bytes: usize) -> MqttOptions {
         let mut options = MqttOptions::new(client_id, self.url.host(), self.url.port());
         options
             .set_clean_session(true)
@@ -172,15 +182,19 @@ impl Broker {
         if let Some(tls) = &self.tls {
             options.set_transport(rumqttc::Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))));
         }
-        // Room for a full window and the subscriptions: handing over never waits.
-        let (client, mut events) = AsyncClient::new(options, 2 * WINDOW);
-        let mut network = events.network_options();
-        // Without this a small message waits up to 44 ms for the acknowledgement of the one before.
-        network.set_tcp_nodelay(true);
-        network.set_connection_timeout(CONNECT_TIMEOUT_SECS);
-        events.set_network_options(network);
-        (client, events)
+        options
     }
+}
+
+fn connect(options: MqttOptions) -> (AsyncClient, EventLoop) {
+    // Room for a full window, the acknowledgements and the subscriptions: handing over never waits.
+    let (client, mut events) = AsyncClient::new(options, 2 * WINDOW + ACKNOWLEDGEMENTS);
+    let mut network = events.network_options();
+    // Without this a small message waits up to 44 ms for the acknowledgement of the one before.
+    network.set_tcp_nodelay(true);
+    network.set_connection_timeout(CONNECT_TIMEOUT_SECS);
+    events.set_network_options(network);
+    (client, events)
 }
 
 fn read_password(path: &Path) -> Result<Secret, PublishError> {

@@ -25,6 +25,8 @@ pub struct LinkStatus {
     pub connections: u64,
     /// False after a broker refused the trigger or product subscription of this connection.
     pub subscribed: bool,
+    /// Whether a trigger that comes in now proves that it has not waited on its way from the broker.
+    pub prompt: bool,
     /// Verdicts in memory that wait to be sent.
     pub queued: usize,
     /// Verdicts sent and not acknowledged.
@@ -127,6 +129,7 @@ impl Desk {
             since: now,
             connections: 0,
             subscribed: false,
+            prompt: false,
             queued: 0,
             in_flight: 0,
             acknowledged: 0,
@@ -222,6 +225,7 @@ impl Desk {
         }
         self.status.connected = false;
         self.status.subscribed = false;
+        self.status.prompt = false;
         self.status.last_error = Some(reason);
     }
 

@@ -22,22 +22,31 @@
 //! - The reject bit is a live signal and is never sent late: after an outage, or 0.5 s after its deadline, its part has
 //!   left the gate, and a late bit would hit another one. The verdict still arrives, as `historical`. Silence is therefore not a pass: a controller that
 //!   gets no bit for a part treats it as a reject.
+//! - A message of the plant with QoS 1 is acknowledged when its [`Receipt`] is settled, and in the order of arrival: a
+//!   process that is killed leaves what it has not recorded with the broker, which delivers it again.
+//! - Every message comes with what the link knows of its age: [`Promptness`].
 //!
 //! # Never
 //! This crate never judges, never blocks a stage and never lets a broker's failure become a stage's failure.
 
+mod arrived;
 mod backoff;
 mod broker;
+mod clock;
 mod desk;
 mod handover;
 mod link;
 pub mod outbox;
 mod publisher;
+mod receipt;
 pub mod settings;
 mod sparkplug;
 pub mod topic;
 pub mod wire;
 
+pub use arrived::{Arrived, Promptness, Suspicion};
 pub use broker::{MAX_PASSWORD_BYTES, PublishError, check_authorities};
+pub use clock::suspended;
 pub use desk::{DrainReport, LinkStatus};
 pub use publisher::{Delivery, Publisher, PublisherSettings};
+pub use receipt::Receipt;

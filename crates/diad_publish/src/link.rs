@@ -18,29 +18,37 @@
 //! is therefore pinned and driven to its end while the bell and the tick are served beside it. Messages go in by
 //! `try_publish`, whose channel has room for more than the window of messages under way; waiting for room would be
 //! waiting for the broker.
+//!
+//! # Why a suspended machine connects anew
+//! The monotonic clock does not count a suspension: what waited to go out would still seem to be in time for the gate.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam_channel::{Sender, TrySendError};
-use diad_core::frame::Stamp;
+use crossbeam_channel::Sender;
 use rumqttc::{
-    AsyncClient, ClientError, ConnectReturnCode, ConnectionError, Event, Packet, Publish, QoS, SubscribeFilter,
+    AsyncClient, ClientError, ConnAck, ConnectReturnCode, ConnectionError, Event, Packet, QoS, SubscribeFilter,
     SubscribeReasonCode,
 };
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use self::transit::{Question, Transit};
+use crate::arrived::{Arrived, Promptness};
 use crate::backoff::Backoff;
 use crate::broker::{Broker, WINDOW};
+use crate::clock::{since_boot, suspended};
 use crate::desk::{Desk, DrainReport, Order, Outgoing, Shared};
 use crate::handover::Handover;
 use crate::outbox::MessageId;
+use crate::receipt::Receipts;
 use crate::topic::Topics;
-use crate::wire::{Begins, Inbound, InboundError, ProductMessage, State, StateMessage, TriggerMessage};
+use crate::wire::{State, StateMessage};
 
+mod hearing;
 #[cfg(test)]
 mod tests;
+pub(crate) mod transit;
 
 /// How often the thread looks up from an idle connection: for the watchdog and for deadlines.
 const TICK: Duration = Duration::from_millis(50);
@@ -52,6 +60,9 @@ const STALL: Duration = Duration::from_millis(250);
 /// A broker that acknowledges nothing for this long will not acknowledge what it was given: a new connection brings it
 /// again. No later than a broker that answers nothing at all is given up.
 const GIVE_UP: Duration = Duration::from_secs(10);
+
+/// A machine that was suspended for longer connects anew: far more than two readings of its clocks are apart.
+const SUSPENDED: Duration = Duration::from_millis(50);
 
 /// Time for the broker to acknowledge `offline` after the deadline of a drain.
 pub(crate) const FAREWELL: Duration = Duration::from_millis(250);
@@ -89,18 +100,40 @@ struct Session {
     handover: Handover<Slot>,
     accepted: Option<Instant>,
     farewell: Farewell,
+    transit: Transit,
+    receipts: Receipts,
+    /// Acknowledgements handed to the library and not written.
+    unwritten_acks: usize,
+    /// How long the machine had been suspended when the connection began.
+    suspended: Duration,
+}
+
+/// How the age of triggers is watched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watch {
+    /// What may have been on its way for longer is suspect.
+    pub(crate) limit: Duration,
+    /// Whether the broker is asked for signs of life.
+    pub(crate) asks: bool,
 }
 
 pub(crate) struct Link {
     shared: Arc<Shared>,
     broker: Broker,
     topics: Topics,
-    inbound: Sender<Inbound>,
+    inbound: Sender<Arrived>,
+    watch: Watch,
 }
 
 impl Link {
-    pub(crate) const fn new(shared: Arc<Shared>, broker: Broker, topics: Topics, inbound: Sender<Inbound>) -> Self {
-        Self { shared, broker, topics, inbound }
+    pub(crate) const fn new(
+        shared: Arc<Shared>,
+        broker: Broker,
+        topics: Topics,
+        inbound: Sender<Arrived>,
+        watch: Watch,
+    ) -> Self {
+        Self { shared, broker, topics, inbound, watch }
     }
 
     /// Connects until ordered to stop.
@@ -108,8 +141,9 @@ impl Link {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut backoff = Backoff::new();
+        let mut receipts = Receipts::default();
         let said_goodbye = loop {
-            let (held, end) = self.connection(&mut tick).await;
+            let (held, end) = self.connection(&mut receipts, &mut tick).await;
             let reason = match end {
                 End::Ordered { said_goodbye } => break said_goodbye,
                 End::Lost(reason) => reason,
@@ -127,10 +161,9 @@ impl Link {
     }
 
     /// One connection from attempt to end, and how long it held after the broker had accepted it.
-    async fn connection(&self, tick: &mut Interval) -> (Option<Duration>, End) {
+    async fn connection(&self, receipts: &mut Receipts, tick: &mut Interval) -> (Option<Duration>, End) {
         let (client, mut events) = self.broker.link_client(&self.topics, SystemTime::now());
-        let mut session =
-            Session { client, handover: Handover::new(Instant::now()), accepted: None, farewell: Farewell::NotYet };
+        let mut session = self.session(client, std::mem::take(receipts));
         let end = loop {
             let polled = {
                 let mut poll = pin!(events.poll());
@@ -163,19 +196,42 @@ impl Link {
                 break end;
             }
         };
+        *receipts = session.receipts;
         (session.accepted.map(|at| at.elapsed()), end)
+    }
+
+    /// A connection that is not there yet. `receipts` are those of the ones before it.
+    fn session(&self, client: AsyncClient, receipts: Receipts) -> Session {
+        let again = self.shared.desk().status.connections > 0;
+        Session {
+            client,
+            handover: Handover::new(Instant::now()),
+            accepted: None,
+            farewell: Farewell::NotYet,
+            transit: Transit::new(self.watch.limit, again, since_boot()),
+            receipts,
+            unwritten_acks: 0,
+            suspended: suspended(),
+        }
     }
 
     /// Does what the desk asks for.
     fn serve(&self, session: &mut Session) -> Option<End> {
+        session.transit.look(since_boot());
+        let slept = suspended().saturating_sub(session.suspended);
         let mut desk = self.shared.desk();
         if session.accepted.is_none() {
             return ordered_while_away(&desk).then_some(End::Ordered { said_goodbye: false });
         }
+        if slept > SUSPENDED {
+            return Some(End::Lost(format!("the machine was suspended for {} ms", slept.as_millis())));
+        }
+        desk.status.prompt = session.transit.promptness(false, since_boot()) == Promptness::Prompt;
         if session.handover.stalled(GIVE_UP, Instant::now()) {
             let reason = format!("the broker acknowledged nothing for {} s", GIVE_UP.as_secs());
             return Some(End::Lost(reason));
         }
+        let asked = Self::acknowledge(session).and_then(|()| self.ask(session));
         let handed = match desk.order {
             Order::Abandon => return Some(End::Ordered { said_goodbye: false }),
             Order::Drain(deadline) => {
@@ -183,7 +239,7 @@ impl Link {
                 if now >= deadline + FAREWELL {
                     return Some(End::Ordered { said_goodbye: false });
                 }
-                let settled = desk.outbox.is_empty() && session.handover.len() == 0;
+                let settled = desk.outbox.is_empty() && session.handover.len() == 0 && session.receipts.due().is_none();
                 if session.farewell == Farewell::NotYet && (settled || now >= deadline) {
                     self.say_goodbye(session)
                 } else {
@@ -193,7 +249,7 @@ impl Link {
             Order::Run => self.hand_over(&mut desk, session),
         };
         // The library's channel is wider than the window: this cannot happen while it runs.
-        handed.err().map(|_| End::Lost("the client library takes no more messages".to_owned()))
+        asked.and(handed).err().map(|_| End::Lost("the client library takes no more messages".to_owned()))
     }
 
     /// Hands messages to the library until the window is full or nothing waits; none to a broker that hangs.
@@ -234,8 +290,9 @@ impl Link {
 
     /// Takes in what the library reports.
     fn take(&self, session: &mut Session, event: Event) -> Option<End> {
+        session.transit.look(since_boot());
         match event {
-            Event::Incoming(Packet::ConnAck(_)) => return self.begin(session),
+            Event::Incoming(Packet::ConnAck(accepted)) => return self.begin(session, &accepted),
             Event::Incoming(Packet::PubAck(ack)) => match session.handover.acknowledged(ack.pkid, Instant::now()) {
                 Some(Slot::Verdict(id)) => self.shared.desk().acknowledge(id),
                 Some(Slot::Reject) => self.shared.desk().status.rejects_acknowledged += 1,
@@ -247,14 +304,22 @@ impl Link {
                 }
                 Some(Slot::State | Slot::Heartbeat) | None => {}
             },
-            Event::Incoming(Packet::SubAck(ack)) if ack.return_codes.contains(&SubscribeReasonCode::Failure) => {
+            Event::Incoming(Packet::SubAck(ack)) => {
+                session.transit.answered(Question::Subscribe, since_boot());
+                if !ack.return_codes.contains(&SubscribeReasonCode::Failure) {
+                    return None;
+                }
                 let reason = "the broker refused the trigger or product subscription; check its access rules";
                 tracing::error!(broker = %self.broker.url(), "{reason}");
                 let mut desk = self.shared.desk();
                 desk.status.subscribed = false;
                 desk.status.last_error = Some(reason.to_owned());
             }
-            Event::Incoming(Packet::Publish(message)) => self.hear(&message),
+            Event::Incoming(Packet::UnsubAck(_)) => session.transit.answered(Question::Unsubscribe, since_boot()),
+            Event::Incoming(Packet::Publish(message)) => self.hear(session, &message),
+            Event::Outgoing(rumqttc::Outgoing::PubAck(_)) => {
+                session.unwritten_acks = session.unwritten_acks.saturating_sub(1);
+            }
             Event::Outgoing(rumqttc::Outgoing::Publish(packet)) => session.handover.written(packet),
             Event::Outgoing(rumqttc::Outgoing::Disconnect) => {
                 return Some(End::Ordered { said_goodbye: session.farewell == Farewell::Leaving });
@@ -265,57 +330,18 @@ impl Link {
     }
 
     /// The broker accepted us. The library reports this for a positive answer only; a refusal is an error.
-    fn begin(&self, session: &mut Session) -> Option<End> {
+    fn begin(&self, session: &mut Session, accepted: &ConnAck) -> Option<End> {
         session.accepted = Some(Instant::now());
+        session.suspended = suspended();
+        session.receipts.begin(accepted.session_present);
         self.shared.desk().connect(SystemTime::now());
         tracing::info!(broker = %self.broker.url(), "broker connected");
         let filters = [&self.topics.product, &self.topics.trigger]
             .map(|topic| SubscribeFilter { path: topic.clone(), qos: QoS::AtLeastOnce });
+        session.transit.asked(Question::Subscribe, session.receipts.len(), since_boot());
         match session.client.try_subscribe_many(filters) {
             Ok(()) => None,
             Err(_) => Some(End::Lost("the client library refused to subscribe".to_owned())),
-        }
-    }
-
-    /// A message from the plant.
-    fn hear(&self, message: &Publish) {
-        let at = Stamp { wall: SystemTime::now(), mono: Instant::now() };
-        let topic = message.topic.as_str();
-        let payload = &message.payload;
-        if payload.is_empty() && (topic == self.topics.trigger || topic == self.topics.product) {
-            // How a retained message is taken back: no part, and no product.
-            tracing::info!(topic, "empty message let be");
-            return;
-        }
-        let heard = if topic == self.topics.trigger {
-            match TriggerMessage::parse(topic, payload) {
-                _ if message.retain => Inbound::Fault(InboundError::Retained { topic: topic.to_owned() }),
-                Ok(trigger) => Inbound::Trigger { trigger, at },
-                Err(unclear) => Inbound::UnclearTrigger { unclear, begins: Begins::of(payload), at },
-            }
-        } else if topic == self.topics.product {
-            match ProductMessage::parse(topic, payload) {
-                Ok(product) => Inbound::Product { product, at },
-                Err(error) => Inbound::UnclearProduct { error, begins: Begins::of(payload), at },
-            }
-        } else {
-            tracing::warn!(topic, "message on a topic that was not asked for");
-            return;
-        };
-        // Under one lock with the count: once the desk is deaf, nothing more reaches the channel.
-        let mut desk = self.shared.desk();
-        desk.note_inbound(&heard);
-        if desk.deaf {
-            desk.status.inbound_lost += 1;
-            tracing::error!(message = ?heard, "message from the plant lost: the station has stopped");
-            return;
-        }
-        match self.inbound.try_send(heard) {
-            Ok(()) => {}
-            Err(TrySendError::Full(lost) | TrySendError::Disconnected(lost)) => {
-                desk.status.inbound_lost += 1;
-                tracing::error!(message = ?lost, "message from the plant lost: nobody took the ones before it");
-            }
         }
     }
 

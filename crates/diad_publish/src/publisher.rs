@@ -8,14 +8,15 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::{Receiver, bounded};
 use diad_core::event::InspectionEvent;
 
+use crate::arrived::Arrived;
 use crate::broker::{Broker, PublishError};
 use crate::desk::{Desk, DrainReport, GateBit, LinkStatus, Order, Parcel, Shared};
-use crate::link::{FAREWELL, Link};
+use crate::link::{FAREWELL, Link, Watch, transit};
 use crate::outbox::{Outbox, Ticket};
 use crate::settings::{LinkSettings, PayloadKind};
 use crate::sparkplug::{EdgeNode, Mirror};
 use crate::topic::{NodeTopics, TopicRoot, Topics};
-use crate::wire::{Digests, Heartbeat, Inbound, OnUnjudged, RejectBit, State, StateMessage, Station, VerdictMessage};
+use crate::wire::{Digests, Heartbeat, OnUnjudged, RejectBit, State, StateMessage, Station, VerdictMessage};
 
 /// Time for a Sparkplug node to say its death after the link has ended; within [`SLACK`].
 const NODE_FAREWELL: Duration = Duration::from_millis(150);
@@ -43,6 +44,9 @@ pub struct PublisherSettings {
     pub on_unjudged: OnUnjudged,
     /// Time from capture to verdict that the station promises, in milliseconds.
     pub deadline_ms: u32,
+    /// Whether parts are triggered by messages: then the link asks the broker ten times a second for a sign of life, so that
+    /// every trigger comes with what is known of its age.
+    pub watch_triggers: bool,
     /// Verdicts kept without acknowledgement, at most; [`PublisherSettings::OUTBOX_CAPACITY`] unless tested.
     pub outbox_capacity: NonZeroUsize,
 }
@@ -70,7 +74,7 @@ pub struct Delivery {
 /// All methods take `&self` and may be called from any thread. None but `drain` waits.
 pub struct Publisher {
     shared: Arc<Shared>,
-    inbound: Receiver<Inbound>,
+    inbound: Receiver<Arrived>,
     station: Station,
     on_unjudged: OnUnjudged,
     deadline_ms: u32,
@@ -84,7 +88,8 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`] for files that cannot be used, and for a thread that cannot be started.
     pub fn start(settings: PublisherSettings) -> Result<Self, PublishError> {
-        let PublisherSettings { link, root, station, on_unjudged, deadline_ms, outbox_capacity } = settings;
+        let PublisherSettings { link, root, station, on_unjudged, deadline_ms, watch_triggers, outbox_capacity } =
+            settings;
         let broker = Broker::open(&link)?;
         let topics = Topics::new(&root, &station.line, &station.station);
         let now = SystemTime::now();
@@ -114,7 +119,8 @@ impl Publisher {
             .thread_name("mqtt-lookup")
             .build()
             .map_err(PublishError::Runtime)?;
-        let link = Link::new(Arc::clone(&shared), broker, topics, inbound_tx);
+        let watch = Watch { limit: transit::limit(Duration::from_millis(deadline_ms.into())), asks: watch_triggers };
+        let link = Link::new(Arc::clone(&shared), broker, topics, inbound_tx, watch);
         let ending = Arc::clone(&shared);
         // Seconds are as good as any number: the next run begins with another one.
         let first = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs().to_le_bytes()[0];
@@ -141,15 +147,21 @@ impl Publisher {
         Ok(Self { shared, inbound, station, on_unjudged, deadline_ms, done, thread })
     }
 
-    /// Takes a verdict and its reject bit. Sent later than 0.5 s after the part's deadline, it goes out as `historical` and
+    /// The bit that the settings give a part.
+    #[must_use]
+    pub const fn bit(&self, event: &InspectionEvent) -> RejectBit {
+        RejectBit::of(event, self.on_unjudged)
+    }
+
+    /// Takes a verdict and its reject bit, which may be stricter than [`bit`](Self::bit) and never looser. Sent later than 0.5 s after the part's deadline, it goes out as `historical` and
     /// without the bit. `ticket` says that the caller has the verdict in a record and will bring it
     /// again when a connection ends or was not there; without one it is kept here until acknowledged. If the outbox is
     /// full, the oldest that waits and is in no record leaves, with an error in the log and a count in
     /// [`LinkStatus::dropped`].
-    pub fn publish_verdict(&self, ticket: Option<Ticket>, event: &InspectionEvent, digests: &Digests) {
+    pub fn publish_verdict(&self, ticket: Option<Ticket>, event: &InspectionEvent, digests: &Digests, bit: RejectBit) {
         let verdict = VerdictMessage::from_event(&self.station, event, digests, self.deadline_ms);
         let until = event.meta.captured.mono + Duration::from_millis(self.deadline_ms.into()) + GATE_SLACK;
-        let bit = GateBit { bit: RejectBit::of(event, self.on_unjudged), until };
+        let bit = GateBit { bit: bit.max(self.bit(event)), until };
         let parcel = Parcel { verdict, bit: Some(bit) };
         let left = self.shared.desk().offer(ticket, parcel);
         self.shared.bell.notify_one();
@@ -220,14 +232,14 @@ impl Publisher {
 
     /// Triggers, change-overs and refused messages, in order of arrival. Clones share the messages.
     #[must_use]
-    pub const fn inbound(&self) -> &Receiver<Inbound> {
+    pub const fn inbound(&self) -> &Receiver<Arrived> {
         &self.inbound
     }
 
-    /// Takes no more messages from the plant, and gives those that wait. What comes later is counted in
-    /// [`LinkStatus::inbound_lost`], with an error in the log.
+    /// Takes no more messages from the plant, and gives those that wait. What comes later stays with the broker for the next
+    /// connection; of QoS 0 it is counted in [`LinkStatus::inbound_lost`], with an error in the log.
     #[must_use]
-    pub fn close_inbound(&self) -> Vec<Inbound> {
+    pub fn close_inbound(&self) -> Vec<Arrived> {
         self.shared.desk().deaf = true;
         self.inbound.try_iter().collect()
     }

@@ -78,6 +78,8 @@ pub struct Topics {
     pub trigger: String,
     /// In, QoS 1, retained: change-over.
     pub product: String,
+    /// Nobody writes or reads it: the link gives up a subscription to it that it never had, to see the broker answer.
+    pub probe: String,
     /// Names the connection. It has no run in it: a restarted daemon takes over from its predecessor's half-open
     /// connection, so that the predecessor's last will cannot come after the new `ready`.
     pub client_id: String,
@@ -95,6 +97,7 @@ impl Topics {
             heartbeat: format!("{base}/heartbeat"),
             trigger: format!("{base}/trigger"),
             product: format!("{base}/product"),
+            probe: format!("{base}/probe"),
             // Some brokers refuse a client id with a character of topics in it.
             client_id: format!("diad:{}", base.replace('/', ":")),
         }

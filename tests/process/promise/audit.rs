@@ -25,6 +25,8 @@ pub struct Audit {
     pub recorded: BTreeMap<Key, Recorded>,
     /// Verdicts that the plant heard, each part once, without `historical`.
     pub heard: BTreeMap<Key, Value>,
+    /// Triggers that the broker has taken over from the plant, by mark. Whatever the station says it heard, these are parts.
+    pub triggered: BTreeMap<String, u64>,
     /// Messages that said again what was said before.
     pub repeats: u64,
     /// Parts on record as not recorded.
@@ -65,7 +67,7 @@ fn payload(row: &Row) -> Value {
     };
     let region = judgement.map(|judgement| judgement.region);
     let digest = |bytes| Digest::from_bytes(bytes).to_string();
-    json!({
+    let mut payload = json!({
         "v": 1, "line": line.as_str(), "station": station.as_str(), "camera": camera.as_str(), "run": run.as_str(),
         "seq": row.key.seq,
         "part": row.part.as_ref().map(|part| part.as_str()),
@@ -82,7 +84,11 @@ fn payload(row: &Row) -> Value {
         "model": digest(row.origin.model), "thresholds": digest(row.origin.thresholds),
         "settings": digest(row.origin.settings),
         "historical": null,
-    })
+    });
+    if row.repeat {
+        payload["repeat"] = true.into();
+    }
+    payload
 }
 
 /// Whether a `PASS` names all that a judgement has: a score below the cut-offs, and the place it was found at.
@@ -134,6 +140,11 @@ impl Audit {
     /// The same where the ledger cannot be asked: what the plant heard against itself and against what entered.
     pub fn of_wire(station: &Station, messages: &[Received]) -> Self {
         let mut audit = Self { entered: station.entered(), ..Self::default() };
+        for trigger in messages.iter().filter(|m| m.topic.ends_with("/trigger")) {
+            if let Some(part) = trigger.payload["part"].as_str() {
+                *audit.triggered.entry(part.to_owned()).or_default() += 1;
+            }
+        }
         for message in messages.iter().filter(|m| m.topic.ends_with("/verdict")) {
             let mut verdict = message.payload.clone();
             verdict["historical"] = Value::Null;
@@ -217,15 +228,23 @@ impl Audit {
         last.values().sum()
     }
 
-    /// Parts that entered.
+    /// Parts that entered, or that the plant has triggered, whichever are more.
     pub fn parts_in(&self) -> u64 {
-        self.entered.keys().map(|run| self.entered(run)).sum()
+        let entered: u64 = self.entered.keys().map(|run| self.entered(run)).sum();
+        entered.max(self.triggered.values().sum())
     }
 
-    /// Parts that entered and of which the plant heard nothing. Whatever the ledger holds, a controller has only the wire.
+    /// Parts that entered and of which the plant heard nothing, and triggers that the broker took over and that no verdict
+    /// came of. Whatever the ledger holds, a controller has only the wire.
     pub fn lost(&self) -> u64 {
         let heard = |run: &str| self.heard.keys().filter(|key| key.0 == run).count() as u64;
-        self.entered.keys().map(|run| self.entered(run).saturating_sub(heard(run))).sum()
+        let entered: u64 = self.entered.keys().map(|run| self.entered(run).saturating_sub(heard(run))).sum();
+        let mut verdicts: BTreeMap<&str, u64> = BTreeMap::new();
+        for part in self.heard.values().filter_map(|verdict| verdict["part"].as_str()) {
+            *verdicts.entry(part).or_default() += 1;
+        }
+        let of = |part: &str| verdicts.get(part).copied().unwrap_or_default();
+        entered + self.triggered.iter().map(|(part, triggers)| triggers.saturating_sub(of(part))).sum::<u64>()
     }
 
     /// Verdicts of a kind, wherever they are.

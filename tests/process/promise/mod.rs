@@ -6,6 +6,7 @@ mod audit;
 mod daemon;
 mod disk;
 mod judging;
+mod late;
 mod plant;
 mod sabotage;
 mod wire;
@@ -159,6 +160,36 @@ fn overload_sheds_the_oldest_aloud() {
     judging::overload(30);
 }
 
+#[test]
+fn triggers_that_a_network_held_back_are_late_and_the_others_are_not() {
+    late::network_stalls(1);
+}
+
+#[test]
+fn triggers_that_waited_for_a_process_that_stood_still_are_late_and_the_others_are_not() {
+    late::process_stalls(1);
+}
+
+#[test]
+fn parts_of_the_clock_that_came_up_in_a_process_that_stood_still_are_late() {
+    late::clock_stalls();
+}
+
+#[test]
+fn trigger_that_shows_its_time_is_judged_by_that() {
+    late::proof_of_youth();
+}
+
+#[test]
+fn triggers_that_a_kill_overtakes_are_parts_and_none_of_them_is_judged_late() {
+    late::killed(2);
+}
+
+#[test]
+fn mark_that_comes_again_never_gets_a_looser_bit() {
+    late::repeated(1);
+}
+
 /// What a row of the table is called, and how it is found.
 type Fault = (&'static str, Box<dyn Fn() -> Option<Audit>>);
 
@@ -195,6 +226,10 @@ fn table_of_faults() {
         rare("ledger disk hangs", || disk::hangs(1)),
         rare("process ends on a full disk, 10 times", || disk::full_to_the_end(10)),
         fault("camera lost in a picture that takes longer than the deadline", || judging::camera_stalls(12)),
+        fault("network holds triggers back for 2.5 s, 5 times", || late::network_stalls(5)),
+        fault("process stands still for 2.5 s while triggers come, 5 times", || late::process_stalls(5)),
+        fault("daemon killed 10 times while triggers come", || late::killed(10)),
+        fault("a trigger comes again (DUP)", || late::repeated(1)),
         fault("networks give NaN for a third", || judging::engine_fails(Failure::NaN, 300)),
         fault("networks fail for a third", || judging::engine_fails(Failure::Error, 300)),
         fault("networks give NaN for all", || judging::engine_gives_up(1)),

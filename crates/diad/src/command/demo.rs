@@ -177,6 +177,7 @@ fn spec(
         products,
         web: None,
         deadline: DEADLINE,
+        repeat_within: Duration::ZERO,
         on_unjudged: OnUnjudged::Reject,
         link: LinkSettings::try_new(url, None, None, None)?,
         root: TopicRoot::try_new("factory")?,

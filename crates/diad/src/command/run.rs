@@ -61,6 +61,7 @@ pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
         thresholds: thresholds.clone(),
         products,
         deadline: settings.deadline(),
+        repeat_within: settings.repeat_within(),
         on_unjudged: settings.on_unjudged(),
         link: settings.mqtt().link.clone(),
         root: settings.mqtt().root.clone(),

@@ -29,6 +29,7 @@ impl Default for Account {
             overdue: zero(),
             late: zero(),
             unrecorded: zero(),
+            triggers_missing: zero(),
             least_margin_micros: AtomicI64::new(NO_MARGIN),
         }))
     }
@@ -56,6 +57,7 @@ struct Counters {
     overdue: AtomicU64,
     late: AtomicU64,
     unrecorded: AtomicU64,
+    triggers_missing: AtomicU64,
     least_margin_micros: AtomicI64,
 }
 
@@ -145,6 +147,10 @@ impl Account {
             Outcome::Unjudged(_) => &self.0.unjudged,
         };
         counter.fetch_add(1, Ordering::AcqRel);
+        // Its deadline was over when it came.
+        if event.outcome == Outcome::Unjudged(Reason::LateTrigger) {
+            return None;
+        }
         let took = recorded.saturating_duration_since(event.meta.captured.mono);
         let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(NO_MARGIN - 1);
         self.0.least_margin_micros.fetch_min(micros(deadline) - micros(took), Ordering::Relaxed);
@@ -182,6 +188,17 @@ impl Account {
     /// A verdict went out that the ledger could not take.
     pub fn unrecorded(&self) {
         self.0.unrecorded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many triggers never came since the start, by the plant's count.
+    pub fn set_triggers_missing(&self, triggers: u64) {
+        self.0.triggers_missing.store(triggers, Ordering::Relaxed);
+    }
+
+    /// Triggers that never came since the start, by the plant's count.
+    #[must_use]
+    pub fn triggers_missing(&self) -> u64 {
+        self.0.triggers_missing.load(Ordering::Relaxed)
     }
 
     /// Late results, and verdicts without a record, since the start.

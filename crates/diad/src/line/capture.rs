@@ -18,8 +18,9 @@ use super::lane::Entrance;
 use super::reopened::Reopened;
 use super::sources::{CameraSpec, Overload};
 use super::stages::LineError;
+use super::stalls::Stalls;
 use super::stop::Stop;
-use super::triggers::Triggers;
+use super::triggers::{Triggered, Triggers};
 use crate::health::Health;
 use crate::products::InForce;
 use crate::settings;
@@ -48,6 +49,7 @@ pub(super) struct Capturing {
     desk: Desk,
     stop: Stop,
     beat: Beat,
+    stalls: Stalls,
     product: Box<dyn Fn() -> InForce + Send>,
 }
 
@@ -60,8 +62,8 @@ enum Clock {
     /// `next` has been looked at and waits before all others.
     Messages {
         triggers: Triggers,
-        waiting: Receiver<PartMeta>,
-        next: Option<PartMeta>,
+        waiting: Receiver<Triggered>,
+        next: Option<Triggered>,
     },
     Camera,
 }
@@ -72,6 +74,7 @@ pub(super) struct Joins {
     pub(super) desk: Desk,
     pub(super) stop: Stop,
     pub(super) beat: Beat,
+    pub(super) stalls: Stalls,
     pub(super) deadline: Duration,
     pub(super) health: Health,
 }
@@ -80,7 +83,7 @@ impl Capturing {
     /// Begins to open the camera; [`first_open`](Self::first_open) waits for it.
     pub(super) fn start(spec: CameraSpec, triggers: &Triggers, joins: Joins) -> Result<Self, LineError> {
         let CameraSpec { id, trigger, roi, overload, open, .. } = spec;
-        let Joins { frames, desk, stop, beat, deadline, health } = joins;
+        let Joins { frames, desk, stop, beat, stalls, deadline, health } = joins;
         let clock = match trigger {
             settings::Trigger::FreeRun { every } => Clock::FreeRun { every, next: Instant::now() + every },
             settings::Trigger::Mqtt => {
@@ -95,7 +98,7 @@ impl Capturing {
             let triggers = triggers.clone();
             Box::new(move || triggers.product())
         };
-        Ok(Self { id, roi, overload, deadline, source, clock, long_past, frames, desk, stop, beat, product })
+        Ok(Self { id, roi, overload, deadline, source, clock, long_past, frames, desk, stop, beat, stalls, product })
     }
 
     /// Waits for the camera until then, before the line says it is ready.
@@ -121,11 +124,18 @@ impl Capturing {
             let goes_on = match fired {
                 Fired::Nothing => true,
                 // A tick of the clock without a picture is no part.
-                Fired::Tick(_) | Fired::LateTick(_) if self.source.is_over() => false,
+                Fired::Tick(_) | Fired::LateTick(_) | Fired::StalledTick(_) if self.source.is_over() => false,
                 Fired::Tick(at) => {
                     let in_force = (self.product)();
                     let meta = self.desk.enter(&self.id, arrival(&in_force, at));
-                    self.take_triggered(meta, in_force.refusal())
+                    self.take_triggered(Triggered { meta, heard: at.mono }, in_force.refusal())
+                }
+                Fired::StalledTick(at) => {
+                    let arrival = Arrival { late: true, ..arrival(&(self.product)(), at) };
+                    let meta = self.desk.enter(&self.id, arrival);
+                    warn!(part = %meta.key, "part of the clock without a picture: the process stood still");
+                    self.desk.unjudged(meta, Reason::LateTrigger);
+                    true
                 }
                 Fired::LateTick(at) => {
                     let meta = self.desk.enter(&self.id, arrival(&(self.product)(), at));
@@ -134,7 +144,7 @@ impl Capturing {
                     self.desk.unjudged(meta, reason);
                     true
                 }
-                Fired::Part(meta) => self.take_triggered(meta, None),
+                Fired::Part(part) => self.take_triggered(part, None),
                 Fired::AnyPicture => self.take_next(),
             };
             if !goes_on {
@@ -152,7 +162,7 @@ impl Capturing {
         // From here on the line books what comes: nothing can slip in behind the last look.
         triggers.leave(&self.id);
         let reason = if self.stop.asked() { Reason::Shutdown } else { Reason::Camera };
-        for meta in next.take().into_iter().chain(waiting.try_iter()) {
+        for Triggered { meta, .. } in next.take().into_iter().chain(waiting.try_iter()) {
             self.desk.unjudged(meta, reason);
         }
     }
@@ -179,7 +189,7 @@ impl Capturing {
             Clock::Camera => Fired::AnyPicture,
             Clock::Messages { waiting, next, .. } => {
                 match next.take().map_or_else(|| waiting.recv_timeout(PATIENCE), Ok) {
-                    Ok(meta) => Fired::Part(meta),
+                    Ok(part) => Fired::Part(part),
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Fired::Nothing,
                 }
             }
@@ -190,25 +200,28 @@ impl Capturing {
                 if at.mono < *next {
                     return Fired::Nothing;
                 }
-                let is_late = at.mono > *next + LATE;
+                let tick = *next;
                 *next += *every;
-                if is_late { Fired::LateTick(at) } else { Fired::Tick(at) }
+                // It came up while nobody could take its picture, longer ago than a picture may be late.
+                if self.stalls.stood_still_beyond(tick, self.deadline, at.mono) {
+                    return Fired::StalledTick(at);
+                }
+                if at.mono > tick + LATE { Fired::LateTick(at) } else { Fired::Tick(at) }
             }
         }
     }
 
     /// The picture of a part that has entered; it is a part whatever the camera does. With a `refusal` it is not judged.
     /// False: the end.
-    fn take_triggered(&mut self, meta: PartMeta, refusal: Option<Reason>) -> bool {
-        let triggered = meta.captured.mono;
-        let give_up = triggered + self.deadline.mul_f64(GIVE_UP);
+    fn take_triggered(&mut self, Triggered { meta, heard }: Triggered, refusal: Option<Reason>) -> bool {
+        let give_up = meta.captured.mono + self.deadline.mul_f64(GIVE_UP);
         loop {
             let Some(camera) = self.source.camera() else {
                 self.desk.unjudged(meta, Reason::Camera);
                 return true;
             };
             let patience = give_up.saturating_duration_since(Instant::now()).min(PATIENCE);
-            match camera.next_frame(triggered, patience) {
+            match camera.next_frame(heard, patience) {
                 Ok(Take::Frame(capture)) => {
                     let meta = if camera.is_live() { self.part_in_front(meta, capture.stamp) } else { meta };
                     self.send(PartMeta { source: capture.source.clone(), ..meta }, capture, refusal);
@@ -239,12 +252,12 @@ impl Capturing {
     fn part_in_front(&mut self, mut meta: PartMeta, taken: Stamp) -> PartMeta {
         let Clock::Messages { waiting, next, .. } = &mut self.clock else { return meta };
         while let Some(later) = next.take().or_else(|| waiting.try_recv().ok()) {
-            if later.captured.mono > taken.mono {
+            if later.heard > taken.mono {
                 *next = Some(later);
                 break;
             }
             warn!(part = %meta.key, "the next part was in front of the camera before this one had a picture");
-            self.desk.unjudged(std::mem::replace(&mut meta, later), Reason::Overrun);
+            self.desk.unjudged(std::mem::replace(&mut meta, later.meta), Reason::Overrun);
         }
         meta
     }
@@ -258,6 +271,7 @@ impl Capturing {
             return true;
         }
         let Some(camera) = self.source.camera() else { return true };
+        let asked = Instant::now();
         let taken = camera.next_frame(long_past, PATIENCE);
         let superseded = camera.superseded();
         let at = if let Ok(Take::Frame(capture)) = &taken { capture.stamp } else { now() };
@@ -266,8 +280,16 @@ impl Capturing {
             Ok(Take::Frame(capture)) => {
                 let truth = capture.truth.as_ref().and_then(|t| ProductName::try_new(t.part.product.name()).ok());
                 let in_force = truth.map_or_else(|| (self.product)(), InForce::Named);
-                let arrival = Arrival { source: capture.source.clone(), ..arrival(&in_force, capture.stamp) };
-                self.send(self.desk.enter(&self.id, arrival), capture, in_force.refusal());
+                // By the driver's time, before anybody here could take it: the part has left the camera, and soon the gate.
+                let late = asked > capture.stamp.mono + self.deadline;
+                let arrival = Arrival { source: capture.source.clone(), late, ..arrival(&in_force, capture.stamp) };
+                let meta = self.desk.enter(&self.id, arrival);
+                if late {
+                    warn!(part = %meta.key, "picture older than the deadline: its part is not judged");
+                    self.desk.unjudged_with(meta, Reason::LateTrigger, capture.picture);
+                } else {
+                    self.send(meta, capture, in_force.refusal());
+                }
                 true
             }
             Ok(Take::Idle) => true,
@@ -324,14 +346,17 @@ enum Fired {
     Tick(Stamp),
     /// The clock, so long ago that the part has left the camera.
     LateTick(Stamp),
+    /// The clock, while the process stood still: the part has left the camera.
+    StalledTick(Stamp),
     /// A part that has entered with its trigger.
-    Part(PartMeta),
+    Part(Triggered),
     AnyPicture,
 }
 
 /// A part without a mark, of the product in force.
 fn arrival(in_force: &InForce, captured: Stamp) -> Arrival {
-    Arrival { part: None, product: in_force.product().cloned(), source: None, captured }
+    let product = in_force.product().cloned();
+    Arrival { part: None, product, source: None, captured, late: false, receipt: None }
 }
 
 /// A bad picture of a replay still has a name.

@@ -9,6 +9,7 @@ use diad_core::event::{InspectionEvent, Reason};
 use diad_core::frame::{PartKey, PartMeta, Stamp};
 use diad_core::name::{CameraId, PartId, ProductName};
 use diad_ledger::Timings;
+use diad_publish::Receipt;
 use tracing::error;
 
 use super::account::Account;
@@ -34,6 +35,19 @@ pub(super) enum Said {
         meta: PartMeta,
         /// The thresholds in force.
         thresholds: Arc<ThresholdSet>,
+        /// It came late: its deadline is over, and it has time for no more than its verdict.
+        late: bool,
+        /// To be settled when it is on record.
+        receipt: Option<Receipt>,
+    },
+    /// The plant has changed over.
+    Product {
+        /// The product in force from now on; none where that cannot be read.
+        product: Option<ProductName>,
+        /// When that came in.
+        at: Stamp,
+        /// To be settled when it is on record.
+        receipt: Receipt,
     },
     /// This is what came of a part.
     Decided {
@@ -57,6 +71,10 @@ pub(super) struct Arrival {
     pub(super) product: Option<ProductName>,
     pub(super) source: Option<Arc<str>>,
     pub(super) captured: Stamp,
+    /// It came too late to be judged.
+    pub(super) late: bool,
+    /// Of the message that triggered it.
+    pub(super) receipt: Option<Receipt>,
 }
 
 /// One stage's way to the record stage. What is handed in is never dropped: a full lane makes the stage wait.
@@ -104,10 +122,15 @@ impl Desk {
             self.account.triggered();
             *last
         };
-        let Arrival { part, product, source, captured } = arrival;
+        let Arrival { part, product, source, captured, late, receipt } = arrival;
         let meta = PartMeta { key: PartKey { camera: camera.clone(), seq }, part, product, source, captured };
-        self.hand_in(Said::Entered { meta: meta.clone(), thresholds: self.thresholds.current() });
+        self.hand_in(Said::Entered { meta: meta.clone(), thresholds: self.thresholds.current(), late, receipt });
         meta
+    }
+
+    /// The plant has changed over.
+    pub(super) fn product(&self, product: Option<ProductName>, at: Stamp, receipt: Receipt) {
+        self.hand_in(Said::Product { product, at, receipt });
     }
 
     /// A part that has entered cannot be judged.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
 use diad_core::event::{Outcome, Reason};
-use diad_core::name::{LineName, StationName};
+use diad_core::name::{LineName, ProductName, StationName};
 use diad_ledger::{Entered, Key, Ledger, LedgerError, Mark, Missed, Recorded, Row, RowId, RunContext, Sent, Slip};
 use diad_publish::Publisher;
 use diad_publish::outbox::Ticket;
@@ -40,6 +40,8 @@ const RETENTION: &str = "retention";
 const RETRY: Duration = Duration::from_secs(1);
 /// Verdicts that are looked through for the product of the last part.
 const NEWEST: u32 = 256;
+/// Verdicts that are looked through for marks that may be at the gate still.
+const MARKS_AT_GATE: u32 = 4096;
 /// How often old verdicts are looked for.
 const PURGE: Duration = Duration::from_secs(60);
 /// Old verdicts deleted at a time: some milliseconds.
@@ -71,24 +73,31 @@ pub fn open(
     Ok((ledger, RunContext { line: line.clone(), station: station.clone(), run, deadline_ms }))
 }
 
-/// The product of the newest part of this station on record. Where that part was not judged because nobody knew its
-/// product, nobody knows it yet.
+/// The product that was in force last: by the change-over on record, or by the newest part of this station. Where that part
+/// was not judged because nobody knew its product, nobody knows it yet.
 fn last_product(ledger: &Ledger, context: &RunContext) -> InForce {
+    let unclear = || InForce::Unclear("before the start, see the log of then".into());
+    match ledger.read().product_in_force(&context.line, &context.station) {
+        Ok(Some((Some(product), _))) => return InForce::Named(product),
+        Ok(Some((None, _))) => return unclear(),
+        Ok(None) | Err(_) => {}
+    }
     let newest = ledger.read().newest(None, NEWEST).unwrap_or_default();
-    let is_ours = |row: &Row| (&row.key.series.line, &row.key.series.station) == (&context.line, &context.station);
     // A part that was not judged for another reason, and has no product, says nothing of it.
     let says_nothing = |row: &Row| match row.outcome {
         Outcome::Unjudged(reason) => row.product.is_none() && reason != Reason::Product,
         Outcome::Judged(_) => false,
     };
     let mut rows = newest.into_iter().flatten().map(|stored| stored.row);
-    match rows.find(|row| is_ours(row) && !says_nothing(row)) {
+    match rows.find(|row| is_ours(row, context) && !says_nothing(row)) {
         Some(Row { product: Some(product), .. }) => InForce::Named(product),
-        Some(Row { outcome: Outcome::Unjudged(Reason::Product), .. }) => {
-            InForce::Unclear("before the start, see the log of then".into())
-        }
+        Some(Row { outcome: Outcome::Unjudged(Reason::Product), .. }) => unclear(),
         _ => InForce::Unnamed,
     }
+}
+
+fn is_ours(row: &Row, context: &RunContext) -> bool {
+    (&row.key.series.line, &row.key.series.station) == (&context.line, &context.station)
 }
 
 /// What became of a verdict that was handed in.
@@ -144,8 +153,11 @@ pub struct Journal {
     /// What this run has written, by series: all of it is missing from a file that is made anew.
     written: Missed,
     last: Option<Key>,
-    /// Product of the last part before this run.
+    /// The product that was in force before this run.
     product: InForce,
+    /// The last change-over, none for one that cannot be read, and when it came; once it is on record, it is again in a
+    /// file that was made anew.
+    in_force: Option<(Option<ProductName>, SystemTime)>,
     /// When to try again, if the last try failed.
     retry: Option<Instant>,
     owed: u64,
@@ -178,6 +190,7 @@ impl Journal {
             written: Missed::new(),
             last: None,
             product: last_product(&ledger, &context),
+            in_force: None,
             retry: None,
             damaged: 0,
             void: false,
@@ -193,9 +206,41 @@ impl Journal {
         &self.context
     }
 
-    /// The product that was in force when the last part before this run was seen.
+    /// The product that was in force when the run before this one ended.
     pub(super) const fn product(&self) -> &InForce {
         &self.product
+    }
+
+    /// Verdicts of this station on parts with a mark that were seen no longer ago than that, newest first. None where the
+    /// ledger cannot be read.
+    pub(super) fn recent(&mut self, within: Duration) -> Vec<Row> {
+        let newest =
+            self.vault.with("read what may be at the gate", |ledger| ledger.read().newest(None, MARKS_AT_GATE));
+        let newest = newest.unwrap_or_else(|error| {
+            warn!(error = %chain(&error), "marks of the last run are not known: none of its parts is known for a repeat");
+            Vec::new()
+        });
+        let since = SystemTime::now().checked_sub(within);
+        let rows = newest.into_iter().flatten().map(|stored| stored.row);
+        let recent = |row: &Row| since.is_none_or(|since| row.captured.wall() >= since);
+        rows.filter(|row| row.part.is_some() && recent(row) && is_ours(row, &self.context)).collect()
+    }
+
+    /// A change-over, none for one that cannot be read. Where it cannot be written, it is when the ledger works again.
+    pub(super) fn keep_product(&mut self, product: Option<ProductName>, since: SystemTime) {
+        self.in_force = Some((product, since));
+        if !self.is_broken() {
+            self.write_product();
+        }
+    }
+
+    fn write_product(&mut self) {
+        let Some((product, since)) = self.in_force.clone() else { return };
+        let RunContext { line, station, .. } = self.context.clone();
+        let write = move |ledger: &mut Ledger| ledger.keep_product(&line, &station, product.as_ref(), since.into());
+        if let Err(error) = self.vault.with("write the product in force", write) {
+            self.failed(&error);
+        }
     }
 
     /// Verdicts on record that the broker has not acknowledged, as far as is known.
@@ -231,6 +276,7 @@ impl Journal {
                 self.retry = None;
                 self.health.well(SOURCE);
                 self.health.well(SLIP);
+                self.write_product();
             }
             Err(error) => {
                 // Any failure that can last for days leaves nothing there, and must not fill the memory.

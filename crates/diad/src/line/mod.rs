@@ -13,10 +13,13 @@ mod desk;
 mod infer;
 mod journal;
 mod lane;
+mod lateness;
 mod record;
 mod reopened;
+mod sleep;
 mod sources;
 mod stages;
+mod stalls;
 mod stop;
 mod triggers;
 mod vault;
@@ -30,7 +33,7 @@ pub(crate) use record::message;
 pub use sources::{CameraSpec, Overload};
 pub use stages::{Ended, Line, LineError, LineSpec, start};
 pub use stop::Stop;
-pub use triggers::Triggers;
+pub use triggers::{LateTriggers, Triggers};
 
 /// Parts that may wait for the networks; beyond that the oldest leaves as `UNJUDGED(overrun)`.
 const WAITING_FRAMES: usize = 4;

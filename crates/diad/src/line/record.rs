@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use diad_core::book::{Book, Ruling};
-use diad_core::event::{InspectionEvent, Outcome};
-use diad_core::frame::PartMeta;
+use diad_core::event::{InspectionEvent, Outcome, Reason};
+use diad_core::frame::{PartMeta, Stamp};
+use diad_core::repeat::Repeats;
 use diad_ledger::{Entered, Key, Origin, Row, RowId, Series, Timings};
 use diad_publish::outbox::Ticket;
-use diad_publish::wire::{self, Digest, Digests, VerdictMessage};
-use diad_publish::{Delivery, Publisher};
-use tracing::{error, info};
+use diad_publish::wire::{self, Digest, Digests, RejectBit, VerdictMessage};
+use diad_publish::{Delivery, Publisher, Receipt, suspended};
+use tracing::{error, info, warn};
 
 use super::account::Account;
 use super::beat::Beat;
@@ -24,6 +25,7 @@ use super::clock::now;
 use super::desk::Said;
 use super::journal::{Journal, Kept, MarkRequest};
 use super::lane::{Exit, Take};
+use super::sleep::Sleep;
 use crate::archive::{self, Archive, Evidence};
 use crate::health::Health;
 use crate::thresholds::{LiveThresholds, ThresholdSet};
@@ -58,6 +60,10 @@ pub(super) struct Recording {
     pub(super) said: Exit<Said>,
     pub(super) publisher: Arc<Publisher>,
     pub(super) journal: Journal,
+    /// The marks of the parts that may be at the gate.
+    pub(super) repeats: Repeats,
+    /// The time in which the machine was suspended.
+    pub(super) sleep: Sleep,
     pub(super) account: Account,
     pub(super) thresholds: LiveThresholds,
     pub(super) deadline: Duration,
@@ -84,6 +90,19 @@ struct Decision {
     digests: Digests,
     timings: Timings,
     evidence: Option<Evidence>,
+    /// What the gate is told; set when it is known to be the verdict.
+    bit: RejectBit,
+}
+
+/// What one round has to do.
+#[derive(Default)]
+struct Round {
+    entered: Vec<(PartMeta, Digests)>,
+    verdicts: Vec<Decision>,
+    late: Vec<Decision>,
+    /// Of messages whose parts this round puts on record.
+    receipts: Vec<Receipt>,
+    product: Option<(Option<diad_core::name::ProductName>, Stamp)>,
 }
 
 /// Where the bringing of stored verdicts has come to.
@@ -94,6 +113,31 @@ struct Backlog {
     /// Stored verdicts may be sent as if the last one went at this time.
     paid_until: Instant,
     last_mark: Instant,
+}
+
+impl Decision {
+    const fn new(event: InspectionEvent, digests: Digests, timings: Timings, evidence: Option<Evidence>) -> Self {
+        Self { event, digests, timings, evidence, bit: RejectBit::Reject }
+    }
+}
+
+/// The marks that an earlier run has decided, and that may be at the gate still: a broker delivers again what that run did
+/// not come to acknowledge.
+pub(super) fn recall(journal: &mut Journal, publisher: &Publisher, within: Duration) -> Repeats {
+    let mut repeats = Repeats::new(within);
+    let at = now();
+    for row in journal.recent(within) {
+        let event = row.event(at.mono);
+        let ago = at.wall.duration_since(row.captured.wall()).unwrap_or_default();
+        let first = at.mono.checked_sub(ago);
+        // What the gate was told of a part that a kill overtook is not known.
+        let overtaken = event.outcome == Outcome::Unjudged(Reason::Shutdown);
+        let reject = overtaken || publisher.bit(&event) == RejectBit::Reject;
+        if let (Some(part), Some(first)) = (row.part, first) {
+            repeats.recall(row.key.series.camera, part, first, reject);
+        }
+    }
+    repeats
 }
 
 impl Recording {
@@ -140,28 +184,25 @@ impl Recording {
         }
     }
 
-    /// One round: every word becomes an entry, a verdict or evidence, and all that is on the disk before it goes out.
+    /// One round: every word becomes an entry, a verdict or evidence, and all that is on the disk before it goes out. Only
+    /// then are the messages acknowledged that it came of. Where the ledger cannot be written, they are acknowledged all the
+    /// same: their verdicts are out, the gap will be on record, and a broker that gets no acknowledgement soon sends no more
+    /// triggers.
     fn round(&mut self, book: &mut Book, words: Vec<Said>, closed: bool) {
         let at = now();
-        let (mut entered, mut verdicts, mut late) = (Vec::new(), Vec::new(), Vec::new());
-        for said in words {
-            match said {
-                Said::End => {}
-                Said::Entered { meta, thresholds } => {
-                    let digests = self.digests(&thresholds);
-                    book.enter(meta.clone(), meta.captured.mono + self.deadline);
-                    entered.push((meta, digests));
-                }
-                Said::Decided { event, thresholds, timings, evidence } => {
-                    let digests = self.digests(&thresholds);
-                    let (ruled, event) = match book.close(event, at.mono) {
-                        Ruling::Verdict(event) => (&mut verdicts, event),
-                        Ruling::Late(event) => (&mut late, event),
-                    };
-                    ruled.push(Decision { event, digests, timings, evidence });
-                }
-            }
+        if let Some(slept) = self.sleep.look(suspended(), at.mono) {
+            warn!(
+                slept_ms = slept.as_millis(),
+                open = book.open(),
+                "the machine was suspended: deadlines went on meanwhile"
+            );
+            book.advance(slept);
         }
+        let mut round = Round::default();
+        for said in words {
+            self.hear(&mut round, book, said, at);
+        }
+        let Round { mut entered, mut verdicts, late, receipts, product } = round;
         let mut expired = book.expire(at);
         for event in &expired {
             error!(part = %event.meta.key, "deadline passed without a verdict");
@@ -172,9 +213,12 @@ impl Recording {
         }
         if !expired.is_empty() {
             let digests = self.digests(&self.thresholds.current());
-            let undecided = |event| Decision { event, digests, timings: Timings::NONE, evidence: None };
-            verdicts.extend(expired.into_iter().map(undecided));
+            verdicts.extend(expired.into_iter().map(|event| Decision::new(event, digests, Timings::NONE, None)));
         }
+        for decision in &mut verdicts {
+            self.decide_bit(decision);
+        }
+        self.repeats.forget(at.mono);
         if self.journal.is_worth_a_try() {
             let digests = self.digests(&self.thresholds.current());
             // Those that were decided just now are on record with this round's commit and no sooner.
@@ -189,20 +233,63 @@ impl Recording {
         let entered: Vec<_> = entered.iter().map(|(meta, digests)| self.entry(meta, digests)).collect();
         if !(entered.is_empty() && verdicts.is_empty() && late.is_empty()) {
             self.keep_and_say(&entered, &verdicts, &late);
-            for Decision { event, .. } in late.iter().filter(|late| is_result(late)) {
-                info!(part = %event.meta.key, result = event.verdict_word(), "result came after the verdict of its part");
+            self.keep_pictures(verdicts, late);
+        }
+        if let Some((product, since)) = product {
+            self.journal.keep_product(product, since.wall);
+        }
+        receipts.into_iter().for_each(Receipt::settle);
+        self.account.set_open(book.open() as u64, book.missing(), book.entered());
+    }
+
+    /// Takes in one word.
+    fn hear(&mut self, round: &mut Round, book: &mut Book, said: Said, at: Stamp) {
+        match said {
+            Said::End => {}
+            Said::Entered { meta, thresholds, late, receipt } => {
+                let digests = self.digests(&thresholds);
+                let from = if late { at.mono } else { meta.captured.mono };
+                book.enter(meta.clone(), self.sleep.due(from, self.deadline));
+                self.repeats.enter(&meta);
+                round.entered.push((meta, digests));
+                round.receipts.extend(receipt);
             }
-            // After the verdicts: nobody waits for pictures. A late result shows why its part was not judged.
-            let late = late.into_iter().map(|decision| (UNJUDGED, decision));
-            for (word, decision) in verdicts.into_iter().map(|d| (d.event.verdict_word(), d)).chain(late) {
-                if let Some(evidence) = decision.evidence {
-                    let InspectionEvent { meta, outcome, .. } = &decision.event;
-                    let near = matches!(outcome, Outcome::Judged(judgement) if archive::nearly_reviewed(judgement));
-                    self.archive.keep(&self.journal.context().run, meta, word, near && word != UNJUDGED, evidence);
-                }
+            Said::Product { product, at, receipt } => {
+                round.product = Some((product, at));
+                round.receipts.push(receipt);
+            }
+            Said::Decided { event, thresholds, timings, evidence } => {
+                let digests = self.digests(&thresholds);
+                let (ruled, event) = match book.close(event, at.mono) {
+                    Ruling::Verdict(event) => (&mut round.verdicts, event),
+                    Ruling::Late(event) => (&mut round.late, event),
+                };
+                ruled.push(Decision::new(event, digests, timings, evidence));
             }
         }
-        self.account.set_open(book.open() as u64, book.missing(), book.entered());
+    }
+
+    /// What the gate is told of a part: never less than of an earlier part with its mark that may be there still.
+    fn decide_bit(&mut self, decision: &mut Decision) {
+        let own = self.publisher.bit(&decision.event);
+        let ruling = self.repeats.decide(&decision.event.meta, own == RejectBit::Reject);
+        decision.event.repeat = ruling.repeat;
+        decision.bit = if ruling.reject { RejectBit::Reject } else { RejectBit::Keep };
+    }
+
+    /// After the verdicts: nobody waits for pictures. A late result shows why its part was not judged.
+    fn keep_pictures(&self, verdicts: Vec<Decision>, late: Vec<Decision>) {
+        for Decision { event, .. } in late.iter().filter(|late| is_result(late)) {
+            info!(part = %event.meta.key, result = event.verdict_word(), "result came after the verdict of its part");
+        }
+        let late = late.into_iter().map(|decision| (UNJUDGED, decision));
+        for (word, decision) in verdicts.into_iter().map(|d| (d.event.verdict_word(), d)).chain(late) {
+            if let Some(evidence) = decision.evidence {
+                let InspectionEvent { meta, outcome, .. } = &decision.event;
+                let near = matches!(outcome, Outcome::Judged(judgement) if archive::nearly_reviewed(judgement));
+                self.archive.keep(&self.journal.context().run, meta, word, near && word != UNJUDGED, evidence);
+            }
+        }
     }
 
     /// Writes, then speaks.
@@ -213,7 +300,7 @@ impl Recording {
         let recorded = Instant::now();
         let mut overdue = None;
         self.account.late(late.len() as u64);
-        for (Decision { event, digests, timings, .. }, kept) in verdicts.iter().zip(kept) {
+        for (Decision { event, digests, timings, bit, .. }, kept) in verdicts.iter().zip(kept) {
             let ticket = match kept {
                 Kept::Verdict(row) => Some(Ticket(row.number())),
                 Kept::Nowhere => {
@@ -226,7 +313,7 @@ impl Recording {
                     continue;
                 }
             };
-            self.publisher.publish_verdict(ticket, event, digests);
+            self.publisher.publish_verdict(ticket, event, digests, *bit);
             let over = self.account.recorded(event, self.deadline, recorded);
             if let Some(over) = over {
                 error!(part = %event.meta.key, over_ms = over.as_secs_f64() * 1e3, "verdict on record after its deadline");

@@ -88,6 +88,12 @@ impl CameraSpec {
         &self.id
     }
 
+    /// Whether its parts are triggered by messages.
+    #[must_use]
+    pub fn takes_messages(&self) -> bool {
+        self.trigger == Trigger::Mqtt
+    }
+
     /// A rendered camera that ends after `settings.parts`, for a demonstration.
     #[must_use]
     pub fn rendered(id: CameraId, settings: RenderedSettings) -> Self {

@@ -9,8 +9,8 @@ use diad_capture::CaptureError;
 use diad_core::event::Reason;
 use diad_core::graphs::Graphs;
 use diad_core::inspector::Inspector;
-use diad_publish::Publisher;
 use diad_publish::wire::Digest;
+use diad_publish::{Arrived, Publisher, suspended};
 use tracing::error;
 
 use super::WAITING_FRAMES;
@@ -21,11 +21,13 @@ use super::desk::Desk;
 use super::infer::{Inferring, Pace, Rebuild, Witness};
 use super::journal::{Journal, MarkRequest};
 use super::lane::lane;
-use super::record::{Listener, Recording};
+use super::record::{self, Listener, Recording};
 use super::reopened::FIRST_TRY;
+use super::sleep::Sleep;
 use super::sources::CameraSpec;
+use super::stalls::Stalls;
 use super::stop::Stop;
-use super::triggers::Triggers;
+use super::triggers::{LateTriggers, Routed, Triggers};
 use crate::archive::Archive;
 use crate::guard::Guards;
 use crate::health::Health;
@@ -57,6 +59,8 @@ pub struct LineSpec<G, W> {
     pub products: Products,
     /// From trigger to verdict.
     pub deadline: Duration,
+    /// For so long after its deadline a part may be at the gate: a mark that comes again by then is a repeat.
+    pub repeat_within: Duration,
     /// The broker link.
     pub publisher: Arc<Publisher>,
     /// The record.
@@ -130,9 +134,9 @@ where
     G: Graphs + Send + 'static,
     W: Witness + 'static,
 {
-    let LineSpec { cameras, inspector, rebuild, thresholds, deadline, witness, guards, health, .. } = spec;
+    let LineSpec { cameras, inspector, rebuild, thresholds, deadline, witness, guards, health, mut journal, .. } = spec;
     let account = Account::default();
-    let triggers = Triggers::new(spec.journal.product().clone());
+    let triggers = Triggers::new(journal.product().clone(), deadline);
     let mut beats = Beats::default();
     let (frames_in, frames_out) = lane(WAITING_FRAMES);
     let (said_in, said_out) = lane(WAITING_WORDS);
@@ -145,6 +149,7 @@ where
         beats.add("supervisor"),
     );
 
+    let stalls = Stalls::start().map_err(|source| LineError::Thread { name: "stalls".to_owned(), source })?;
     let mut capturing = Vec::new();
     for camera in cameras {
         let name = format!("capture-{}", camera.id());
@@ -154,6 +159,7 @@ where
             desk: supervisor.of_stage(beat.clone()),
             stop: stop.clone(),
             beat,
+            stalls: stalls.clone(),
             deadline,
             health: health.clone(),
         };
@@ -163,10 +169,13 @@ where
     first_open(&mut capturing)?;
 
     let beat = beats.add("record");
+    let repeats = record::recall(&mut journal, &spec.publisher, deadline + spec.repeat_within);
     let recording = Recording {
         said: said_out,
         publisher: spec.publisher,
-        journal: spec.journal,
+        journal,
+        repeats,
+        sleep: Sleep::new(suspended()),
         account: account.clone(),
         thresholds: thresholds.clone(),
         deadline,
@@ -254,11 +263,21 @@ fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static
 
 impl<W> Line<W> {
     /// Hands a message from the plant to the cameras it is meant for. A part that no camera can take is booked.
-    pub fn route(&self, message: diad_publish::wire::Inbound) {
-        for (meta, reason) in self.triggers.route(message, |camera, arrival| self.desk.enter(camera, arrival)) {
+    pub fn route(&self, message: Arrived) {
+        let Routed { refused, product } =
+            self.triggers.route(message, |camera, arrival| self.desk.enter(camera, arrival));
+        for (meta, reason) in refused {
             let of_camera = if self.stop.asked() { Reason::Shutdown } else { Reason::Camera };
             self.desk.unjudged(meta, reason.unwrap_or(of_camera));
         }
+        if let Some((product, at, receipt)) = product {
+            self.desk.product(product, at, receipt);
+        }
+    }
+
+    /// Triggers that came late, or not at all, since the start.
+    pub fn late_triggers(&self) -> LateTriggers {
+        self.triggers.late()
     }
 
     /// The product that the next part is of.
@@ -305,7 +324,7 @@ impl<W> Line<W> {
     ///
     /// A camera or a network that hangs is left behind soon after the time to stop is over, the networks once the part in
     /// hand has had its deadline; their parts have their verdict from the record stage.
-    pub fn join(mut self, last_messages: impl FnOnce() -> Vec<diad_publish::wire::Inbound>) -> Ended<W> {
+    pub fn join(mut self, last_messages: impl FnOnce() -> Vec<Arrived>) -> Ended<W> {
         // A stage that is gone too early takes the others with it.
         if self.infer.is_finished() || self.record.is_finished() {
             self.stop.ask(Duration::ZERO);

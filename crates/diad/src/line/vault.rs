@@ -15,6 +15,8 @@ use tracing::warn;
 
 /// How long an answer is waited for: a slow disk needs less, and by no more than this a disk that hangs makes a verdict late.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// It is waited for in steps: a process that was stopped meanwhile has lost one of them, and its disk is not at fault.
+const STEP: Duration = Duration::from_millis(100);
 
 type Job = Box<dyn FnOnce(&mut Option<Ledger>) + Send>;
 
@@ -81,10 +83,15 @@ impl Vault {
         });
         // A thread that is gone shows where its answer is taken.
         let _ = jobs.send(job);
-        match answered.recv_timeout(PATIENCE) {
-            Ok(result) => return result,
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => self.pass_on_panic(),
+        for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
+            match answered.recv_timeout(STEP) {
+                Ok(result) => return result,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.pass_on_panic();
+                    break;
+                }
+            }
         }
         Err(hangs(true))
     }

@@ -50,6 +50,7 @@ pub struct Settings {
     station: StationName,
     cameras: Vec<Camera>,
     deadline: Duration,
+    repeat_within: Duration,
     on_unjudged: OnUnjudged,
     on_unknown_product: OnUnknown,
     engine: Engine,
@@ -164,6 +165,7 @@ fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {
         "station",
         "cameras",
         "deadline_ms",
+        "repeat_within_ms",
         "on_unjudged",
         "on_unknown_product",
         "engine",
@@ -178,6 +180,7 @@ fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {
     let station = keys.get("station").parsed(StationName::try_new, None);
     let cameras = camera::list(&keys.get("cameras"));
     let deadline_ms = keys.get("deadline_ms").whole(1..=60_000_u64);
+    let repeat_within_ms = keys.get("repeat_within_ms").whole(0..=3_600_000_u64);
     let on_unjudged = keys.get("on_unjudged").choice(&[
         ("reject", OnUnjudged::Reject),
         ("hold", OnUnjudged::Hold),
@@ -197,6 +200,7 @@ fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {
         station: station?,
         cameras: cameras?,
         deadline: Duration::from_millis(deadline_ms?),
+        repeat_within: Duration::from_millis(repeat_within_ms?),
         on_unjudged: on_unjudged?,
         on_unknown_product: on_unknown_product?,
         engine: engine?,
@@ -234,6 +238,12 @@ impl Settings {
     #[must_use]
     pub const fn deadline(&self) -> Duration {
         self.deadline
+    }
+
+    /// How long after its deadline a part may be at the gate: 0 to 1 h. A mark that comes again by then is a repeat.
+    #[must_use]
+    pub const fn repeat_within(&self) -> Duration {
+        self.repeat_within
     }
 
     /// What the reject line does with a part that was not judged.

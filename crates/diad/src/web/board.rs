@@ -75,6 +75,8 @@ pub struct Part {
     pub verdict: &'static str,
     /// Why it was not judged.
     pub reason: Option<&'static str>,
+    /// Its mark came before, and that part may be at the gate still.
+    pub repeat: bool,
     /// How unlike the good ones it is.
     pub score: Option<f64>,
     /// The cut-offs it was judged by.
@@ -295,6 +297,7 @@ impl Part {
             product: meta.product.as_ref().map(ToString::to_string),
             verdict: event.verdict_word(),
             reason,
+            repeat: event.repeat,
             score: judgement.map(|judgement| decimal(judgement.score.get())),
             review_at: judgement.map(|judgement| decimal(judgement.thresholds.review().get())),
             reject_at: judgement.map(|judgement| decimal(judgement.thresholds.reject().get())),

@@ -102,6 +102,16 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
         one("diad_broker_connected", "1 while the broker is connected", f64::from(u8::from(link.connected))),
         count("diad_broker_connections_total", "Connections that the broker accepted", link.connections),
         count("diad_inbound_refused_total", "Messages from the plant that were refused", link.inbound_refused),
+        count(
+            "diad_triggers_missing_total",
+            "Triggers that never came, by the counts of those that did",
+            plant.account.get().map_or(0, crate::line::Account::triggers_missing),
+        ),
+        one(
+            "diad_triggers_prompt",
+            "1 while a trigger that comes in proves by that that it has not waited",
+            f64::from(u8::from(link.prompt)),
+        ),
         count("diad_inbound_lost_total", "Messages from the plant that nobody took in time", link.inbound_lost),
         one(
             "diad_deadline_seconds",

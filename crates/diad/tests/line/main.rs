@@ -21,6 +21,7 @@ use diad_core::event::{InspectionEvent, Outcome, Reason};
 use diad_core::frame::{PartKey, PixelFormat, Stamp};
 use diad_core::name::CameraId;
 use diad_ledger::{Reader, RowId};
+use diad_publish::Arrived;
 use diad_publish::wire::{Inbound, TriggerMessage};
 use null::{Place, Told};
 
@@ -115,11 +116,11 @@ fn moody(name: &str, seed: u64, trigger: Trigger) -> CameraSpec {
     })
 }
 
-fn trigger(part: u64, camera: Option<&str>) -> Inbound {
+fn trigger(part: u64, camera: Option<&str>) -> Arrived {
     let camera = camera.map_or(String::new(), |camera| format!(r#","camera":"{camera}""#));
     let json = format!(r#"{{"part":"P-{part}"{camera}}}"#);
     let trigger = TriggerMessage::parse("factory/L1/S1/trigger", json.as_bytes()).unwrap();
-    Inbound::Trigger { trigger, at: Stamp { wall: SystemTime::now(), mono: Instant::now() } }
+    Arrived::prompt(Inbound::Trigger { trigger, at: Stamp { wall: SystemTime::now(), mono: Instant::now() } })
 }
 
 type Heard = Arc<Mutex<Vec<InspectionEvent>>>;
@@ -251,8 +252,8 @@ fn camera_that_never_comes_back_holds_up_neither_its_parts_nor_the_end() {
     );
 }
 
-/// Gives its pictures, and then nothing.
-struct Pictures(Vec<Vec<u8>>);
+/// Gives its pictures, and then nothing. Each was taken so long ago, by its driver's time.
+struct Pictures(Vec<Vec<u8>>, Duration);
 
 impl Camera for Pictures {
     fn describe(&self) -> String {
@@ -265,13 +266,18 @@ impl Camera for Pictures {
             return Ok(Take::Idle);
         };
         let picture = Picture::try_new(null::SIDE, null::SIDE, PixelFormat::Mono8, bytes).unwrap();
-        let stamp = Stamp { wall: SystemTime::now(), mono: Instant::now() };
+        let stamp = Stamp { wall: SystemTime::now() - self.1, mono: Instant::now() - self.1 };
         Ok(Take::Frame(Capture { picture, stamp, source: None, truth: None }))
     }
 }
 
 /// What the line says, under these thresholds, of a part with one white spot of 4 x 4 px.
-fn said_of_spot((left, top): (u32, u32), thresholds: &str) -> String {
+fn said_of_spot(spot: (u32, u32), thresholds: &str) -> String {
+    said_of_picture(spot, Duration::ZERO, thresholds)
+}
+
+/// The same of a picture that was taken so long ago.
+fn said_of_picture((left, top): (u32, u32), age: Duration, thresholds: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let place = Place { ledger: folder.path().join("ledger.sqlite3"), port: 1, deadline: Duration::from_secs(20) };
     let heard = Heard::default();
@@ -280,7 +286,7 @@ fn said_of_spot((left, top): (u32, u32), thresholds: &str) -> String {
         let white = |x: u32, y: u32| (left..left + 4).contains(&x) && (top..top + 4).contains(&y);
         let side = null::SIDE;
         let bytes = (0..side * side).map(|i| if white(i % side, i / side) { 255 } else { SOUND }).collect();
-        Ok(Box::new(Pictures(vec![bytes])))
+        Ok(Box::new(Pictures(vec![bytes], age)))
     });
     let (mut spec, _publisher) = null::spec(&place, vec![camera], Box::new(|_| Ok(0.0)), listener);
     spec.drain = Duration::ZERO;
@@ -324,6 +330,13 @@ fn part_passes_with_a_spot_that_does_not_count_and_never_when_nothing_counts() {
         let thresholds = format!("default: {{ review: 0.1, reject: 0.2, {mask} }}\n");
         assert_eq!(said_of_spot(spot, &thresholds), want, "{spot:?}, {mask}");
     }
+}
+
+#[test]
+fn picture_older_than_the_deadline_by_its_drivers_time_is_late_and_a_younger_one_is_judged() {
+    let thresholds = "default: { review: 0.1, reject: 0.2, ignore: [ { x: 0, y: 0, width: 12, height: 12 } ] }\n";
+    assert_eq!(said_of_picture((4, 4), Duration::from_secs(10), thresholds), "PASS");
+    assert_eq!(said_of_picture((4, 4), Duration::from_secs(21), thresholds), "UNJUDGED(late_trigger)");
 }
 
 /// A record stage that is gone can hear nobody: the others must not wait for it, and the process says so.

@@ -140,6 +140,7 @@ pub fn spec(
             station: Station { line, station, run: context.run.clone() },
             on_unjudged: OnUnjudged::Reject,
             deadline_ms,
+            watch_triggers: false,
             outbox_capacity: PublisherSettings::OUTBOX_CAPACITY,
         })
         .unwrap(),
@@ -153,6 +154,7 @@ pub fn spec(
         thresholds: LiveThresholds::new(thresholds),
         products: Products::new(&[], OnUnknown::Unjudged),
         deadline: place.deadline,
+        repeat_within: Duration::ZERO,
         publisher: Arc::clone(&publisher),
         journal: Journal::new(ledger, context, Duration::from_secs(86_400), health.clone()).unwrap(),
         drain: Duration::from_secs(120),

@@ -2,15 +2,17 @@ use std::num::NonZeroUsize;
 
 use crossbeam_channel::{Receiver, bounded};
 use diad_core::name::{LineName, PartId, StationName};
-use rumqttc::{ConnAck, EventLoop, SubAck};
+use rumqttc::{EventLoop, Publish, SubAck, UnsubAck};
 
 use super::*;
+use crate::arrived::Suspicion;
 use crate::outbox::Outbox;
 use crate::settings::{BrokerUrl, LinkSettings};
 use crate::topic::TopicRoot;
+use crate::wire::Inbound;
 
 /// A link that nobody polls; what it says stays in the event loop's channel.
-fn link(inbound_capacity: usize) -> (Link, Session, Receiver<Inbound>, EventLoop) {
+fn link(inbound_capacity: usize) -> (Link, Session, Receiver<Arrived>, EventLoop) {
     let now = SystemTime::now();
     let outbox = Outbox::new(NonZeroUsize::new(10).unwrap());
     let shared = Arc::new(Shared::new(Desk::new(outbox, StateMessage::new(State::Starting, "", now), now)));
@@ -23,9 +25,10 @@ fn link(inbound_capacity: usize) -> (Link, Session, Receiver<Inbound>, EventLoop
     );
     let (inbound, heard) = bounded(inbound_capacity);
     let (client, events) = broker.link_client(&topics, now);
-    let session =
-        Session { client, handover: Handover::new(Instant::now()), accepted: None, farewell: Farewell::NotYet };
-    (Link::new(shared, broker, topics, inbound), session, heard, events)
+    let watch = Watch { limit: Duration::from_millis(250), asks: true };
+    let link = Link::new(shared, broker, topics, inbound, watch);
+    let session = link.session(client, Receipts::default());
+    (link, session, heard, events)
 }
 
 fn suback(codes: Vec<SubscribeReasonCode>) -> Event {
@@ -71,7 +74,7 @@ fn take_counts_a_message_that_nobody_made_room_for() {
     }
     assert_eq!(link.shared.desk().snapshot().inbound_lost, 1);
     assert!(
-        matches!(heard.recv().unwrap(), Inbound::Trigger { trigger, .. } if trigger.part == PartId::try_new("P-1").ok())
+        matches!(heard.recv().unwrap().message, Inbound::Trigger { trigger, .. } if trigger.part == PartId::try_new("P-1").ok())
     );
 }
 
@@ -89,7 +92,7 @@ fn take_lets_an_empty_message_be_and_counts_one_that_is_not_certain() {
         message.retain = retained;
         link.take(&mut session, Event::Incoming(Packet::Publish(message)));
     }
-    let heard: Vec<_> = heard.try_iter().collect();
+    let heard: Vec<_> = heard.try_iter().map(|arrived| arrived.message).collect();
     let [Inbound::Fault(_), Inbound::UnclearTrigger { .. }, Inbound::UnclearProduct { .. }] = &heard[..] else {
         panic!("{heard:?}")
     };
@@ -101,13 +104,69 @@ fn take_lets_an_empty_message_be_and_counts_one_that_is_not_certain() {
 }
 
 #[test]
-fn take_after_the_station_has_stopped_hands_nothing_on() {
+fn take_after_the_station_has_stopped_leaves_messages_with_the_broker() {
     let (link, mut session, heard, _events) = link(4);
     link.shared.desk().deaf = true;
-    let message = Publish::new("factory/L1/S1/trigger", QoS::AtLeastOnce, r#"{"part":"P-1"}"#);
-    link.take(&mut session, Event::Incoming(Packet::Publish(message)));
-    assert_eq!(link.shared.desk().snapshot().inbound_lost, 1);
+    link.take(&mut session, Event::Incoming(Packet::Publish(trigger(1, QoS::AtLeastOnce))));
+    assert_eq!(link.shared.desk().snapshot().inbound_lost, 0);
+    assert_eq!((session.receipts.len(), session.receipts.due()), (1, None), "never acknowledged");
+    link.take(&mut session, Event::Incoming(Packet::Publish(trigger(2, QoS::AtMostOnce))));
+    assert_eq!(link.shared.desk().snapshot().inbound_lost, 1, "of that one the broker keeps nothing");
     assert!(heard.try_recv().is_err());
+}
+
+fn trigger(packet: u16, qos: QoS) -> Publish {
+    let mut message = Publish::new("factory/L1/S1/trigger", qos, format!(r#"{{"part":"P-{packet}"}}"#));
+    message.pkid = packet;
+    message
+}
+
+#[test]
+fn serve_acknowledges_what_is_on_record_and_nothing_else() {
+    let (link, mut session, heard, _events) = link(4);
+    let accepted = ConnAck::new(ConnectReturnCode::Success, false);
+    assert!(link.take(&mut session, Event::Incoming(Packet::ConnAck(accepted))).is_none());
+    for packet in [1, 2] {
+        link.take(&mut session, Event::Incoming(Packet::Publish(trigger(packet, QoS::AtLeastOnce))));
+    }
+    assert!(link.serve(&mut session).is_none());
+    assert_eq!((session.unwritten_acks, session.receipts.len()), (0, 2), "nothing is on record");
+    heard.recv().unwrap().receipt.settle();
+    assert!(link.serve(&mut session).is_none());
+    assert_eq!((session.unwritten_acks, session.receipts.len()), (1, 1));
+    drop(heard.recv().unwrap());
+    assert!(link.serve(&mut session).is_none());
+    assert_eq!((session.unwritten_acks, session.receipts.len()), (1, 1), "the second never was");
+}
+
+#[test]
+fn take_of_a_trigger_says_what_is_known_of_its_age() {
+    let (link, mut session, heard, _events) = link(4);
+    let accepted = ConnAck::new(ConnectReturnCode::Success, true);
+    assert!(link.take(&mut session, Event::Incoming(Packet::ConnAck(accepted))).is_none());
+    let promptness = |session: &mut Session, packet| {
+        link.take(session, Event::Incoming(Packet::Publish(trigger(packet, QoS::AtLeastOnce))));
+        let arrived = heard.recv().unwrap();
+        arrived.receipt.settle();
+        arrived.promptness
+    };
+    assert_eq!(promptness(&mut session, 1), Promptness::Suspect(Suspicion::Connection));
+    let granted = SubscribeReasonCode::Success(QoS::AtLeastOnce);
+    link.take(&mut session, suback(vec![granted, granted]));
+    assert_eq!(
+        promptness(&mut session, 2),
+        Promptness::Suspect(Suspicion::Connection),
+        "others may wait behind the first"
+    );
+    // Acknowledges both, and asks again.
+    std::thread::sleep(Duration::from_millis(25));
+    assert!(link.serve(&mut session).is_none());
+    link.take(&mut session, Event::Incoming(Packet::UnsubAck(UnsubAck::new(2))));
+    assert_eq!(promptness(&mut session, 3), Promptness::Prompt);
+    assert!(link.serve(&mut session).is_none());
+    assert!(link.shared.desk().status.prompt);
+    std::thread::sleep(Duration::from_millis(260));
+    assert!(matches!(promptness(&mut session, 4), Promptness::Suspect(Suspicion::Stall { .. })));
 }
 
 #[test]

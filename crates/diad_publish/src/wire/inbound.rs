@@ -10,11 +10,16 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
+use std::time::SystemTime;
+
 use diad_core::frame::Stamp;
 use diad_core::name::{CameraId, MarkError, NameError, PartId, ProductName};
 use schemars::JsonSchema;
 use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::schema;
 
@@ -78,6 +83,12 @@ pub(super) struct RawTrigger {
     /// The camera that is meant; left out or null, every camera that takes parts on messages.
     #[schemars(default, schema_with = "schema::name_given_or_null")]
     camera: Option<String>,
+    /// When the plant gave the trigger, RFC 3339, with its offset from UTC. What is no such time is let be.
+    #[schemars(default, schema_with = "schema::time")]
+    at: Option<Value>,
+    /// Counts the triggers of this sender without a gap. What is no whole number is let be.
+    #[schemars(default, schema_with = "schema::count")]
+    count: Option<Value>,
 }
 
 /// Change-over: the next trigger uses this product. Further fields are let be.
@@ -90,13 +101,18 @@ pub(super) struct RawProduct {
     product: String,
 }
 
-/// Payload of `…/trigger`: `{"part":"P-77"}`, with `"camera"` where the station has several.
+/// Payload of `…/trigger`: `{"part":"P-77"}`, with `"camera"` where the station has several, and `"at"` and `"count"` where
+/// the plant says when it sent it and which one it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TriggerMessage {
     /// The plant's mark of the part; `None` for a part without one.
     pub part: Option<PartId>,
     /// The camera asked for; `None` means the station's choice.
     pub camera: Option<CameraId>,
+    /// When the plant gave it, by the plant's clock.
+    pub at: Option<SystemTime>,
+    /// Its number among those of its sender.
+    pub count: Option<u64>,
 }
 
 /// A trigger whose meaning is not certain. As an error it reads like the one that it holds.
@@ -138,6 +154,8 @@ impl TriggerMessage {
     fn fill(&mut self, source: &Source<'_>, payload: &[u8]) -> Result<(), InboundError> {
         let text = source.text(payload)?;
         let fields = source.fields(&text)?;
+        self.at = fields.only("at").as_ref().and_then(moment);
+        self.count = fields.only("count").as_ref().and_then(Value::as_u64);
         let camera = fields.text(source, "camera")?;
         self.camera = camera.map(|name| CameraId::try_new(&name)).transpose().map_err(source.name("camera"))?;
         let Some(part) = fields.raw_text(source, "part")? else { return Ok(()) };
@@ -173,6 +191,12 @@ impl ProductMessage {
         };
         Ok(Self { product: ProductName::try_new(&product).map_err(source.name("product"))? })
     }
+}
+
+/// A time after 1970, if that is one. A part is not lost for a time that cannot be read: it proves nothing.
+fn moment(value: &Value) -> Option<SystemTime> {
+    let at = OffsetDateTime::parse(value.as_str()?, &Rfc3339).ok()?;
+    (at >= OffsetDateTime::UNIX_EPOCH).then(|| at.into())
 }
 
 /// Where a payload came in, and what would be right there.
@@ -266,6 +290,13 @@ struct Fields<'t> {
 }
 
 impl Fields<'_> {
+    /// The value of a field that stands there once; one that is wrong costs no part.
+    fn only(&self, key: &str) -> Option<Value> {
+        let mut found = self.fields.iter().filter(|(name, _)| name == key);
+        let value = found.next().filter(|_| found.next().is_none())?.1;
+        serde_json::from_str(value.get()).ok()
+    }
+
     /// A field that is text or a whole number, without blanks and NULs around it; `None` where it is missing or null.
     fn text(&self, source: &Source<'_>, key: &'static str) -> Result<Option<String>, InboundError> {
         let text = self.raw_text(source, key)?;

@@ -1,6 +1,6 @@
 //! One bit per part, for a controller that wants no more.
 
-use diad_core::event::{InspectionEvent, Outcome};
+use diad_core::event::{InspectionEvent, Outcome, Reason};
 use diad_core::judge::Verdict;
 use diad_core::name::{CameraId, PartId};
 use schemars::JsonSchema;
@@ -21,17 +21,19 @@ pub enum OnUnjudged {
     Pass,
 }
 
-/// Whether the gate opens for a part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether the gate opens for a part. The stricter one is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RejectBit {
-    /// 0: `PASS`, `REVIEW`, and `UNJUDGED` where the settings say [`OnUnjudged::Pass`].
+    /// 0: `PASS`, `REVIEW`, and `UNJUDGED` where the settings say [`OnUnjudged::Pass`], but for
+    /// [`Reason::LateTrigger`].
     Keep,
     /// 1: `REJECT`, and `UNJUDGED` otherwise.
     Reject,
 }
 
 impl RejectBit {
-    /// The bit of a part.
+    /// The bit of a part. One whose trigger came late is always taken off: `on_unjudged: pass` lets parts go on that could not
+    /// be judged, and that part is not at the gate; the bit would open it for another.
     #[must_use]
     pub const fn of(event: &InspectionEvent, on_unjudged: OnUnjudged) -> Self {
         match &event.outcome {
@@ -39,6 +41,7 @@ impl RejectBit {
                 Verdict::Pass | Verdict::Review => Self::Keep,
                 Verdict::Reject => Self::Reject,
             },
+            Outcome::Unjudged(Reason::LateTrigger) => Self::Reject,
             Outcome::Unjudged(_) => match on_unjudged {
                 OnUnjudged::Pass => Self::Keep,
                 OnUnjudged::Reject | OnUnjudged::Hold => Self::Reject,
@@ -92,7 +95,7 @@ impl RejectMessage {
 mod tests {
     use std::time::{Instant, SystemTime};
 
-    use diad_core::event::{Judgement, Reason};
+    use diad_core::event::Judgement;
     use diad_core::frame::{PartKey, PartMeta, Roi, Stamp};
     use diad_core::judge::Thresholds;
     use diad_core::score::Score;
@@ -113,7 +116,7 @@ mod tests {
             for (on_unjudged, want) in [
                 (OnUnjudged::Reject, RejectBit::Reject),
                 (OnUnjudged::Hold, RejectBit::Reject),
-                (OnUnjudged::Pass, RejectBit::Keep),
+                (OnUnjudged::Pass, if reason == Reason::LateTrigger { RejectBit::Reject } else { RejectBit::Keep }),
             ] {
                 assert_eq!(RejectBit::of(&event, on_unjudged), want);
             }

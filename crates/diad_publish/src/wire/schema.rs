@@ -161,6 +161,16 @@ pub(super) fn name_given_or_null(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({ "anyOf": [name(generator), { "type": "integer" }, { "type": "null" }] })
 }
 
+/// A time of the plant that may be missing.
+pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [{ "type": "string", "format": "date-time" }, { "type": "null" }] })
+}
+
+/// A count of the plant that may be missing.
+pub(super) fn count(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "null" }] })
+}
+
 /// Every word that may be said of a part.
 pub(super) fn verdict(_: &mut SchemaGenerator) -> Schema {
     let judged = [Verdict::Pass, Verdict::Review, Verdict::Reject].map(Verdict::as_str);

@@ -100,6 +100,10 @@ pub struct VerdictMessage {
     pub(super) settings: Digest,
     /// True for a verdict that was held up: it comes after live ones, with the times of its day.
     historical: bool,
+    /// True for a part whose mark came before, within deadline and `repeat_within_ms`: its bit is never looser than the first
+    /// one's. Left out otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    repeat: bool,
 }
 
 impl VerdictMessage {
@@ -138,6 +142,7 @@ impl VerdictMessage {
             thresholds: digests.thresholds,
             settings: digests.settings,
             historical: false,
+            repeat: event.repeat,
         }
     }
 

@@ -30,6 +30,8 @@ fn recording(folder: &std::path::Path) -> Recording {
         beat: Beat::default(),
         drain: Duration::ZERO,
         marks: crossbeam_channel::never(),
+        repeats: Repeats::new(TIME * 10),
+        sleep: Sleep::new(suspended()),
         rescan: false,
         health,
         last_overdue: None,
@@ -44,7 +46,7 @@ fn decision(recording: &Recording, seq: u64, ago: Duration) -> Decision {
     let meta = PartMeta { key, part: None, product: None, source: None, captured };
     let digests = recording.digests(&recording.thresholds.current());
     let event = InspectionEvent::unjudged(meta, Reason::Engine, captured);
-    Decision { event, digests, timings: Timings::NONE, evidence: None }
+    Decision::new(event, digests, Timings::NONE, None)
 }
 
 #[test]

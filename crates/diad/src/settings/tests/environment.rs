@@ -24,7 +24,7 @@ fn variables_lie_over_the_file_with_the_types_of_yaml() {
 
 #[test]
 fn variables_that_are_wrong_are_reported_by_name() {
-    let keys = "line, station, cameras, deadline_ms, on_unjudged, on_unknown_product, engine, mqtt, ledger, http, drift, golden, thresholds";
+    let keys = "line, station, cameras, deadline_ms, repeat_within_ms, on_unjudged, on_unknown_product, engine, mqtt, ledger, http, drift, golden, thresholds";
     for (name, value, want) in [
         ("DIAD__", "1", "does not name a setting as DIAD__SECTION__KEY".to_owned()),
         ("DIAD__MQTT__", "1", "does not name a setting as DIAD__SECTION__KEY".to_owned()),

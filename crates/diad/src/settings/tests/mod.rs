@@ -50,6 +50,7 @@ fn read_of_a_small_file_takes_the_defaults() {
     let settings = read(STATION, &[]).unwrap();
     assert_eq!((settings.line().as_str(), settings.station().as_str()), ("L1", "S1"));
     assert_eq!(settings.deadline(), Duration::from_millis(200));
+    assert_eq!(settings.repeat_within(), Duration::from_secs(5));
     assert_eq!(settings.on_unjudged(), OnUnjudged::Reject);
     assert_eq!(settings.engine().model, Path::new("onnx/models/diad-tiny"));
     assert_eq!((settings.engine().steps, settings.engine().library.as_ref()), (None, None));

@@ -1,6 +1,7 @@
 // The dashboard: what the station says, drawn as it comes. No library, nothing from elsewhere.
 "use strict";
 
+const WHY = { late_trigger: "late trigger: its part had left the camera, or may have" };
 const SIGNS = { PASS: "✓", REVIEW: "!", REJECT: "✕", UNJUDGED: "?" };
 const STATES = { ready: "✓ ready", degraded: "! degraded", starting: "… starting", offline: "✕ offline" };
 const TRACE = 240;
@@ -108,10 +109,10 @@ function cameraCard(id) {
 function drawPart(card, last) {
   card.verdict.textContent = `${SIGNS[last.verdict]} ${last.verdict}`;
   card.verdict.className = `verdict ${last.verdict}`;
-  card.mark.textContent = `#${last.seq}${last.part ? ` · ${last.part}` : ""} · ${last.product ?? "no product"}`;
+  card.mark.textContent = `#${last.seq}${last.part ? ` · ${last.part}` : ""}${last.repeat ? " (this mark came before)" : ""} · ${last.product ?? "no product"}`;
   const margin = status.deadline_ms - last.latency_ms;
   card.facts.replaceChildren(
-    last.reason ? `because of: ${last.reason}` : `score ${number(last.score)} (review from ${number(last.review_at)}, reject from ${number(last.reject_at)})`,
+    last.reason ? `because of: ${WHY[last.reason] ?? last.reason}` : `score ${number(last.score)} (review from ${number(last.review_at)}, reject from ${number(last.reject_at)})`,
     el("br"), `${number(last.latency_ms, 0)} ms, ${number(margin, 0)} ms before the deadline`);
   const left = Math.max(0, Math.min(1, margin / status.deadline_ms));
   card.bar.className = `margin ${margin <= 0 ? "missed" : left < 0.25 ? "tight" : ""}`;

@@ -6,6 +6,7 @@ fn trigger(part: Option<&str>, camera: Option<&str>) -> TriggerMessage {
     TriggerMessage {
         part: part.map(|part| PartId::try_new(part).unwrap()),
         camera: camera.map(|camera| CameraId::try_new(camera).unwrap()),
+        ..TriggerMessage::default()
     }
 }
 
@@ -202,4 +203,19 @@ proptest! {
         let trigger = parse(payload).unwrap();
         prop_assert_eq!(trigger.part.as_ref().map_or("", PartId::as_str), mark);
     }
+}
+
+#[test]
+fn parse_takes_time_and_count_and_lets_be_what_is_none() {
+    let parse = |more: &str| TriggerMessage::parse("t", format!(r#"{{"part":"P-77"{more}}}"#).as_bytes()).unwrap();
+    let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_767_254_400_500);
+    for text in ["2026-01-01T08:00:00.5Z", "2026-01-01T09:00:00.500+01:00"] {
+        let message = parse(&format!(r#","at":"{text}","count":12"#));
+        assert_eq!((message.at, message.count), (Some(at), Some(12)));
+    }
+    for more in ["", r#","at":null,"count":null"#, r#","at":"8 o'clock","count":-1"#, r#","at":5,"count":"12""#] {
+        let message = parse(more);
+        assert_eq!((message.at, message.count), (None, None), "{more}");
+    }
+    assert_eq!(parse(r#","at":"1969-12-31T23:59:59Z""#).at, None);
 }

@@ -80,6 +80,17 @@ fn verdict_of_a_judged_part_reads_as_the_contract_says() {
 }
 
 #[test]
+fn verdict_of_a_repeat_says_so() {
+    let (captured, judged) = stamps();
+    let mut event = InspectionEvent::unjudged(meta("cam0", 7, None, captured), Reason::Deadline, judged);
+    let of =
+        |event: &_| json(&VerdictMessage::from_event(&station("L1", "S1", "01JD"), event, &digests(), 200), Lane::Live);
+    assert!(!of(&event).contains("repeat"));
+    event.repeat = true;
+    assert!(of(&event).ends_with(r#","historical":false,"repeat":true}"#), "{}", of(&event));
+}
+
+#[test]
 fn verdict_of_an_unjudged_part_has_a_reason_and_no_numbers() {
     let (captured, judged) = stamps();
     for reason in Reason::ALL {
@@ -102,7 +113,7 @@ fn verdict_with_the_longest_names_and_numbers_fits_the_limit() {
     let (captured, _) = stamps();
     let late = Duration::from_secs(3_600_000);
     let judged = Stamp { wall: captured.wall + late, mono: captured.mono + late };
-    let event = InspectionEvent::judged(
+    let mut event = InspectionEvent::judged(
         meta(&long, u64::MAX, Some((&long, &long)), captured),
         judgement(
             1.234_567_8e-38,
@@ -112,7 +123,9 @@ fn verdict_with_the_longest_names_and_numbers_fits_the_limit() {
         ),
         judged,
     );
-    let message = VerdictMessage::from_event(&station(&long, &long, &long), &event, &digests(), u32::MAX);
+    event.repeat = true;
+    // A run is a ULID, and no other name has a fixed length.
+    let message = VerdictMessage::from_event(&station(&long, &long, &"Z".repeat(26)), &event, &digests(), u32::MAX);
     let bytes = message.to_json(Lane::Live).len();
     assert!(bytes <= MAX_PAYLOAD_BYTES, "{bytes}");
     let reject = RejectMessage::new(&message, RejectBit::of(&event, OnUnjudged::Reject)).to_json().len();
