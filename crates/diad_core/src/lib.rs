@@ -4,17 +4,20 @@
 //!
 //! [`frame`] (pixels from a camera) → [`prepare`] (tensor, sized by [`resize`]) → [`graphs`] (encode, hint,
 //! noise, decode, features, behind one trait) with [`schedule`] (DDIM) between them → [`distance`] →
-//! [`map`] → [`score`] → [`judge`] → [`event`]. [`inspector`] is the only caller that runs the whole line;
-//! [`metrics`] measures how well it did, [`tolerance`] says what a threshold may promise, [`drift`] sees the parts
-//! move away from what they were, [`book`] gives every part its one verdict in time.
+//! [`map`] → [`score`] → [`judge`] → [`event`]. Beside the diffusion model a [`bank`] of good patches, which a
+//! [`foundation`] describes, may judge. [`inspector`] is the only caller that runs
+//! the whole line; [`metrics`] measures how well it did, [`tolerance`] says what a threshold may promise, [`drift`] sees
+//! the parts move away from what they were, [`book`] gives every part its one verdict in time.
 //!
 //! Source of the method: He et al., *A Diffusion-Based Framework for Multi-Class Anomaly Detection*,
 //! AAAI 2024.
 
+pub mod bank;
 pub mod book;
 pub mod distance;
 pub mod drift;
 pub mod event;
+pub mod foundation;
 pub mod frame;
 pub mod graphs;
 pub mod inspector;
@@ -24,6 +27,7 @@ pub mod metrics;
 pub mod name;
 mod patch;
 pub mod prepare;
+mod random;
 pub mod resize;
 pub mod schedule;
 pub mod score;
