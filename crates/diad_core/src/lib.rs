@@ -5,7 +5,7 @@
 //! [`frame`] (pixels from a camera) → [`prepare`] (tensor, sized by [`resize`]) → [`graphs`] (encode, hint,
 //! noise, decode, features, behind one trait) with [`schedule`] (DDIM) between them → [`distance`] →
 //! [`map`] → [`score`] → [`judge`] → [`event`]. Beside the diffusion model a [`bank`] of good patches, which a
-//! [`foundation`] describes, may judge. [`inspector`] is the only caller that runs
+//! [`foundation`] describes, may judge; [`join`] brings their maps to one scale. [`inspector`] is the only caller that runs
 //! the whole line; [`metrics`] measures how well it did, [`tolerance`] says what a threshold may promise, [`drift`] sees
 //! the parts move away from what they were, [`book`] gives every part its one verdict in time.
 //!
@@ -21,6 +21,7 @@ pub mod foundation;
 pub mod frame;
 pub mod graphs;
 pub mod inspector;
+pub mod join;
 pub mod judge;
 pub mod map;
 pub mod metrics;
