@@ -12,7 +12,7 @@ use ort::value::TensorRef;
 
 use crate::bundle::Bundle;
 use crate::error::EngineError;
-use crate::manifest::GraphName;
+use crate::manifest::{Graph, GraphName};
 use crate::provider::{Provider, ProviderChoice};
 use crate::runtime::Runtime;
 use crate::session::{self, Network};
@@ -44,10 +44,7 @@ impl Engine {
     /// [`EngineError::Provider`] and [`EngineError::Refused`] if a provider asked for by name does not work here, or not
     /// for these networks; the others name their graph.
     pub fn load(runtime: &Runtime, bundle: &Bundle, options: &EngineOptions) -> Result<Self, EngineError> {
-        let threads = match options.threads {
-            Some(threads) => threads,
-            None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-        };
+        let threads = session::threads(options.threads);
         let (better, last) = options.provider.candidates();
         let mut refused = Vec::new();
         for provider in better.iter().copied() {
@@ -77,21 +74,16 @@ impl Engine {
         threads: NonZeroUsize,
     ) -> Result<Self, EngineError> {
         provider.probe(runtime)?;
-        let load = |name: GraphName| {
-            let graph = bundle.manifest().graphs.get(name);
+        let load = |(name, graph): (GraphName, &Graph)| {
             let builder = session::builder(runtime, provider, threads).map_err(|source| {
                 let path = bundle.folder().join(graph.file.as_path());
                 EngineError::Load { graph: name, path, source }
             })?;
             Network::load(name, graph, bundle.folder(), builder)
         };
-        let networks = [
-            load(GraphName::Encoder)?,
-            load(GraphName::Hint)?,
-            load(GraphName::Denoiser)?,
-            load(GraphName::Decoder)?,
-            load(GraphName::Features)?,
-        ];
+        let networks = bundle.manifest().graphs.named().map(load);
+        let [encoder, hint, denoiser, decoder, features] = networks;
+        let networks = [encoder?, hint?, denoiser?, decoder?, features?];
         let choice = ProviderChoice { taken: provider, refused: Vec::new() };
         let mut engine = Self { networks, shapes: bundle.shapes().clone(), choice };
         engine.warm_up(bundle).map_err(|error| EngineError::WarmUp(Box::new(error)))?;
@@ -142,7 +134,7 @@ impl Engine {
 }
 
 /// A borrowed tensor as the library takes it; no value is copied.
-fn view(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
+pub(crate) fn view(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
     TensorRef::from_array_view((tensor.shape(), tensor.data())).map(Into::into)
 }
 

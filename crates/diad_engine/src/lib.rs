@@ -7,12 +7,15 @@
 //! 3. [`Engine::load`] chooses a [`Provider`], loads the five networks, holds them to the manifest and runs each once.
 //!
 //! An [`Engine`] implements [`diad_core::graphs::Graphs`]; [`Bundle::method`] is the rest that the core's inspector needs.
+//! [`Foundations`] finds the frozen feature networks that no bundle carries.
+//!
 //! Every output is checked for its shape and for NaN before the core sees it.
 
 mod bundle;
 mod digest;
 mod engine;
 mod error;
+mod foundation;
 pub mod manifest;
 mod provider;
 mod runtime;
@@ -22,6 +25,10 @@ pub use bundle::{Bundle, BundleError, MANIFEST_FILE};
 pub use digest::{Digest, DigestError};
 pub use engine::{Engine, EngineOptions};
 pub use error::EngineError;
+pub use foundation::{
+    FOUNDATION_FILE, FoundationLoadError, FoundationManifest, FoundationSource, Foundations, OnnxFoundation,
+    foundation_roots,
+};
 pub use manifest::{GraphName, Manifest, ManifestError};
 pub use provider::{Provider, ProviderChoice, ProviderError};
 pub use runtime::{Attempt, Attempts, Runtime, RuntimeError};

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub(crate) use self::check::expect;
 pub use self::error::ManifestError;
 pub use self::value::{Dim, Dims, FileName, FileNameError};
 use crate::digest::Digest;
@@ -18,7 +19,7 @@ use crate::digest::Digest;
 /// The manifest format that this engine reads.
 pub const FORMAT: u64 = 1;
 
-/// One of the five networks.
+/// One of the networks that a part passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum GraphName {
     /// Image → moments of the latent.
@@ -31,13 +32,15 @@ pub enum GraphName {
     Decoder,
     /// Image → feature pyramid.
     Features,
+    /// Image → patches: a frozen network outside the bundle.
+    Foundation,
 }
 
 impl GraphName {
-    /// Every graph, in the order in which a part passes them.
-    pub const ALL: [Self; 5] = [Self::Encoder, Self::Hint, Self::Denoiser, Self::Decoder, Self::Features];
+    /// The five graphs of every bundle, in the order in which a part passes them.
+    pub const BUNDLE: [Self; 5] = [Self::Encoder, Self::Hint, Self::Denoiser, Self::Decoder, Self::Features];
 
-    /// The key in the manifest.
+    /// One lowercase word: for a graph of the bundle, its key in the manifest.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -46,6 +49,7 @@ impl GraphName {
             Self::Denoiser => "denoiser",
             Self::Decoder => "decoder",
             Self::Features => "features",
+            Self::Foundation => "foundation",
         }
     }
 }
@@ -105,16 +109,16 @@ pub struct GraphSet {
 }
 
 impl GraphSet {
-    /// The graph of that name.
+    /// The five graphs with their names, in the order in which a part passes them.
     #[must_use]
-    pub const fn get(&self, name: GraphName) -> &Graph {
-        match name {
-            GraphName::Encoder => &self.encoder,
-            GraphName::Hint => &self.hint,
-            GraphName::Denoiser => &self.denoiser,
-            GraphName::Decoder => &self.decoder,
-            GraphName::Features => &self.features,
-        }
+    pub const fn named(&self) -> [(GraphName, &Graph); 5] {
+        [
+            (GraphName::Encoder, &self.encoder),
+            (GraphName::Hint, &self.hint),
+            (GraphName::Denoiser, &self.denoiser),
+            (GraphName::Decoder, &self.decoder),
+            (GraphName::Features, &self.features),
+        ]
     }
 }
 
@@ -380,8 +384,7 @@ impl Manifest {
 
     /// Every file the manifest names, with its digest, and what it is.
     pub(crate) fn files(&self) -> impl Iterator<Item = (String, &FileName, &Digest)> {
-        let graphs = GraphName::ALL.into_iter().flat_map(|name| {
-            let graph = self.graphs.get(name);
+        let graphs = self.graphs.named().into_iter().flat_map(|(name, graph)| {
             std::iter::once((format!("graph {name}"), &graph.file, &graph.sha256)).chain(
                 graph.data.iter().map(move |entry| (format!("data of graph {name}"), &entry.file, &entry.sha256)),
             )

@@ -23,7 +23,12 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), ManifestError> {
 }
 
 /// Refuses `found` unless `holds`.
-fn expect(holds: bool, field: &str, found: &dyn Display, allowed: &'static str) -> Result<(), ManifestError> {
+pub(crate) fn expect(
+    holds: bool,
+    field: &str,
+    found: &dyn Display,
+    allowed: &'static str,
+) -> Result<(), ManifestError> {
     if holds {
         Ok(())
     } else {
@@ -146,8 +151,8 @@ fn check_calibration(manifest: &Manifest) -> Result<(), ManifestError> {
 fn check_graphs(manifest: &Manifest) -> Result<(), ManifestError> {
     let graphs = &manifest.graphs;
     let image = [3, manifest.input.height as usize, manifest.input.width as usize];
-    for name in GraphName::ALL {
-        check_names(name, graphs.get(name))?;
+    for (name, graph) in graphs.named() {
+        check_names(name, graph)?;
     }
 
     let [latent_in, hint_in, step] = exactly(GraphName::Denoiser, "inputs", &graphs.denoiser.inputs, "3")?;

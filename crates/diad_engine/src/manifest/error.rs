@@ -64,7 +64,7 @@ pub enum ManifestError {
 }
 
 impl ManifestError {
-    pub(super) fn from_json(error: serde_json::Error) -> Self {
+    pub(crate) fn from_json(error: serde_json::Error) -> Self {
         match error.classify() {
             Category::Eof | Category::Io => Self::Truncated(error),
             Category::Syntax => Self::Syntax(error),
