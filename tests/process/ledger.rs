@@ -114,6 +114,7 @@ fn row(run: &RunId, seq: u64, outcome: Outcome) -> Row {
         deadline_ms: 200,
         origin: Origin { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
         timings: Timings::NONE,
+        witnesses: Vec::new(),
     }
 }
 

@@ -135,6 +135,15 @@ impl AnomalyMap {
         Self { width, height, values: vec![0.0; width as usize * height as usize] }
     }
 
+    /// Takes over the values of a map of the same size.
+    pub(crate) fn copy_from(&mut self, other: &Self) -> Result<(), MapError> {
+        if (self.width, self.height) != (other.width, other.height) {
+            return Err(MapError::Size { width: other.width, height: other.height, got: other.values.len() });
+        }
+        self.values.copy_from_slice(&other.values);
+        Ok(())
+    }
+
     fn expect_valid(&self) -> Result<(), MapError> {
         match self.values.iter().position(|v| !(v.is_finite() && *v >= 0.0)) {
             None => Ok(()),

@@ -63,6 +63,7 @@ impl Bench {
             deadline_ms: 200,
             origin: Origin { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
             timings: Timings::NONE,
+            witnesses: Vec::new(),
         }
     }
 }

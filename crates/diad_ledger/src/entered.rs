@@ -139,6 +139,7 @@ fn left_behind(change: &Connection, now: Moment) -> rusqlite::Result<Vec<Row>> {
                 deadline_ms: row.get(8)?,
                 origin: Origin { model: row.get(9)?, thresholds: row.get(10)?, settings: row.get(11)? },
                 timings: Timings::NONE,
+                witnesses: Vec::new(),
             })
         })?
         .collect()

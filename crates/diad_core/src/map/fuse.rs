@@ -46,12 +46,24 @@ impl Fuser {
         })
     }
 
-    /// Enlarges each layer (bilinear, corner samples on corner pixels), sums them by weight and smooths the sum
-    /// (Gaussian, mirrored at the border with the edge sample repeated). Golden `amap_raw`, `amap_gauss`.
+    /// Sums the layers as [`sum`](Self::sum) does and smooths the sum (Gaussian, mirrored at the border with the edge
+    /// sample repeated). Golden `amap_raw`, `amap_gauss`.
     ///
     /// # Errors
     /// [`MapError::Layers`], [`MapError::Layer`]; [`MapError::Value`] if a distance was NaN or infinite.
     pub fn fuse(&mut self, distances: &[Tensor]) -> Result<(), MapError> {
+        self.sum(distances)?;
+        self.blur.apply(&mut self.sum);
+        round(&self.sum, &mut self.smooth.values);
+        self.smooth.expect_valid()
+    }
+
+    /// Enlarges each layer (bilinear, corner samples on corner pixels) and sums them by weight: only
+    /// [`raw`](Self::raw) is made.
+    ///
+    /// # Errors
+    /// As [`fuse`](Self::fuse).
+    pub fn sum(&mut self, distances: &[Tensor]) -> Result<(), MapError> {
         if distances.len() != self.layers.len() {
             return Err(MapError::Layers { layers: distances.len(), weights: self.layers.len() });
         }
@@ -61,10 +73,7 @@ impl Fuser {
             layer.enlarger.add_to(&mut self.sum, distance.data(), layer.weight);
         }
         round(&self.sum, &mut self.raw.values);
-        self.raw.expect_valid()?;
-        self.blur.apply(&mut self.sum);
-        round(&self.sum, &mut self.smooth.values);
-        self.smooth.expect_valid()
+        self.raw.expect_valid()
     }
 
     /// Sets what does not count to 0 in the map that is scored.

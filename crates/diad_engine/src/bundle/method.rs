@@ -38,6 +38,7 @@ pub(super) fn assemble(folder: &Path, manifest: &Manifest, latent: Shape) -> Res
         map: MapSettings::try_new(map.layer_weights.clone(), map.blur_sigma_px, map.blur_truncate)
             .map_err(refused(folder, "map"))?,
         score: ScoreRule::try_new(score.window_px, score.times).map_err(refused(folder, "score"))?,
+        representation: None,
     };
     Ok((schedule, method))
 }

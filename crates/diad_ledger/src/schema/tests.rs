@@ -1,5 +1,10 @@
+use rusqlite::params_from_iter;
+use rusqlite::types::ToSqlOutput;
+
 use super::*;
+use crate::cells::{Cells, OWN};
 use crate::testing::{self, Place};
+use crate::{Ledger, Recorded, Row, Span, catalogue};
 
 fn text(conn: &Connection, sql: &str) -> String {
     conn.query_row(sql, [], |row| row.get_ref(0).map(|value| value.as_str().map(str::to_owned))).unwrap().unwrap()
@@ -64,6 +69,31 @@ fn open_refuses_a_newer_schema_and_a_reader_an_older_one() {
 }
 
 #[test]
+fn rows_of_the_version_before_witnesses_read_back_after_the_migration() {
+    let place = Place::new();
+    let row = testing::row(1);
+    let mut conn = Connection::open(place.path()).unwrap();
+    migrate(&mut conn, &MIGRATIONS[..2], 0).unwrap();
+    let cells = Cells::of_row(&row, None);
+    let series = catalogue::series_id(&conn, &row.key.series).unwrap();
+    let ids = [series, catalogue::origin_id(&conn, &row.origin).unwrap(), i64::from(cells.checksum())];
+    let names = OWN[..27].join(", ");
+    let sql = format!("INSERT INTO parts ({names}, series, origin, crc32) VALUES ({})", ["?"; 30].join(", "));
+    conn.execute(&sql, params_from_iter(cells.own().take(27).chain(ids.map(ToSqlOutput::from)))).unwrap();
+    drop(conn);
+
+    let mut ledger = place.open();
+    let read = |ledger: &Ledger| -> Vec<Row> {
+        ledger.read().rows(Span::ALL).map(|stored| stored.unwrap().unwrap().row).collect()
+    };
+    assert_eq!(read(&ledger), std::slice::from_ref(&row));
+    let joined = testing::joined_row(2);
+    testing::firsts(&ledger.record(std::slice::from_ref(&joined)).unwrap());
+    assert_eq!(read(&ledger), [row, joined]);
+    assert!(matches!(ledger.record(&[testing::joined_row(2)]).unwrap()[..], [Recorded::Again(_)]));
+}
+
+#[test]
 fn open_refuses_a_database_of_another_program() {
     for sql in ["CREATE TABLE theirs (x)", "PRAGMA application_id = 42", "PRAGMA user_version = 7"] {
         let place = Place::new();
@@ -109,5 +139,5 @@ fn late_results_have_every_column_of_verdicts() {
     let parts: Vec<_> = columns("parts").into_iter().filter(|(name, ..)| own(name)).collect();
     let late: Vec<_> = columns("late").into_iter().filter(|(name, ..)| own(name)).collect();
     assert_eq!(parts, late);
-    assert!(crate::cells::OWN.iter().all(|name| parts.iter().any(|(known, ..)| known == name)));
+    assert!(OWN.iter().all(|name| parts.iter().any(|(known, ..)| known == name)));
 }
