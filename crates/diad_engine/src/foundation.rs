@@ -18,7 +18,7 @@ use diad_core::tensor::{Shape, Tensor};
 
 pub use self::error::FoundationLoadError;
 pub(crate) use self::manifest::is_name;
-pub use self::manifest::{FoundationManifest, FoundationSource};
+pub use self::manifest::{FoundationManifest, FoundationMark, FoundationSource};
 use crate::digest::Digest;
 use crate::engine::view;
 use crate::error::EngineError;

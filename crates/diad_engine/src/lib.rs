@@ -28,12 +28,10 @@ pub use digest::{Digest, DigestError};
 pub use engine::{Engine, EngineOptions};
 pub use error::EngineError;
 pub use foundation::{
-    FOUNDATION_FILE, FoundationLoadError, FoundationManifest, FoundationSource, Foundations, OnnxFoundation,
-    foundation_roots,
+    FOUNDATION_FILE, FoundationLoadError, FoundationManifest, FoundationMark, FoundationSource, Foundations,
+    OnnxFoundation, foundation_roots,
 };
 pub use manifest::{GraphName, Manifest, ManifestError};
-pub use overlay::{
-    FoundationMark, JoinEntry, MAX_OVERLAY_BYTES, OVERLAY_EXTENSION, Overlay, OverlayError, OverlayHeader,
-};
+pub use overlay::{JoinEntry, MAX_OVERLAY_BYTES, OVERLAY_EXTENSION, Overlay, OverlayError, OverlayHeader};
 pub use provider::{Provider, ProviderChoice, ProviderError};
 pub use runtime::{Attempt, Attempts, Runtime, RuntimeError};

@@ -20,7 +20,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 pub use self::error::OverlayError;
-pub use self::header::{FoundationMark, JoinEntry, OverlayHeader};
+pub use self::header::{JoinEntry, OverlayHeader};
 use crate::digest::Digest;
 use crate::foundation::Foundations;
 

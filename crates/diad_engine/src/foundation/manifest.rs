@@ -1,6 +1,6 @@
 //! What a foundation's folder says of its network.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::manifest::{Dim, Dims, Dtype, FileName, Graph, ManifestError, TensorSpec, expect};
@@ -76,6 +76,16 @@ pub struct FoundationSource {
     pub licence: String,
 }
 
+/// A foundation, and the file that it must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundationMark {
+    /// Its name.
+    pub name: String,
+    /// Digest of its network.
+    pub sha256: Digest,
+}
+
 /// Whether a text names a foundation: lowercase letters, digits and hyphens, at most 32, none at an end.
 pub(crate) fn is_name(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -118,6 +128,7 @@ impl FoundationManifest {
             name: name.to_owned(),
             dtype: Dtype::Float32,
             shape: Dims(vec![Dim::Batch, Dim::Fixed(channels), Dim::Fixed(height), Dim::Fixed(width)]),
+            scale: None,
         };
         let image = [3, self.input.height as usize, self.input.width as usize];
         Graph {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::OverlayError;
 use crate::digest::Digest;
-use crate::foundation::is_name;
+use crate::foundation::{FoundationMark, is_name};
 
 /// The format of headers that this engine reads and writes.
 pub const FORMAT: u64 = 1;
@@ -44,16 +44,6 @@ pub struct OverlayHeader {
     /// What the next `learn --add` needs of this one; nothing else reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learn: Option<serde_json::Value>,
-}
-
-/// A foundation, and the file that it must be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FoundationMark {
-    /// Its name.
-    pub name: String,
-    /// Digest of its network.
-    pub sha256: Digest,
 }
 
 /// One witness: its weight, and its scale on good parts.

@@ -18,6 +18,11 @@ pub fn micro() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/micro")
 }
 
+/// Folder of the fixture bundle with a representation latent and an overlay of the product washer.
+pub fn micro_latent() -> PathBuf {
+    micro().with_file_name("micro-latent")
+}
+
 /// Folder of the fixture foundations, of which there is one: `micro`.
 pub fn foundations() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/foundation")
@@ -28,8 +33,13 @@ pub struct Copy(TempDir);
 
 impl Copy {
     pub fn new() -> Self {
+        Self::of(&micro())
+    }
+
+    /// Of another fixture.
+    pub fn of(bundle: &Path) -> Self {
         let folder = TempDir::new().unwrap();
-        for entry in fs::read_dir(micro()).unwrap() {
+        for entry in fs::read_dir(bundle).unwrap() {
             let entry = entry.unwrap();
             fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
         }

@@ -16,8 +16,8 @@ pub(super) struct Samples {
     outside: Vec<f64>,
     /// In the order of [`Stage::ALL`].
     stages: [Vec<f64>; Stage::ALL.len()],
-    /// In the order of [`GraphName::BUNDLE`].
-    graphs: [Vec<f64>; GraphName::BUNDLE.len()],
+    /// In the order of [`GraphName::ALL`].
+    graphs: [Vec<f64>; GraphName::ALL.len()],
 }
 
 impl Samples {
@@ -63,7 +63,7 @@ impl Samples {
 
     /// The networks that were called, in order, with the number of calls; times are those of one call.
     pub(super) fn graphs(&self) -> impl Iterator<Item = (GraphName, usize, Percentiles)> {
-        let all = GraphName::BUNDLE.into_iter().zip(&self.graphs);
+        let all = GraphName::ALL.into_iter().zip(&self.graphs);
         all.filter_map(|(name, times)| Some((name, times.len(), Percentiles::of(times.clone())?)))
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn order_of_stages_and_networks_is_that_of_their_lists() {
         assert!(Stage::ALL.into_iter().enumerate().all(|(place, stage)| stage as usize == place));
-        assert!(GraphName::BUNDLE.into_iter().enumerate().all(|(place, name)| name as usize == place));
+        assert!(GraphName::ALL.into_iter().enumerate().all(|(place, name)| name as usize == place));
     }
 
     #[test]
