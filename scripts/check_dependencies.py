@@ -41,7 +41,7 @@ SOLE_USER = {
 OPEN_TO_TESTS = {"rumqttc"}
 
 # Outside crates of the crates that are kept pure: no IO, clock, thread, log or wire format.
-PURE = {"diad_core": {"thiserror", "unicode-normalization"}}
+PURE = {"diad_core": {"ndarray", "thiserror", "unicode-normalization"}}
 
 LONG_LINES = 400
 TOO_LONG_LINES = 600

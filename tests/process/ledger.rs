@@ -115,6 +115,7 @@ fn row(run: &RunId, seq: u64, outcome: Outcome) -> Row {
         origin: Origin { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
         timings: Timings::NONE,
         repeat: false,
+        witnesses: Vec::new(),
     }
 }
 

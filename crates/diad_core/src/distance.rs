@@ -27,9 +27,46 @@ pub fn cosine(features: &Tensor, out: &mut Tensor) -> Result<(), TensorError> {
         });
     }
     out.expect_shape("distance", [1, 1, height, width])?;
+    let (first, second) = features.data().split_at(channels * height * width);
+    compare(first, second, channels, out.data_mut(), |distance, value| *distance = value as f32);
+    Ok(())
+}
+
+/// Cosine distance between two tensors, group by group of channels, and the mean of the groups.
+///
+/// Shapes: `first` and `second` `[1, C, h, w]`, `out` `[1, 1, h, w]`; `groups` are channel counts that add up to `C`.
+/// Range and rounding as in [`cosine`].
+///
+/// # Errors
+/// [`TensorError::Shape`] if a shape is another.
+pub fn cosine_of_groups(
+    first: &Tensor,
+    second: &Tensor,
+    groups: &[usize],
+    out: &mut Tensor,
+) -> Result<(), TensorError> {
+    let [_, _, height, width] = first.shape();
     let plane = height * width;
-    let (first, second) = features.data().split_at(channels * plane);
-    for (block, distances) in out.data_mut().chunks_mut(BLOCK).enumerate() {
+    first.expect_shape("latent", [1, groups.iter().sum(), height, width])?;
+    second.expect_shape("final latent", first.shape())?;
+    out.expect_shape("distance", [1, 1, height, width])?;
+    out.data_mut().fill(0.0);
+    let share = 1.0 / groups.len() as f64;
+    let mut begin = 0;
+    for &channels in groups {
+        let range = begin * plane..(begin + channels) * plane;
+        begin += channels;
+        compare(&first.data()[range.clone()], &second.data()[range], channels, out.data_mut(), |distance, value| {
+            *distance += (share * value) as f32;
+        });
+    }
+    Ok(())
+}
+
+/// Hands the cosine distance of every place to `write`.
+fn compare(first: &[f32], second: &[f32], channels: usize, out: &mut [f32], write: impl Fn(&mut f32, f64)) {
+    let plane = out.len();
+    for (block, distances) in out.chunks_mut(BLOCK).enumerate() {
         let mut sums = [[0.0_f64; BLOCK]; 3];
         for channel in 0..channels {
             let begin = channel * plane + block * BLOCK;
@@ -41,10 +78,9 @@ pub fn cosine(features: &Tensor, out: &mut Tensor) -> Result<(), TensorError> {
             let norms = left[i].sqrt().max(LEAST_NORM) * right[i].sqrt().max(LEAST_NORM);
             // Not `f64::max`, which would turn a NaN into 0, the distance of a perfect part.
             let value = 1.0 - product[i] / norms;
-            *distance = if value < 0.0 { 0.0 } else { value as f32 };
+            write(distance, if value < 0.0 { 0.0 } else { value });
         }
     }
-    Ok(())
 }
 
 /// Adds one channel to the sums of `a b`, `a a` and `b b`.

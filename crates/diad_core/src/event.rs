@@ -1,5 +1,7 @@
 //! What the line says of one part: exactly one event, judged or not, without pixels.
 
+use std::sync::Arc;
+
 use crate::frame::{PartMeta, Roi, Stamp};
 use crate::judge::{Thresholds, Verdict};
 use crate::score::Score;
@@ -72,6 +74,15 @@ pub struct Judgement {
     pub region: Roi,
 }
 
+/// What one witness says of a part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WitnessScore {
+    /// `diad`, `latent` or `bank:<foundation>`.
+    pub name: Arc<str>,
+    /// The score that the part would have by this witness alone; see [`crate::join`].
+    pub score: Score,
+}
+
 /// What came of one part.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -88,6 +99,8 @@ pub struct InspectionEvent {
     pub meta: PartMeta,
     /// What came of it.
     pub outcome: Outcome,
+    /// What each witness says; empty if the diffusion model judged alone, or nothing did.
+    pub witnesses: Vec<WitnessScore>,
     /// When that was decided.
     pub judged: Stamp,
     /// The mark of the part came before, and that part may still be at the gate; see [`crate::repeat`].
@@ -98,13 +111,19 @@ impl InspectionEvent {
     /// The part was judged.
     #[must_use]
     pub const fn judged(meta: PartMeta, judgement: Judgement, judged: Stamp) -> Self {
-        Self { meta, outcome: Outcome::Judged(judgement), judged, repeat: false }
+        Self { meta, outcome: Outcome::Judged(judgement), witnesses: Vec::new(), judged, repeat: false }
+    }
+
+    /// The same, with what each witness said.
+    #[must_use]
+    pub fn with_witnesses(self, witnesses: Vec<WitnessScore>) -> Self {
+        Self { witnesses, ..self }
     }
 
     /// The part was not judged.
     #[must_use]
     pub const fn unjudged(meta: PartMeta, reason: Reason, judged: Stamp) -> Self {
-        Self { meta, outcome: Outcome::Unjudged(reason), judged, repeat: false }
+        Self { meta, outcome: Outcome::Unjudged(reason), witnesses: Vec::new(), judged, repeat: false }
     }
 
     /// Time from capture to decision.

@@ -17,6 +17,45 @@ pub struct GraphShapes {
     pub features: Vec<Shape>,
 }
 
+/// Shapes of one part in a representation latent, fixed when a model is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatentShapes {
+    /// Patches of the foundation, and latent, `[1, D, h, w]`.
+    pub latent: Shape,
+    /// What the SG network computes once per image, `[1, M, h, w]`.
+    pub hint: Shape,
+}
+
+/// One run of a network that works in a representation latent. `out` is overwritten whole.
+#[derive(Debug)]
+pub enum LatentCall<'a> {
+    /// Patches of the foundation → latent, both `[1, D, h, w]`: every channel on the scale that the denoiser takes.
+    Encode {
+        /// Patches.
+        patches: &'a Tensor,
+        /// Latent.
+        out: &'a mut Tensor,
+    },
+    /// SG hint block: patches → hint; computed once per image.
+    Hint {
+        /// Patches.
+        patches: &'a Tensor,
+        /// Hint.
+        out: &'a mut Tensor,
+    },
+    /// SG network joined to the denoiser, one step: latent at step `t` → predicted noise ε, both `[1, D, h, w]`.
+    PredictNoise {
+        /// Latent.
+        latent: &'a Tensor,
+        /// Hint.
+        hint: &'a Tensor,
+        /// Step.
+        t: Step,
+        /// Noise.
+        out: &'a mut Tensor,
+    },
+}
+
 /// The exported networks.
 ///
 /// Every `out` tensor comes sized by [`GraphShapes`] and is overwritten whole. An implementation checks
@@ -60,4 +99,18 @@ pub trait Graphs {
     /// # Errors
     /// The runtime's.
     fn features(&mut self, pair: &Tensor, layers: &mut [Tensor]) -> Result<(), Self::Error>;
+
+    /// Shapes in the representation latent; none if the model has none.
+    fn latent_shapes(&self) -> Option<LatentShapes> {
+        None
+    }
+
+    /// Runs one network of the representation latent; none if the model has none.
+    ///
+    /// # Errors
+    /// The runtime's.
+    fn run_latent(&mut self, call: LatentCall<'_>) -> Option<Result<(), Self::Error>> {
+        let _ = call;
+        None
+    }
 }

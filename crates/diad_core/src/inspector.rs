@@ -1,13 +1,17 @@
 //! One part through the whole method: pixels in, score and map out.
 
 mod error;
+mod panel;
 mod probe;
+mod representation;
+mod walk;
 
 use std::error::Error;
 
 use crate::distance;
 use crate::frame::{PixelsView, Roi};
 use crate::graphs::{GraphShapes, Graphs};
+use crate::join::Joined;
 use crate::map::{AnomalyMap, Counted, Fuser, MapSettings, Mask};
 use crate::prepare::{Geometry, InputSpec, Preparer};
 use crate::schedule::Ddim;
@@ -15,7 +19,13 @@ use crate::score::{Peak, PeakFinder, Score, ScoreRule};
 use crate::tensor::{Shape, Tensor, TensorError};
 
 pub use error::{InspectError, MethodError};
+pub use panel::WitnessMap;
 pub use probe::{ArrayName, Probe, Stage};
+pub use representation::Representation;
+
+use self::panel::Panel;
+use self::representation::LatentDiad;
+use self::walk::{Names, Walk};
 
 /// Bounds of the log-variance, as the reference's autoencoder sets them.
 const LOG_VARIANCE: (f32, f32) = (-30.0, 20.0);
@@ -46,6 +56,28 @@ pub struct Method {
     pub map: MapSettings,
     /// Map → score.
     pub score: ScoreRule,
+    /// DiAD in a representation latent, if the model has it.
+    pub representation: Option<Representation>,
+}
+
+/// How a part is judged: what its product adds to the model.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Which pixels count.
+    pub mask: &'a Mask,
+    /// The witnesses whose maps are joined; without them the diffusion model judges alone.
+    pub joined: Option<&'a Joined>,
+}
+
+impl<'a> Subject<'a> {
+    /// Every pixel counts, and the diffusion model judges alone.
+    pub const PLAIN: Subject<'static> = Subject { mask: Mask::EVERYTHING, joined: None };
+
+    /// The diffusion model judges alone.
+    #[must_use]
+    pub const fn under(mask: &'a Mask) -> Self {
+        Self { mask, joined: None }
+    }
 }
 
 /// What the method says of one part. Borrows the inspector's buffers until the next part.
@@ -65,6 +97,8 @@ pub struct Inspection<'a> {
     pub counted_px: usize,
     /// The map before smoothing, all of it.
     pub raw_map: &'a AnomalyMap,
+    /// What each witness says, in the order of [`Joined::witnesses`]; empty if the diffusion model judged alone.
+    pub witnesses: &'a [WitnessMap],
     /// The input as the networks saw it, `[1, 3, H, W]`, normalised colours.
     pub input: &'a Tensor,
     /// The part as the method would have it, `[1, 3, H, W]`, normalised colours.
@@ -87,13 +121,13 @@ pub struct Inspector<G> {
     graphs: G,
     latent_scale: f32,
     posterior: Posterior,
-    ddim: Ddim,
-    start_noise: Tensor,
+    walk: Walk,
     preparer: Preparer,
     counted: Counted,
     fuser: Fuser,
     finder: PeakFinder,
     tensors: Tensors,
+    panel: Panel,
 }
 
 /// One buffer per value that flows between the steps.
@@ -103,8 +137,6 @@ struct Tensors {
     moments: Tensor,
     hint: Tensor,
     clean: Tensor,
-    latent: Tensor,
-    noise: Tensor,
     reconstruction: Tensor,
     pair: Tensor,
     features: Vec<Tensor>,
@@ -117,7 +149,7 @@ impl<G: Graphs> Inspector<G> {
     /// # Errors
     /// [`MethodError`] names what does not fit.
     pub fn try_new(graphs: G, method: Method) -> Result<Self, MethodError> {
-        let Method { input, latent_scale, posterior, ddim, start_noise, map, score } = method;
+        let Method { input, latent_scale, posterior, ddim, start_noise, map, score, representation } = method;
         let shapes = graphs.shapes();
         check_shapes(shapes, &input)?;
         if !(latent_scale.is_finite() && latent_scale > 0.0) {
@@ -127,13 +159,20 @@ impl<G: Graphs> Inspector<G> {
         if let Posterior::Sample(noise) = &posterior {
             check_noise("posterior noise", noise, shapes.latent)?;
         }
+        let latent = match (representation, graphs.latent_shapes()) {
+            (Some(representation), Some(shapes)) => Some(LatentDiad::try_new(representation, shapes)?),
+            (None, None) => None,
+            _ => return Err(MethodError::Representation),
+        };
+        let panel = Panel::try_new(&map, latent, input.width(), input.height())?;
         let distances: Vec<Shape> = shapes.features.iter().map(|&[_, _, h, w]| [1, 1, h, w]).collect();
         let fuser = Fuser::try_new(&map, &distances, input.width(), input.height()).map_err(MethodError::Map)?;
         let finder = PeakFinder::try_new(score, input.width(), input.height()).map_err(MethodError::Score)?;
         let preparer = Preparer::try_new(input).map_err(MethodError::Input)?;
         let counted = Counted::new(input.width(), input.height());
         let tensors = Tensors::new(shapes, &distances);
-        Ok(Self { graphs, latent_scale, posterior, ddim, start_noise, preparer, counted, fuser, finder, tensors })
+        let walk = Walk::new(ddim, start_noise);
+        Ok(Self { graphs, latent_scale, posterior, walk, preparer, counted, fuser, finder, tensors, panel })
     }
 
     /// The networks.
@@ -151,10 +190,10 @@ impl<G: Graphs> Inspector<G> {
     /// The step list.
     #[must_use]
     pub const fn ddim(&self) -> &Ddim {
-        &self.ddim
+        self.walk.ddim()
     }
 
-    /// Inspects the part `roi` of a frame. `probe` is told of each stage as it begins and shown every array as
+    /// Inspects the part `roi` of a frame, every pixel of it, by the diffusion model alone. `probe` is told of each stage as it begins and shown every array as
     /// it is made; `&mut ()` listens to nothing.
     ///
     /// # Errors
@@ -166,14 +205,13 @@ impl<G: Graphs> Inspector<G> {
         roi: Roi,
         probe: &mut impl Probe,
     ) -> Result<Inspection<'_>, InspectError<G::Error>> {
-        self.inspect_under(Mask::EVERYTHING, pixels, roi, probe)
+        self.inspect_as(&Subject::PLAIN, pixels, roi, probe)
     }
 
-    /// The same, where only what `mask` leaves counts towards score, region and area. The networks see all of `roi`:
-    /// what does not count is set to 0 in the map, before it is pooled.
+    /// The same, where only what `mask` leaves counts towards score, region and area.
     ///
     /// # Errors
-    /// As [`inspect`](Self::inspect); [`InspectError::Mask`] if nothing of the picture counts.
+    /// As [`inspect_as`](Self::inspect_as).
     pub fn inspect_under(
         &mut self,
         mask: &Mask,
@@ -181,19 +219,44 @@ impl<G: Graphs> Inspector<G> {
         roi: Roi,
         probe: &mut impl Probe,
     ) -> Result<Inspection<'_>, InspectError<G::Error>> {
+        self.inspect_as(&Subject::under(mask), pixels, roi, probe)
+    }
+
+    /// Inspects a part as its product asks. The networks see all of `roi`: what does not count is set to 0 in the map,
+    /// before it is pooled. With witnesses the map is the joined one; the diffusion model runs all the same, for its
+    /// reconstruction is what people see.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect); [`InspectError::Mask`] if nothing of the picture counts;
+    /// [`InspectError::NoRepresentation`], [`InspectError::Foundation`] and [`InspectError::Bank`] if a witness cannot
+    /// judge.
+    pub fn inspect_as(
+        &mut self,
+        subject: &Subject<'_>,
+        pixels: PixelsView<'_>,
+        roi: Roi,
+        probe: &mut impl Probe,
+    ) -> Result<Inspection<'_>, InspectError<G::Error>> {
         probe.entering(Stage::Prepare);
         let geometry = self.preparer.prepare(pixels, roi, &mut self.tensors.image).map_err(InspectError::Prepare)?;
-        self.counted.lay(mask, &geometry).map_err(InspectError::Mask)?;
+        self.counted.lay(subject.mask, &geometry).map_err(InspectError::Mask)?;
         show(probe, ArrayName::Input, &self.tensors.image);
         self.encode(probe)?;
         self.denoise(probe)?;
         self.decode(probe)?;
         self.compare(probe)?;
-
-        probe.entering(Stage::Map);
-        self.fuser.fuse(&self.tensors.distances).map_err(InspectError::Map)?;
-        self.fuser.keep(&self.counted);
-        let (map, raw_map) = (self.fuser.smooth(), self.fuser.raw());
+        let (map, raw_map, witnesses) = match subject.joined {
+            None => {
+                probe.entering(Stage::Map);
+                self.fuser.fuse(&self.tensors.distances).map_err(InspectError::Map)?;
+                self.fuser.keep(&self.counted);
+                (self.fuser.smooth(), self.fuser.raw(), &[][..])
+            }
+            Some(joined) => {
+                self.ask(joined, pixels, roi, probe)?;
+                (self.panel.joiner().smooth(), self.panel.joiner().raw(), self.panel.maps())
+            }
+        };
         let plane = [1, 1, map.height() as usize, map.width() as usize];
         probe.array(ArrayName::RawMap, plane, raw_map.values());
         probe.array(ArrayName::Map, plane, map.values());
@@ -203,7 +266,25 @@ impl<G: Graphs> Inspector<G> {
         let region = geometry.rect_to_frame(self.finder.region(map, &peak).map_err(InspectError::Score)?);
         let Tensors { image: input, reconstruction, .. } = &self.tensors;
         let counted_px = self.counted.count();
-        Ok(Inspection { score: peak.score, peak, region, geometry, map, counted_px, raw_map, input, reconstruction })
+        let score = peak.score;
+        Ok(Inspection { score, peak, region, geometry, map, counted_px, raw_map, witnesses, input, reconstruction })
+    }
+
+    /// Asks every witness and joins their maps.
+    fn ask(
+        &mut self,
+        joined: &Joined,
+        pixels: PixelsView<'_>,
+        roi: Roi,
+        probe: &mut impl Probe,
+    ) -> Result<(), InspectError<G::Error>> {
+        let Self { graphs, fuser, counted, finder, tensors, panel, .. } = self;
+        panel.describe::<G>(joined, pixels, roi, probe)?;
+        panel.denoise(joined, graphs, probe)?;
+        panel.look_up::<G>(joined, probe)?;
+        probe.entering(Stage::Map);
+        fuser.sum(&tensors.distances).map_err(InspectError::Map)?;
+        panel.join::<G>(joined, fuser.raw(), counted, finder, probe)
     }
 
     /// Image → clean latent.
@@ -221,37 +302,29 @@ impl<G: Graphs> Inspector<G> {
 
     /// Clean latent → noised → denoised latent.
     fn denoise(&mut self, probe: &mut impl Probe) -> Result<(), InspectError<G::Error>> {
-        let Tensors { image, hint, clean, latent, noise, .. } = &mut self.tensors;
+        let Self { graphs, walk, tensors, .. } = self;
+        let Tensors { image, hint, clean, .. } = tensors;
         probe.entering(Stage::Hint);
-        self.graphs.hint(image, hint).map_err(failed(Stage::Hint))?;
+        graphs.hint(image, hint).map_err(failed(Stage::Hint))?;
         hint.expect_finite("hint").map_err(bad(Stage::Hint))?;
 
         probe.entering(Stage::Denoise);
-        self.ddim.noised(clean, &self.start_noise, latent).map_err(InspectError::Schedule)?;
-        show(probe, ArrayName::Noised, latent);
-        let last = self.ddim.updates().len() - 1;
-        for (index, update) in self.ddim.updates().iter().enumerate() {
-            self.graphs.predict_noise(latent, hint, update.step, noise).map_err(failed(Stage::Denoise))?;
-            noise.expect_finite("predicted noise").map_err(bad(Stage::Denoise))?;
-            if index == 0 {
-                show(probe, ArrayName::NoiseFirst, noise);
-            }
-            if index == last {
-                show(probe, ArrayName::NoiseLast, noise);
-            }
-            self.ddim.step_back(index, latent, noise).map_err(InspectError::Schedule)?;
-            probe.step();
-        }
-        latent.expect_finite("final latent").map_err(bad(Stage::Denoise))?;
-        show(probe, ArrayName::FinalLatent, latent);
-        Ok(())
+        let names = Names {
+            noised: Some(ArrayName::Noised),
+            noise_first: Some(ArrayName::NoiseFirst),
+            noise_last: Some(ArrayName::NoiseLast),
+            end: ArrayName::FinalLatent,
+        };
+        walk.run(clean, (Stage::Denoise, names), probe, |latent, t, noise| {
+            graphs.predict_noise(latent, hint, t, noise).map_err(failed(Stage::Denoise))
+        })
     }
 
     /// Denoised latent → reconstruction.
     fn decode(&mut self, probe: &mut impl Probe) -> Result<(), InspectError<G::Error>> {
         probe.entering(Stage::Decode);
-        let Tensors { latent, reconstruction, .. } = &mut self.tensors;
-        self.graphs.decode(latent, reconstruction).map_err(failed(Stage::Decode))?;
+        let Self { graphs, walk, tensors: Tensors { reconstruction, .. }, .. } = self;
+        graphs.decode(walk.latent(), reconstruction).map_err(failed(Stage::Decode))?;
         reconstruction.expect_finite("reconstruction").map_err(bad(Stage::Decode))?;
         show(probe, ArrayName::Reconstruction, reconstruction);
         Ok(())
@@ -284,8 +357,6 @@ impl Tensors {
             moments: Tensor::zeros([1, 2 * channels, height, width]),
             hint: Tensor::zeros(shapes.hint),
             clean: Tensor::zeros(shapes.latent),
-            latent: Tensor::zeros(shapes.latent),
-            noise: Tensor::zeros(shapes.latent),
             reconstruction: Tensor::zeros(shapes.image),
             pair: Tensor::zeros([2, colours, rows, columns]),
             features: zeros(&shapes.features),

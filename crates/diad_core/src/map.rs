@@ -1,14 +1,17 @@
 //! The anomaly map: distances of all feature layers, enlarged to the model's size, summed and smoothed.
 
 mod blur;
+mod enlarge;
 mod fuse;
+mod joiner;
 mod mask;
 
 use crate::tensor::TensorError;
 
+pub use enlarge::{Alignment, Enlarger};
 pub use fuse::Fuser;
-pub(crate) use mask::Counted;
-pub use mask::{Mask, NothingCounts};
+pub use joiner::Joiner;
+pub use mask::{Counted, Mask, NothingCounts};
 
 /// One value per model pixel: how unlike the good ones the part is there. Invariant: every value finite and not
 /// negative, at least one pixel.
@@ -128,8 +131,17 @@ impl AnomalyMap {
         Ok(map)
     }
 
-    fn zeros(width: u32, height: u32) -> Self {
+    pub(crate) fn zeros(width: u32, height: u32) -> Self {
         Self { width, height, values: vec![0.0; width as usize * height as usize] }
+    }
+
+    /// Takes over the values of a map of the same size.
+    pub(crate) fn copy_from(&mut self, other: &Self) -> Result<(), MapError> {
+        if (self.width, self.height) != (other.width, other.height) {
+            return Err(MapError::Size { width: other.width, height: other.height, got: other.values.len() });
+        }
+        self.values.copy_from_slice(&other.values);
+        Ok(())
     }
 
     fn expect_valid(&self) -> Result<(), MapError> {
@@ -161,6 +173,12 @@ impl AnomalyMap {
     #[must_use]
     pub fn area_at_least(&self, cut: f32) -> usize {
         self.values.iter().filter(|v| **v >= cut).count()
+    }
+}
+
+fn round(from: &[f64], to: &mut [f32]) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = from as f32;
     }
 }
 

@@ -17,6 +17,9 @@ pub struct Score(f32);
 pub struct ScoreError(pub f32);
 
 impl Score {
+    /// Nothing unlike the good ones.
+    pub const ZERO: Self = Self(0.0);
+
     /// Takes a finite number of at least 0.
     ///
     /// # Errors

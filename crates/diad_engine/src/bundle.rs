@@ -6,14 +6,17 @@ mod method;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use diad_core::graphs::GraphShapes;
+use diad_core::graphs::{GraphShapes, LatentShapes};
 use diad_core::inspector::Method;
 use diad_core::schedule::Schedule;
+use diad_core::tensor::Shape;
 
 pub use self::error::BundleError;
 use crate::digest::Digest;
-use crate::manifest::{Dim, Manifest, TensorSpec};
+use crate::manifest::{Dim, Manifest, OverlayEntry, RepresentationSpec, TensorSpec};
+use crate::overlay::Overlay;
 
 /// Name of the manifest in a bundle's folder.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -30,6 +33,8 @@ pub struct Bundle {
     shapes: GraphShapes,
     schedule: Schedule,
     method: Method,
+    latent: Option<LatentShapes>,
+    overlays: Vec<Arc<Overlay>>,
 }
 
 impl Bundle {
@@ -50,8 +55,11 @@ impl Bundle {
             verify(what, folder.join(file.as_path()), *want)?;
         }
         let shapes = shapes(&manifest);
+        let latent = manifest.representation.as_ref().map(latent_shapes);
         let (schedule, method) = method::assemble(&folder, &manifest, shapes.latent)?;
-        Ok(Self { folder, manifest, model_id, shapes, schedule, method })
+        let overlays = manifest.overlays.iter().map(|entry| overlay(&folder, &manifest, entry));
+        let overlays = overlays.collect::<Result<_, _>>()?;
+        Ok(Self { folder, manifest, model_id, shapes, schedule, method, latent, overlays })
     }
 
     /// Names this model for ever: `sha256:` and the digest of the manifest, which holds the digests of all files.
@@ -76,6 +84,18 @@ impl Bundle {
     #[must_use]
     pub const fn shapes(&self) -> &GraphShapes {
         &self.shapes
+    }
+
+    /// Shapes in the representation latent, if the model has one.
+    #[must_use]
+    pub const fn latent_shapes(&self) -> Option<LatentShapes> {
+        self.latent
+    }
+
+    /// What a product adds to the model, if that lies inside the bundle.
+    #[must_use]
+    pub fn overlay(&self, product: &str) -> Option<&Arc<Overlay>> {
+        self.overlays.iter().find(|overlay| overlay.header().product == product)
     }
 
     /// All that the core needs besides the networks.
@@ -122,18 +142,49 @@ fn verify(what: String, path: PathBuf, want: Digest) -> Result<(), BundleError> 
     }
 }
 
-/// The shapes of one part. The manifest's check has made sure that every extent is there.
+/// Reads an overlay of the bundle, which must be one of this very bundle.
+fn overlay(folder: &Path, manifest: &Manifest, entry: &OverlayEntry) -> Result<Arc<Overlay>, BundleError> {
+    let path = folder.join(entry.file.as_path());
+    let overlay = Overlay::open(&path, Some(entry.sha256)).and_then(|overlay| {
+        overlay.expect_product(&entry.product)?;
+        Ok(overlay)
+    });
+    let overlay = overlay.map_err(|source| BundleError::Overlay { source })?;
+    let header = overlay.header();
+    let unlisted = header.foundations.iter().find(|mark| !manifest.foundations.contains(mark));
+    let latent = header.join.iter().any(|entry| entry.witness == "latent");
+    let what = match unlisted {
+        _ if header.model.is_some() => "names a model; inside a bundle that must be null".to_owned(),
+        Some(mark) => {
+            format!("needs foundation {} with sha256 {}, which the manifest does not list", mark.name, mark.sha256)
+        }
+        None if latent && manifest.representation.is_none() => {
+            "joins a representation latent, which the manifest does not have".to_owned()
+        }
+        None => return Ok(Arc::new(overlay)),
+    };
+    Err(BundleError::OverlayMisfit { path, what })
+}
+
+/// The shape of a tensor. The manifest's check has made sure that every extent is there.
+fn shape(batch: usize, tensor: &TensorSpec) -> Shape {
+    let mut shape = [batch; 4];
+    for (extent, dim) in shape.iter_mut().zip(&tensor.shape.0) {
+        if let Dim::Fixed(fixed) = dim {
+            *extent = *fixed;
+        }
+    }
+    shape
+}
+
+fn latent_shapes(representation: &RepresentationSpec) -> LatentShapes {
+    let inputs = &representation.graphs.denoiser.inputs;
+    LatentShapes { latent: shape(1, &inputs[0]), hint: shape(1, &inputs[1]) }
+}
+
+/// The shapes of one part.
 fn shapes(manifest: &Manifest) -> GraphShapes {
     let graphs = &manifest.graphs;
-    let shape = |batch: usize, tensor: &TensorSpec| {
-        let mut shape = [batch; 4];
-        for (extent, dim) in shape.iter_mut().zip(&tensor.shape.0) {
-            if let Dim::Fixed(fixed) = dim {
-                *extent = *fixed;
-            }
-        }
-        shape
-    };
     GraphShapes {
         image: shape(1, &graphs.encoder.inputs[0]),
         latent: shape(1, &graphs.denoiser.inputs[0]),

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 
-use diad_core::graphs::{GraphShapes, Graphs};
+use diad_core::graphs::{GraphShapes, Graphs, LatentCall, LatentShapes};
 use diad_core::schedule::Step;
 use diad_core::tensor::Tensor;
 use ort::session::SessionInputValue;
@@ -12,7 +12,7 @@ use ort::value::TensorRef;
 
 use crate::bundle::Bundle;
 use crate::error::EngineError;
-use crate::manifest::GraphName;
+use crate::manifest::{Graph, GraphName};
 use crate::provider::{Provider, ProviderChoice};
 use crate::runtime::Runtime;
 use crate::session::{self, Network};
@@ -26,10 +26,12 @@ pub struct EngineOptions {
     pub threads: Option<NonZeroUsize>,
 }
 
-/// Five loaded networks, checked against their manifest and run once. Belongs to one thread at a time.
+/// The bundle's loaded networks, checked against their manifest and run once. Belongs to one thread at a time.
 #[derive(Debug)]
 pub struct Engine {
     networks: [Network; 5],
+    /// Encoder, hint and denoiser of the representation latent, with their shapes.
+    latent: Option<([Network; 3], LatentShapes)>,
     shapes: GraphShapes,
     choice: ProviderChoice,
 }
@@ -44,10 +46,7 @@ impl Engine {
     /// [`EngineError::Provider`] and [`EngineError::Refused`] if a provider asked for by name does not work here, or not
     /// for these networks; the others name their graph.
     pub fn load(runtime: &Runtime, bundle: &Bundle, options: &EngineOptions) -> Result<Self, EngineError> {
-        let threads = match options.threads {
-            Some(threads) => threads,
-            None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-        };
+        let threads = session::threads(options.threads);
         let (better, last) = options.provider.candidates();
         let mut refused = Vec::new();
         for provider in better.iter().copied() {
@@ -77,24 +76,28 @@ impl Engine {
         threads: NonZeroUsize,
     ) -> Result<Self, EngineError> {
         provider.probe(runtime)?;
-        let load = |name: GraphName| {
-            let graph = bundle.manifest().graphs.get(name);
+        let load = |(name, graph): (GraphName, &Graph)| {
             let builder = session::builder(runtime, provider, threads).map_err(|source| {
                 let path = bundle.folder().join(graph.file.as_path());
                 EngineError::Load { graph: name, path, source }
             })?;
             Network::load(name, graph, bundle.folder(), builder)
         };
-        let networks = [
-            load(GraphName::Encoder)?,
-            load(GraphName::Hint)?,
-            load(GraphName::Denoiser)?,
-            load(GraphName::Decoder)?,
-            load(GraphName::Features)?,
-        ];
+        let [encoder, hint, denoiser, decoder, features] = bundle.manifest().graphs.named();
+        let networks = [load(encoder)?, load(hint)?, load(denoiser)?, load(decoder)?, load(features)?];
+        let latent = match (&bundle.manifest().representation, bundle.latent_shapes()) {
+            (Some(representation), Some(shapes)) => {
+                let [encoder, hint, denoiser] = representation.graphs.named();
+                Some(([load(encoder)?, load(hint)?, load(denoiser)?], shapes))
+            }
+            _ => None,
+        };
         let choice = ProviderChoice { taken: provider, refused: Vec::new() };
-        let mut engine = Self { networks, shapes: bundle.shapes().clone(), choice };
-        engine.warm_up(bundle).map_err(|error| EngineError::WarmUp(Box::new(error)))?;
+        let mut engine = Self { networks, latent, shapes: bundle.shapes().clone(), choice };
+        engine
+            .warm_up(bundle)
+            .and_then(|()| engine.warm_up_latent(bundle))
+            .map_err(|error| EngineError::WarmUp(Box::new(error)))?;
         Ok(engine)
     }
 
@@ -139,11 +142,42 @@ impl Engine {
         let mut layers: Vec<Tensor> = shapes.features.iter().map(|shape| Tensor::zeros(*shape)).collect();
         self.features(&pair, &mut layers)
     }
+
+    /// Sends even patches through the networks of the representation latent.
+    fn warm_up_latent(&mut self, bundle: &Bundle) -> Result<(), EngineError> {
+        let (Some(shapes), Some(method)) = (bundle.latent_shapes(), &bundle.method().representation) else {
+            return Ok(());
+        };
+        let mut patches = Tensor::zeros(shapes.latent);
+        patches.data_mut().fill((shapes.latent[1] as f32).sqrt().recip());
+        let (mut latent, mut hint) = (Tensor::zeros(shapes.latent), Tensor::zeros(shapes.hint));
+        let mut noise = Tensor::zeros(shapes.latent);
+        let t = method.ddim.updates().first().map_or(method.ddim.start(), |update| update.step);
+        let calls = [
+            self.run_latent(LatentCall::Encode { patches: &patches, out: &mut latent }),
+            self.run_latent(LatentCall::Hint { patches: &patches, out: &mut hint }),
+            self.run_latent(LatentCall::PredictNoise { latent: &latent, hint: &hint, t, out: &mut noise }),
+        ];
+        calls.into_iter().flatten().collect()
+    }
 }
 
 /// A borrowed tensor as the library takes it; no value is copied.
-fn view(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
+pub(crate) fn view(tensor: &Tensor) -> ort::Result<SessionInputValue<'_>> {
     TensorRef::from_array_view((tensor.shape(), tensor.data())).map(Into::into)
+}
+
+/// Runs a denoiser, of pixels or of a representation.
+fn predict(
+    denoiser: &mut Network,
+    latent: &Tensor,
+    hint: &Tensor,
+    t: Step,
+    noise: &mut Tensor,
+) -> Result<(), EngineError> {
+    let step = [i64::from(t.get())];
+    let inputs = || Ok([view(latent)?, view(hint)?, TensorRef::from_array_view(([1_usize], &step[..]))?.into()]);
+    denoiser.run(inputs(), std::slice::from_mut(noise))
 }
 
 impl Graphs for Engine {
@@ -170,9 +204,7 @@ impl Graphs for Engine {
         t: Step,
         noise: &mut Tensor,
     ) -> Result<(), EngineError> {
-        let step = [i64::from(t.get())];
-        let inputs = || Ok([view(latent)?, view(hint)?, TensorRef::from_array_view(([1_usize], &step[..]))?.into()]);
-        self.network(GraphName::Denoiser).run(inputs(), std::slice::from_mut(noise))
+        predict(self.network(GraphName::Denoiser), latent, hint, t, noise)
     }
 
     fn decode(&mut self, latent: &Tensor, reconstruction: &mut Tensor) -> Result<(), EngineError> {
@@ -183,6 +215,23 @@ impl Graphs for Engine {
     fn features(&mut self, pair: &Tensor, layers: &mut [Tensor]) -> Result<(), EngineError> {
         let inputs = view(pair).map(|pair| [pair]);
         self.network(GraphName::Features).run(inputs, layers)
+    }
+
+    fn latent_shapes(&self) -> Option<LatentShapes> {
+        self.latent.as_ref().map(|(_, shapes)| *shapes)
+    }
+
+    fn run_latent(&mut self, call: LatentCall<'_>) -> Option<Result<(), EngineError>> {
+        let ([encoder, hinter, denoiser], _) = self.latent.as_mut()?;
+        Some(match call {
+            LatentCall::Encode { patches, out } => {
+                encoder.run(view(patches).map(|patches| [patches]), std::slice::from_mut(out))
+            }
+            LatentCall::Hint { patches, out } => {
+                hinter.run(view(patches).map(|patches| [patches]), std::slice::from_mut(out))
+            }
+            LatentCall::PredictNoise { latent, hint, t, out } => predict(denoiser, latent, hint, t, out),
+        })
     }
 }
 

@@ -7,13 +7,18 @@
 //! 3. [`Engine::load`] chooses a [`Provider`], loads the five networks, holds them to the manifest and runs each once.
 //!
 //! An [`Engine`] implements [`diad_core::graphs::Graphs`]; [`Bundle::method`] is the rest that the core's inspector needs.
+//! [`Foundations`] finds the frozen feature networks that no bundle carries, and an [`Overlay`] holds what a product adds to
+//! a model: banks of good patches and the scale on which the witnesses are joined.
+//!
 //! Every output is checked for its shape and for NaN before the core sees it.
 
 mod bundle;
 mod digest;
 mod engine;
 mod error;
+mod foundation;
 pub mod manifest;
+mod overlay;
 mod provider;
 mod runtime;
 mod session;
@@ -22,6 +27,11 @@ pub use bundle::{Bundle, BundleError, MANIFEST_FILE};
 pub use digest::{Digest, DigestError};
 pub use engine::{Engine, EngineOptions};
 pub use error::EngineError;
+pub use foundation::{
+    FOUNDATION_FILE, FoundationLoadError, FoundationManifest, FoundationMark, FoundationSource, Foundations,
+    OnnxFoundation, foundation_roots,
+};
 pub use manifest::{GraphName, Manifest, ManifestError};
+pub use overlay::{JoinEntry, MAX_OVERLAY_BYTES, OVERLAY_EXTENSION, Overlay, OverlayError, OverlayHeader};
 pub use provider::{Provider, ProviderChoice, ProviderError};
 pub use runtime::{Attempt, Attempts, Runtime, RuntimeError};

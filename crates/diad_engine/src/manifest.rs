@@ -1,66 +1,34 @@
-//! The manifest of a model bundle, format 1: the only contract between the exporter and this engine.
+//! The manifest of a model bundle, formats 1 and 2: the only contract between the exporter and this engine.
 //!
-//! Every field is required, an unknown one is refused, and [`Manifest::parse`] hands out nothing that it has not
+//! Format 2 is format 1 with what a model may have beside its networks in pixels: foundations that it needs, overlays of
+//! products, DiAD in a representation latent, and the scale of each tensor in words. Every field of format 1 is required, an
+//! unknown one is refused, and [`Manifest::parse`] hands out nothing that it has not
 //! checked: a [`Manifest`] that a [`crate::Bundle`] shows is whole, in range and agrees with itself.
 
 mod check;
 mod error;
+mod graphs;
 mod value;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub(crate) use self::check::expect;
 pub use self::error::ManifestError;
+pub use self::graphs::{Dtype, Graph, GraphName, GraphSet, LatentGraphSet, TensorSpec};
 pub use self::value::{Dim, Dims, FileName, FileNameError};
 use crate::digest::Digest;
+use crate::foundation::FoundationMark;
 
-/// The manifest format that this engine reads.
-pub const FORMAT: u64 = 1;
-
-/// One of the five networks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum GraphName {
-    /// Image → moments of the latent.
-    Encoder,
-    /// Image → what the SG network computes once per image.
-    Hint,
-    /// Latent, hint and step → predicted noise.
-    Denoiser,
-    /// Latent → image.
-    Decoder,
-    /// Image → feature pyramid.
-    Features,
-}
-
-impl GraphName {
-    /// Every graph, in the order in which a part passes them.
-    pub const ALL: [Self; 5] = [Self::Encoder, Self::Hint, Self::Denoiser, Self::Decoder, Self::Features];
-
-    /// The key in the manifest.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Encoder => "encoder",
-            Self::Hint => "hint",
-            Self::Denoiser => "denoiser",
-            Self::Decoder => "decoder",
-            Self::Features => "features",
-        }
-    }
-}
-
-impl std::fmt::Display for GraphName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+/// The newest manifest format that this engine reads; it reads every one before it.
+pub const FORMAT: u64 = 2;
 
 /// The whole manifest.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Always [`FORMAT`].
+    /// 1 to [`FORMAT`].
     pub format: u64,
     /// What people call the model.
     pub name: String,
@@ -86,52 +54,43 @@ pub struct Manifest {
     pub calibration: BTreeMap<String, Calibration>,
     /// Where the model comes from.
     pub provenance: Provenance,
+    /// Frozen networks outside the bundle that it needs; format 2.
+    #[serde(default)]
+    pub foundations: Vec<FoundationMark>,
+    /// What products add to the model; format 2.
+    #[serde(default)]
+    pub overlays: Vec<OverlayEntry>,
+    /// DiAD in a representation latent; format 2.
+    #[serde(default)]
+    pub representation: Option<RepresentationSpec>,
 }
 
-/// The five networks, by their fixed keys.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// An overlay inside the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GraphSet {
-    /// `image` → moments `[N, 2C, h, w]`.
-    pub encoder: Graph,
-    /// `image` → hint `[N, M, h, w]`.
-    pub hint: Graph,
-    /// latent, hint, `t` → noise `[N, C, h, w]`.
-    pub denoiser: Graph,
-    /// latent → image.
-    pub decoder: Graph,
-    /// `image` → layers, finest first.
-    pub features: Graph,
-}
-
-impl GraphSet {
-    /// The graph of that name.
-    #[must_use]
-    pub const fn get(&self, name: GraphName) -> &Graph {
-        match name {
-            GraphName::Encoder => &self.encoder,
-            GraphName::Hint => &self.hint,
-            GraphName::Denoiser => &self.denoiser,
-            GraphName::Decoder => &self.decoder,
-            GraphName::Features => &self.features,
-        }
-    }
-}
-
-/// One exported network.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Graph {
-    /// The ONNX file.
+pub struct OverlayEntry {
+    /// The product.
+    pub product: String,
+    /// Name inside the bundle's folder.
     pub file: FileName,
     /// Its digest.
     pub sha256: Digest,
-    /// External data files that the ONNX file refers to.
-    pub data: Vec<FileEntry>,
-    /// Inputs, in the graph's order.
-    pub inputs: Vec<TensorSpec>,
-    /// Outputs, in the order in which the method uses them.
-    pub outputs: Vec<TensorSpec>,
+}
+
+/// DiAD in a representation latent: patches of a foundation in place of pixels.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepresentationSpec {
+    /// The foundation; one of `foundations`.
+    pub foundation: String,
+    /// Channels of each group that is compared by itself.
+    pub groups: Vec<usize>,
+    /// The networks.
+    pub graphs: LatentGraphSet,
+    /// The walk back along the schedule, which is that of the pixels.
+    pub sampler: Sampler,
+    /// The noise that every part starts from: raw little-endian `f32` of one latent.
+    pub start_noise: FileEntry,
 }
 
 /// A file of the bundle.
@@ -142,28 +101,6 @@ pub struct FileEntry {
     pub file: FileName,
     /// Its digest.
     pub sha256: Digest,
-}
-
-/// Name, element type and shape of a graph's input or output.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TensorSpec {
-    /// The name in the graph.
-    pub name: String,
-    /// The element type.
-    pub dtype: Dtype,
-    /// The shape; the batch comes first.
-    pub shape: Dims,
-}
-
-/// Element types that the method uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// 32-bit floats.
-    Float32,
-    /// 64-bit integers: the step.
-    Int64,
 }
 
 /// How pixels become the model's input.
@@ -370,26 +307,52 @@ impl Manifest {
             format: u64,
         }
         let head: Head = serde_json::from_slice(json).map_err(ManifestError::from_json)?;
-        if head.format != FORMAT {
+        if !(1..=FORMAT).contains(&head.format) {
             return Err(ManifestError::Format { found: head.format });
         }
         let manifest: Self = serde_json::from_slice(json).map_err(ManifestError::from_json)?;
+        if let Some(field) = manifest.newer_field() {
+            return Err(ManifestError::Newer { field });
+        }
         check::check(&manifest)?;
         Ok(manifest)
     }
 
+    /// A field that its format does not have yet.
+    fn newer_field(&self) -> Option<&'static str> {
+        let tensors =
+            || self.graphs.named().into_iter().flat_map(|(_, graph)| graph.inputs.iter().chain(&graph.outputs));
+        match self.format {
+            1 if !self.foundations.is_empty() => Some("foundations"),
+            1 if !self.overlays.is_empty() => Some("overlays"),
+            1 if self.representation.is_some() => Some("representation"),
+            1 if tensors().any(|tensor| tensor.scale.is_some()) => Some("scale"),
+            _ => None,
+        }
+    }
+
+    /// Every graph in the bundle with its name, in the order in which a part passes them.
+    pub(crate) fn graphs(&self) -> impl Iterator<Item = (GraphName, &Graph)> {
+        let latent = self.representation.iter().flat_map(|representation| representation.graphs.named());
+        self.graphs.named().into_iter().chain(latent)
+    }
+
     /// Every file the manifest names, with its digest, and what it is.
     pub(crate) fn files(&self) -> impl Iterator<Item = (String, &FileName, &Digest)> {
-        let graphs = GraphName::ALL.into_iter().flat_map(|name| {
-            let graph = self.graphs.get(name);
+        let graphs = self.graphs().flat_map(|(name, graph)| {
             std::iter::once((format!("graph {name}"), &graph.file, &graph.sha256)).chain(
                 graph.data.iter().map(move |entry| (format!("data of graph {name}"), &entry.file, &entry.sha256)),
             )
         });
         let noise = std::iter::once(("start noise".to_owned(), &self.start_noise))
             .chain(self.latent.posterior_noise.as_ref().map(|entry| ("posterior noise".to_owned(), entry)))
+            .chain(
+                self.representation.iter().map(|it| ("start noise of the representation".to_owned(), &it.start_noise)),
+            )
             .map(|(what, entry)| (what, &entry.file, &entry.sha256));
-        graphs.chain(noise)
+        let overlays =
+            self.overlays.iter().map(|it| (format!("overlay of product {}", it.product), &it.file, &it.sha256));
+        graphs.chain(noise).chain(overlays)
     }
 }
 

@@ -13,6 +13,11 @@ use crate::manifest::{Dim, Dtype, Graph, GraphName, TensorSpec};
 use crate::provider::Provider;
 use crate::runtime::Runtime;
 
+/// The number asked for, else one per core that this process may use.
+pub(crate) fn threads(asked: Option<NonZeroUsize>) -> NonZeroUsize {
+    asked.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+}
+
 /// A session builder with the settings that all networks share.
 pub(crate) fn builder(runtime: &Runtime, provider: Provider, threads: NonZeroUsize) -> ort::Result<SessionBuilder> {
     let builder = Session::builder(runtime.environment())?

@@ -79,9 +79,9 @@ fn open_refuses_a_manifest_that_cannot_be_read() {
 #[test]
 fn open_refuses_a_manifest_of_another_format_or_with_an_unknown_field() {
     let copy = Copy::new();
-    copy.edit("/format", json!(2));
+    copy.edit("/format", json!(3));
     let error = open_error(&copy);
-    assert!(matches!(error, BundleError::Manifest { source: ManifestError::Format { found: 2 }, .. }), "{error:?}");
+    assert!(matches!(error, BundleError::Manifest { source: ManifestError::Format { found: 3 }, .. }), "{error:?}");
 
     let copy = Copy::new();
     copy.edit("/score", json!({"rule": "pooled_max", "window_px": 4, "times": 4, "novelty": 1}));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail like the test itself")]
 
+#[expect(dead_code, reason = "each test program uses its part of the shared support")]
 mod support;
 
 use std::fs;
@@ -14,7 +15,7 @@ use diad_core::schedule::Step;
 use diad_core::tensor::{Shape, Tensor};
 use diad_engine::{Bundle, Engine, EngineError, EngineOptions, GraphName, Provider, ProviderError};
 use serde_json::json;
-use support::{Copy, chain, micro, runtime, wave};
+use support::{Copy, chain, check_expected, micro, runtime, wave};
 
 const IMAGE: Shape = [1, 3, 64, 64];
 const LATENT: Shape = [1, 4, 8, 8];
@@ -29,23 +30,6 @@ fn load(provider: Provider) -> Result<Engine, EngineError> {
     Engine::load(runtime(), &Bundle::open(micro()).unwrap(), &EngineOptions { provider, threads })
 }
 
-/// The two runtimes add up products in different orders.
-const NEAR: f64 = 1e-5;
-
-fn check(graph: &str, outputs: &[Tensor]) {
-    let text = fs::read(micro().with_file_name("micro_expected.json")).unwrap();
-    let expected: serde_json::Value = serde_json::from_slice(&text).unwrap();
-    for (index, output) in outputs.iter().enumerate() {
-        let values = output.data();
-        let mean = values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64;
-        let found = [f64::from(values[0]), f64::from(values[values.len() - 1]), mean];
-        for (place, got) in found.into_iter().enumerate() {
-            let want = expected[graph][index][place].as_f64().unwrap();
-            assert!((got - want).abs() < NEAR, "{graph} output {index} value {place}: {got}, expected {want}");
-        }
-    }
-}
-
 #[test]
 fn networks_give_what_the_reference_evaluator_gives() {
     let mut engine = engine();
@@ -55,26 +39,26 @@ fn networks_give_what_the_reference_evaluator_gives() {
 
     let mut moments = Tensor::zeros([1, 8, 8, 8]);
     engine.encode(&image, &mut moments).unwrap();
-    check("encoder", &[moments]);
+    check_expected("encoder", &[moments]);
 
     let mut out = Tensor::zeros(HINT);
     engine.hint(&image, &mut out).unwrap();
-    check("hint", &[out]);
+    check_expected("hint", &[out]);
 
     let mut noise = Tensor::zeros(LATENT);
     engine.predict_noise(&latent, &hint, Step::try_new(501).unwrap(), &mut noise).unwrap();
-    check("denoiser", &[noise]);
+    check_expected("denoiser", &[noise]);
 
     let mut reconstruction = Tensor::zeros(IMAGE);
     engine.decode(&latent, &mut reconstruction).unwrap();
-    check("decoder", &[reconstruction]);
+    check_expected("decoder", &[reconstruction]);
 
     let mut pair = image.data().to_vec();
     pair.extend(image.data().iter().map(|value| -value / 2.0));
     let pair = Tensor::from_vec([2, 3, 64, 64], pair).unwrap();
     let mut layers: Vec<Tensor> = engine.shapes().features.iter().map(|shape| Tensor::zeros(*shape)).collect();
     engine.features(&pair, &mut layers).unwrap();
-    check("features", &layers);
+    check_expected("features", &layers);
 }
 
 fn frame() -> Vec<u8> {

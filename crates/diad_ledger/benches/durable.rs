@@ -64,6 +64,7 @@ impl Bench {
             origin: Origin { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
             timings: Timings::NONE,
             repeat: false,
+            witnesses: Vec::new(),
         }
     }
 }

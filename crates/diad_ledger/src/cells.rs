@@ -4,11 +4,14 @@
 //! as they are read, so it covers every value, whichever table it is kept in.
 
 use std::error::Error;
+use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diad_core::event::{Judgement, Outcome, Reason};
+use diad_core::event::{Judgement, Outcome, Reason, WitnessScore};
 use diad_core::frame::Roi;
+use diad_core::inspector::Stage;
 use diad_core::judge::{Thresholds, Verdict};
 use diad_core::name::{CameraId, LineName, PartId, ProductName, RunId, StationName};
 use diad_core::score::Score;
@@ -24,7 +27,7 @@ mod tests;
 pub(crate) const SERIES: [&str; 4] = ["line", "station", "camera", "run"];
 
 /// Columns of the tables `parts` and `late` that hold a value of their own.
-pub(crate) const OWN: [&str; 28] = [
+pub(crate) const OWN: [&str; 32] = [
     "seq",
     "part",
     "product",
@@ -52,7 +55,30 @@ pub(crate) const OWN: [&str; 28] = [
     "features_ns",
     "map_ns",
     "score_ns",
+    "foundation_ns",
+    "latent_ns",
+    "bank_ns",
+    "witnesses",
     "repeat",
+];
+
+/// Columns in front of [`REPEAT`] that came with version 4 of the schema. Where all are null, the checksum leaves them out:
+/// rows of earlier versions keep theirs.
+const WITNESSED: Range<usize> = REPEAT - 4..REPEAT;
+
+/// The stages in the order of their columns.
+const STAGES: [Stage; Stage::ALL.len()] = [
+    Stage::Prepare,
+    Stage::Encode,
+    Stage::Hint,
+    Stage::Denoise,
+    Stage::Decode,
+    Stage::Features,
+    Stage::Map,
+    Stage::Score,
+    Stage::Foundation,
+    Stage::Latent,
+    Stage::Bank,
 ];
 
 /// Columns of the table `origins`.
@@ -102,8 +128,19 @@ pub struct DamagedRow {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Cells<'a>([ValueRef<'a>; COUNT]);
 
+/// What the witnesses of a row said, as text; none if the diffusion model judged alone.
+pub(crate) fn witnesses(row: &Row) -> Option<String> {
+    let mut text = String::new();
+    for WitnessScore { name, score } in &row.witnesses {
+        // Writing to a String cannot fail. The shortest digits that read back as the same number.
+        let _ = write!(text, "{}{name}={:?}", if text.is_empty() { "" } else { " " }, score.get());
+    }
+    (!text.is_empty()).then_some(text)
+}
+
 impl<'a> Cells<'a> {
-    pub(crate) fn of_row(row: &'a Row) -> Self {
+    /// `witnesses` is the row's own text, see [`witnesses`].
+    pub(crate) fn of_row(row: &'a Row, witnesses: Option<&'a str>) -> Self {
         let Series { line, station, camera, run } = &row.key.series;
         let (judgement, reason) = match &row.outcome {
             Outcome::Judged(judgement) => (Some(judgement), None),
@@ -118,8 +155,8 @@ impl<'a> Cells<'a> {
             None => ValueRef::Null,
         };
         let took = |duration: &Option<Duration>| duration.as_ref().map_or(ValueRef::Null, nanos);
-        let [prepare, encode, hint, denoise, decode, features, map, score_took] =
-            row.timings.stages.each_ref().map(took);
+        let [prepare, encode, hint, denoise, decode, features, map, score_took, foundation, latent, bank] =
+            STAGES.map(|stage| took(&row.timings.get(stage)));
         Self([
             text(line.as_str()),
             text(station.as_str()),
@@ -152,6 +189,10 @@ impl<'a> Cells<'a> {
             features,
             map,
             score_took,
+            foundation,
+            latent,
+            bank,
+            text_or_null(witnesses),
             if row.repeat { ValueRef::Integer(1) } else { ValueRef::Null },
             ValueRef::Blob(&row.origin.model),
             ValueRef::Blob(&row.origin.thresholds),
@@ -181,9 +222,11 @@ impl<'a> Cells<'a> {
     /// CRC-32 over every cell with its type and length, so that no two lists of cells read as the same bytes.
     pub(crate) fn checksum(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
-        for (at, cell) in self.0.into_iter().enumerate() {
+        let is_null = |at: &usize| self.0[*at] == ValueRef::Null;
+        let kept = (0..COUNT).filter(|at| !(WITNESSED.contains(at) || (*at == REPEAT && is_null(at))));
+        let witnessed = Some(WITNESSED).filter(|columns| !columns.clone().all(|at| is_null(&at)));
+        for cell in kept.chain(witnessed.into_iter().flatten()).map(|at| self.0[at]) {
             let (kind, fixed, bytes) = match cell {
-                ValueRef::Null if at == REPEAT => continue,
                 ValueRef::Null => (0, 0, &[][..]),
                 ValueRef::Integer(value) => (1, value.cast_unsigned(), &[][..]),
                 ValueRef::Real(value) => (2, value.to_bits(), &[][..]),
@@ -221,6 +264,7 @@ impl<'a> Cells<'a> {
             latency: read.duration()?,
             deadline_ms: read.cell()?,
             timings: read.timings()?,
+            witnesses: read.witnesses()?,
             repeat: read.flag()?,
             origin: Origin { model: read.cell()?, thresholds: read.cell()?, settings: read.cell()? },
         })
@@ -358,9 +402,19 @@ impl Reading<'_> {
     fn timings(&mut self) -> Result<Timings, RowFault> {
         let mut timings = Timings::NONE;
         timings.waited = self.duration_or_null()?;
-        for took in &mut timings.stages {
-            *took = self.duration_or_null()?;
+        for stage in STAGES {
+            timings.stages[stage as usize] = self.duration_or_null()?;
         }
         Ok(timings)
+    }
+
+    fn witnesses(&mut self) -> Result<Vec<WitnessScore>, RowFault> {
+        let text: Option<String> = self.cell()?;
+        let one = |text: &str| {
+            let (name, score) = text.split_once('=').filter(|(name, _)| !name.is_empty())?;
+            Some(WitnessScore { name: name.into(), score: Score::try_new(score.parse().ok()?).ok()? })
+        };
+        let all = text.iter().flat_map(|text| text.split(' ')).map(one).collect::<Option<_>>();
+        all.ok_or_else(|| self.fault(FromSqlError::InvalidType))
     }
 }

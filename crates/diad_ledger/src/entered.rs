@@ -140,6 +140,7 @@ fn left_behind(change: &Connection, now: Moment) -> rusqlite::Result<Vec<Row>> {
                 origin: Origin { model: row.get(9)?, thresholds: row.get(10)?, settings: row.get(11)? },
                 timings: Timings::NONE,
                 repeat: false,
+                witnesses: Vec::new(),
             })
         })?
         .collect()

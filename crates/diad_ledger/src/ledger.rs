@@ -273,7 +273,8 @@ pub(crate) fn record(change: &Connection, rows: &[Row]) -> rusqlite::Result<Vec<
     let mut first = change.prepare_cached(&sql)?;
     rows.iter()
         .map(|row| {
-            let cells = Cells::of_row(row);
+            let witnesses = cells::witnesses(row);
+            let cells = Cells::of_row(row, witnesses.as_deref());
             let series = catalogue::series_id(change, &row.key.series)?;
             let ids = [series, catalogue::origin_id(change, &row.origin)?, i64::from(cells.checksum())];
             match first.execute(params_from_iter(cells.own().chain(ids.map(ToSqlOutput::from))))? {
@@ -314,7 +315,8 @@ fn keep_gaps(change: &Connection, gaps: &[Gap]) -> rusqlite::Result<()> {
 /// Keeps results beside the verdicts of their parts; one whose part has none here is left out.
 fn keep_late(change: &Connection, late: &[Row]) -> rusqlite::Result<()> {
     for row in late {
-        let cells = Cells::of_row(row);
+        let witnesses = cells::witnesses(row);
+        let cells = Cells::of_row(row, witnesses.as_deref());
         let series = catalogue::series_id(change, &row.key.series)?;
         let ids = [series, catalogue::origin_id(change, &row.origin)?, i64::from(cells.checksum())];
         match record_beside(change, &cells, ids) {

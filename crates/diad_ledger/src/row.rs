@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diad_core::event::{InspectionEvent, Outcome};
+use diad_core::event::{InspectionEvent, Outcome, WitnessScore};
 use diad_core::frame::{PartKey, PartMeta, Stamp};
 use diad_core::inspector::Stage;
 use diad_core::name::{CameraId, LineName, PartId, ProductName, RunId, StationName};
@@ -107,6 +107,8 @@ pub struct Row {
     pub source: Option<Arc<str>>,
     /// Verdict with score, cut-offs and region, or the reason why there is none.
     pub outcome: Outcome,
+    /// What each witness said, if several judged the part.
+    pub witnesses: Vec<WitnessScore>,
     /// When the part was seen.
     pub captured: Moment,
     /// When the outcome was decided.
@@ -135,6 +137,7 @@ impl Row {
             product,
             source,
             outcome: event.outcome.clone(),
+            witnesses: event.witnesses.clone(),
             captured: captured.wall.into(),
             judged: event.judged.wall.into(),
             latency: event.latency(),
@@ -160,6 +163,7 @@ impl Row {
                 captured: Stamp { wall: self.captured.wall(), mono: anchor },
             },
             outcome: self.outcome.clone(),
+            witnesses: self.witnesses.clone(),
             judged: Stamp { wall: self.judged.wall(), mono: anchor.checked_add(self.latency).unwrap_or(anchor) },
             repeat: self.repeat,
         }
@@ -223,6 +227,7 @@ mod tests {
                 captured: Stamp { wall, mono },
             },
             outcome: testing::judged(0.731, 0.3, 0.38),
+            witnesses: testing::witnesses(),
             // The wall clock was set back meanwhile.
             judged: Stamp { wall: wall - Duration::from_secs(9), mono: mono + took },
             repeat: true,
@@ -230,7 +235,7 @@ mod tests {
         let row = Row::of_event(&testing::context(), &first, testing::origin(1), Timings::NONE);
         let again = row.event(mono + Duration::from_secs(5));
         assert_eq!(again.latency(), took);
-        assert_eq!(again.outcome, first.outcome);
+        assert_eq!((&again.outcome, &again.witnesses), (&first.outcome, &first.witnesses));
         let micros = wall - Duration::from_nanos(789);
         assert_eq!(again.meta.captured.wall, micros);
         assert_eq!(again.judged.wall, micros - Duration::from_secs(9));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use diad_core::event::{Judgement, Outcome, Reason};
+use diad_core::event::{Judgement, Outcome, Reason, WitnessScore};
 use diad_core::frame::Roi;
 use diad_core::inspector::Stage;
 use diad_core::judge::{Thresholds, Verdict};
@@ -92,6 +92,22 @@ pub(crate) fn judged(score: f32, review: f32, reject: f32) -> Outcome {
     })
 }
 
+/// What two witnesses said.
+pub(crate) fn witnesses() -> Vec<WitnessScore> {
+    let said = |name: &str, score| WitnessScore { name: name.into(), score: Score::try_new(score).unwrap() };
+    vec![said("diad", 0.1), said("bank:efficientnet-lite2", 1.25e-7)]
+}
+
+/// A row of `cam0` that several witnesses judged.
+pub(crate) fn joined_row(seq: u64) -> Row {
+    let mut row = row(seq);
+    row.witnesses = witnesses();
+    for (nanos, stage) in (1..).zip([Stage::Foundation, Stage::Latent, Stage::Bank]) {
+        row.timings.set(stage, Duration::from_nanos(nanos));
+    }
+    row
+}
+
 /// A row of `camera`, captured `seq` seconds after the start.
 pub(crate) fn row_of(camera: &str, seq: u64, outcome: Outcome) -> Row {
     let captured = Moment::from_micros(START_MICROS + seq.cast_signed() * 1_000_000);
@@ -110,6 +126,7 @@ pub(crate) fn row_of(camera: &str, seq: u64, outcome: Outcome) -> Row {
         origin: origin(1),
         timings,
         repeat: false,
+        witnesses: Vec::new(),
     }
 }
 

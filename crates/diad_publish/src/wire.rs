@@ -1,4 +1,5 @@
-//! Payloads, schema version 1: flat UTF-8 JSON with units in the names, at most [`MAX_PAYLOAD_BYTES`] each.
+//! Payloads, schema version 1: flat UTF-8 JSON with units in the names, at most [`MAX_PAYLOAD_BYTES`] each; only the verdict's
+//! `witnesses` is an object.
 //!
 //! Field names and their order are fixed; a change of meaning raises [`SCHEMA`].
 

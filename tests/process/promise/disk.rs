@@ -246,6 +246,7 @@ fn owe(ledger: &Path, count: u64) -> RunId {
         origin: Origin { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
         timings: Timings::NONE,
         repeat: false,
+        witnesses: Vec::new(),
     };
     let rows: Vec<_> = (1..=count).map(row).collect();
     ledger.record(&rows).unwrap();

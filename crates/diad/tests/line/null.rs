@@ -111,6 +111,7 @@ pub fn inspector(conduct: Conduct) -> Inspector<Null> {
         start_noise: Tensor::zeros([1, 1, 2, 2]),
         map: MapSettings::try_new(vec![1.0], 1.0, 4.0).unwrap(),
         score: ScoreRule::try_new(2, 2).unwrap(),
+        representation: None,
     };
     Inspector::try_new(Null::new(conduct), method).unwrap()
 }

@@ -75,3 +75,18 @@ proptest! {
         prop_assert!(Near::abs(1e-7).equal(between(&a, &a), 0.0));
     }
 }
+
+#[test]
+fn cosine_of_groups_is_the_mean_of_what_each_group_says() {
+    // Two places; the first group turns at the first place, the second at the second.
+    let first = Tensor::from_vec([1, 3, 1, 2], vec![1.0, 1.0, 0.0, 0.0, 2.0, 2.0]).unwrap();
+    let second = Tensor::from_vec([1, 3, 1, 2], vec![0.0, 3.0, 1.0, 0.0, 0.5, -1.0]).unwrap();
+    let mut out = Tensor::zeros([1, 1, 1, 2]);
+    cosine_of_groups(&first, &second, &[2, 1], &mut out).unwrap();
+    Near::abs(1e-7).check("distance", out.data(), &[0.5, 1.0]);
+    for groups in [&[1, 1][..], &[3, 1], &[]] {
+        assert!(cosine_of_groups(&first, &second, groups, &mut out).is_err(), "{groups:?}");
+    }
+    assert!(cosine_of_groups(&first, &Tensor::zeros([1, 3, 2, 1]), &[2, 1], &mut out).is_err());
+    assert!(cosine_of_groups(&first, &second, &[2, 1], &mut Tensor::zeros([1, 1, 2, 1])).is_err());
+}

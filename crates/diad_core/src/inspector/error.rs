@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::bank::BankError;
+use crate::foundation::FoundationError;
 use crate::inspector::Stage;
 use crate::map::{MapError, NothingCounts};
 use crate::prepare::PrepareError;
@@ -30,6 +32,9 @@ pub enum MethodError {
     /// The score rule does not fit the map.
     #[error("score rule")]
     Score(#[source] PeakError),
+    /// There are networks for a representation latent and no method for them, or the other way round.
+    #[error("networks and method do not agree on whether there is a representation latent")]
+    Representation,
 }
 
 /// A part could not be inspected. There is no score.
@@ -57,6 +62,18 @@ pub enum InspectError<E: Error + 'static> {
         /// Which array, and where in it.
         source: TensorError,
     },
+    /// A witness is DiAD in a representation latent, which this model does not have.
+    #[error("the model has no representation latent, which a witness of the product needs; learn the product again")]
+    NoRepresentation,
+    /// A witness does not fit the model.
+    #[error("make room for a witness")]
+    Witness(#[source] MethodError),
+    /// A foundation did not describe the part.
+    #[error("describe the part")]
+    Foundation(#[source] FoundationError),
+    /// The part could not be compared with a bank.
+    #[error("compare the part with its good patches")]
+    Bank(#[source] BankError),
     /// Noising or denoising was refused.
     #[error("noise schedule")]
     Schedule(#[source] ScheduleError),

@@ -19,6 +19,12 @@ pub enum Stage {
     Decode,
     /// Feature layers and their distances.
     Features,
+    /// Pixels → patches, by every foundation that a witness asks.
+    Foundation,
+    /// Patches → distances of DiAD in a representation latent.
+    Latent,
+    /// Patches → distances to the nearest good ones.
+    Bank,
     /// Distances → map.
     Map,
     /// Map → score, peak and region.
@@ -27,8 +33,25 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; 8] =
-        [Self::Prepare, Self::Encode, Self::Hint, Self::Denoise, Self::Decode, Self::Features, Self::Map, Self::Score];
+    pub const ALL: [Self; 11] = [
+        Self::Prepare,
+        Self::Encode,
+        Self::Hint,
+        Self::Denoise,
+        Self::Decode,
+        Self::Features,
+        Self::Foundation,
+        Self::Latent,
+        Self::Bank,
+        Self::Map,
+        Self::Score,
+    ];
+
+    /// Whether only parts of a product with an overlay pass it.
+    #[must_use]
+    pub const fn is_joined(self) -> bool {
+        matches!(self, Self::Foundation | Self::Latent | Self::Bank)
+    }
 
     /// One lowercase word.
     #[must_use]
@@ -40,6 +63,9 @@ impl Stage {
             Self::Denoise => "denoise",
             Self::Decode => "decode",
             Self::Features => "features",
+            Self::Foundation => "foundation",
+            Self::Latent => "latent",
+            Self::Bank => "bank",
             Self::Map => "map",
             Self::Score => "score",
         }
@@ -73,6 +99,14 @@ pub enum ArrayName {
     Reconstruction,
     /// Cosine distances of one feature layer, counted from 1 (finest), `[1, 1, h, w]`.
     Distance(usize),
+    /// Patches of one foundation, counted from 1, `[1, D, h, w]`.
+    Patches(usize),
+    /// The clean latent in the representation, `[1, D, h, w]`.
+    LatentClean,
+    /// The denoised latent in the representation, `[1, D, h, w]`.
+    LatentFinal,
+    /// The map of one witness before smoothing, in its own unit, counted from 1, `[1, 1, H, W]`.
+    Witness(usize),
     /// The map before smoothing, `[1, 1, H, W]`.
     RawMap,
     /// The map that is scored, `[1, 1, H, W]`.
@@ -92,6 +126,10 @@ impl fmt::Display for ArrayName {
             Self::FinalLatent => "final_latent",
             Self::Reconstruction => "reconstruction",
             Self::Distance(layer) => return write!(f, "distance_{layer}"),
+            Self::Patches(foundation) => return write!(f, "patches_{foundation}"),
+            Self::LatentClean => "latent_clean",
+            Self::LatentFinal => "latent_final",
+            Self::Witness(witness) => return write!(f, "witness_{witness}"),
             Self::RawMap => "map_raw",
             Self::Map => "map",
         };

@@ -63,7 +63,7 @@ impl Mask {
 
 /// The pixels of one map that count. Keeps its buffer: another mask costs no allocation.
 #[derive(Debug)]
-pub(crate) struct Counted {
+pub struct Counted {
     width: usize,
     pixels: Vec<bool>,
     count: usize,
@@ -71,18 +71,23 @@ pub(crate) struct Counted {
 
 impl Counted {
     /// For maps of `width` x `height` model pixels, of which every one counts.
-    pub(crate) fn new(width: u32, height: u32) -> Self {
+    #[must_use]
+    pub fn new(width: u32, height: u32) -> Self {
         let count = width as usize * height as usize;
         Self { width: width as usize, pixels: vec![true; count], count }
     }
 
     /// How many pixels count, in model pixels.
-    pub(crate) const fn count(&self) -> usize {
+    #[must_use]
+    pub const fn count(&self) -> usize {
         self.count
     }
 
     /// Lays a mask over the model's pixels: one counts if its centre, laid over the frame, does.
-    pub(crate) fn lay(&mut self, mask: &Mask, geometry: &Geometry) -> Result<(), NothingCounts> {
+    ///
+    /// # Errors
+    /// [`NothingCounts`] if none does.
+    pub fn lay(&mut self, mask: &Mask, geometry: &Geometry) -> Result<(), NothingCounts> {
         if mask.is_everything() {
             if self.count < self.pixels.len() {
                 self.pixels.fill(true);

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::metrics::{MetricError, order_key};
+use crate::random::SplitMix;
 
 /// Bits of a pixel's order key that its bin leaves out: seven bits of mantissa stay, so values in one bin differ by
 /// less than one part in a hundred and count as ties.
@@ -108,7 +109,7 @@ impl Bootstrap {
     /// same.
     #[must_use]
     pub fn aurocs(&self, draws: usize, seed: u64) -> Vec<f64> {
-        let mut random = SplitMix(seed);
+        let mut random = SplitMix::new(seed);
         let mut tallies = vec![Tally::default(); self.bins];
         (0..draws)
             .map(|_| {
@@ -137,22 +138,4 @@ fn auroc(tallies: &[Tally]) -> f64 {
         bad += tally.bad;
     }
     doubled as f64 / (2.0 * bad as f64 * below as f64)
-}
-
-/// SplitMix64 (Steele, Lea & Flood 2014): small, and the same everywhere.
-struct SplitMix(u64);
-
-impl SplitMix {
-    const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `count`, which must not be 0; the bias of the multiplication is below one in 2^40.
-    fn below(&mut self, count: usize) -> usize {
-        ((u128::from(self.next()) * count as u128) >> 64) as usize
-    }
 }

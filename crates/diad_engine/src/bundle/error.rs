@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::digest::Digest;
 use crate::manifest::ManifestError;
+use crate::overlay::OverlayError;
 
 /// A bundle that is not used. Nothing of it has been loaded.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +89,21 @@ pub enum BundleError {
         index: usize,
         /// The value.
         value: f32,
+    },
+    /// An overlay of the bundle cannot be used.
+    #[error("overlay of the bundle; copy or export the whole bundle again")]
+    Overlay {
+        /// What is wrong with it.
+        #[source]
+        source: OverlayError,
+    },
+    /// An overlay of the bundle does not fit its manifest.
+    #[error("overlay {path} {what}; export the bundle again", path = .path.display())]
+    OverlayMisfit {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        what: String,
     },
     /// The core refuses a part of the method that the manifest describes.
     #[error("manifest {path}: {section}", path = .path.display())]

@@ -3,14 +3,14 @@
 use std::error::Error;
 use std::path::Path;
 
-use diad_core::inspector::{Method, Posterior};
+use diad_core::inspector::{Method, Posterior, Representation};
 use diad_core::map::MapSettings;
 use diad_core::prepare::InputSpec;
 use diad_core::schedule::{Ddim, Schedule, ScheduleError, Step};
 use diad_core::score::ScoreRule;
 use diad_core::tensor::{Shape, Tensor};
 
-use super::{BundleError, MANIFEST_FILE};
+use super::{BundleError, MANIFEST_FILE, latent_shapes};
 use crate::manifest::{FileEntry, Manifest, Sampler};
 
 /// Makes the schedule and the method of a checked manifest. `latent` is the shape of one latent.
@@ -38,6 +38,17 @@ pub(super) fn assemble(folder: &Path, manifest: &Manifest, latent: Shape) -> Res
         map: MapSettings::try_new(map.layer_weights.clone(), map.blur_sigma_px, map.blur_truncate)
             .map_err(refused(folder, "map"))?,
         score: ScoreRule::try_new(score.window_px, score.times).map_err(refused(folder, "score"))?,
+        representation: manifest
+            .representation
+            .as_ref()
+            .map(|it| {
+                Ok(Representation {
+                    groups: it.groups.clone(),
+                    ddim: ddim(&schedule, &it.sampler).map_err(refused(folder, "representation.sampler"))?,
+                    start_noise: noise(folder, &it.start_noise, latent_shapes(it).latent)?,
+                })
+            })
+            .transpose()?,
     };
     Ok((schedule, method))
 }

@@ -6,7 +6,11 @@ use std::fmt::Display;
 use diad_core::name::ProductName;
 use diad_core::schedule::TRAIN_STEPS;
 
-use super::{Dim, Dims, Dtype, Graph, GraphName, Manifest, ManifestError, Posterior, TensorSpec};
+use super::{
+    Dim, Dims, Dtype, Graph, GraphName, Manifest, ManifestError, OverlayEntry, Posterior, RepresentationSpec, Sampler,
+    TensorSpec,
+};
+use crate::foundation::{FoundationMark, is_name};
 
 /// Largest accepted side of the model's input or extent of a shape: bounds what a bundle can cost.
 const MAX_EXTENT: usize = 8192;
@@ -17,13 +21,19 @@ const MAX_VALUES: usize = 1 << 28;
 pub(super) fn check(manifest: &Manifest) -> Result<(), ManifestError> {
     check_texts(manifest)?;
     check_numbers(manifest)?;
-    check_sampler(manifest)?;
+    check_sampler("sampler", &manifest.sampler, manifest.schedule.train_steps)?;
     check_calibration(manifest)?;
-    check_graphs(manifest)
+    check_graphs(manifest)?;
+    check_beside(manifest)
 }
 
 /// Refuses `found` unless `holds`.
-fn expect(holds: bool, field: &str, found: &dyn Display, allowed: &'static str) -> Result<(), ManifestError> {
+pub(crate) fn expect(
+    holds: bool,
+    field: &str,
+    found: &dyn Display,
+    allowed: &'static str,
+) -> Result<(), ManifestError> {
     if holds {
         Ok(())
     } else {
@@ -100,25 +110,26 @@ fn check_numbers(manifest: &Manifest) -> Result<(), ManifestError> {
     )
 }
 
-fn check_sampler(manifest: &Manifest) -> Result<(), ManifestError> {
-    let sampler = &manifest.sampler;
+fn check_sampler(at: &str, sampler: &Sampler, train_steps: u32) -> Result<(), ManifestError> {
+    let field = |key: &str| format!("{at}.{key}");
     let eta = sampler.eta;
-    expect(eta == 0.0, "sampler.eta", &eta, "0: noise per step would give the same pixels another score each time")?;
+    let allowed = "0: noise per step would give the same pixels another score each time";
+    expect(eta == 0.0, &field("eta"), &eta, allowed)?;
     let start = sampler.start;
-    expect(start < manifest.schedule.train_steps, "sampler.start", &start, "below schedule.train_steps")?;
-    expect(!sampler.steps.is_empty(), "sampler.steps", &"empty", "at least one step")?;
+    expect(start < train_steps, &field("start"), &start, "below schedule.train_steps")?;
+    expect(!sampler.steps.is_empty(), &field("steps"), &"empty", "at least one step")?;
     let mut above = start.saturating_add(1);
     for (index, step) in sampler.steps.iter().enumerate() {
-        let allowed = "at most sampler.start and below the step before it";
-        expect(*step < above, &format!("sampler.steps[{index}]"), step, allowed)?;
+        let allowed = "at most the sampler's start and below the step before it";
+        expect(*step < above, &field(&format!("steps[{index}]")), step, allowed)?;
         above = *step;
         let known = sampler.known.as_ref().is_none_or(|known| known.contains(step));
-        expect(known, &format!("sampler.steps[{index}]"), step, "one of sampler.known")?;
+        expect(known, &field(&format!("steps[{index}]")), step, "one of the sampler's known steps")?;
     }
     let known = sampler.known.as_deref().unwrap_or_default();
     let descending = known.windows(2).all(|pair| pair[0] > pair[1]);
-    expect(descending, "sampler.known", &format_args!("{known:?}"), "steps in descending order")?;
-    expect(sampler.last_previous < above, "sampler.last_previous", &sampler.last_previous, "below the last step")
+    expect(descending, &field("known"), &format_args!("{known:?}"), "steps in descending order")?;
+    expect(sampler.last_previous < above, &field("last_previous"), &sampler.last_previous, "below the last step")
 }
 
 fn check_calibration(manifest: &Manifest) -> Result<(), ManifestError> {
@@ -146,18 +157,12 @@ fn check_calibration(manifest: &Manifest) -> Result<(), ManifestError> {
 fn check_graphs(manifest: &Manifest) -> Result<(), ManifestError> {
     let graphs = &manifest.graphs;
     let image = [3, manifest.input.height as usize, manifest.input.width as usize];
-    for name in GraphName::ALL {
-        check_names(name, graphs.get(name))?;
+    for (name, graph) in graphs.named() {
+        check_names(name, graph)?;
     }
 
-    let [latent_in, hint_in, step] = exactly(GraphName::Denoiser, "inputs", &graphs.denoiser.inputs, "3")?;
-    let latent = extents(GraphName::Denoiser, latent_in)?;
-    let hint = extents(GraphName::Denoiser, hint_in)?;
-    if step.dtype != Dtype::Int64 || step.shape != Dims(vec![Dim::Batch]) {
-        let found = format!("{:?} {}", step.dtype, step.shape);
-        let wanted = "Int64 [N]".to_owned();
-        return Err(ManifestError::Shape { graph: GraphName::Denoiser, tensor: step.name.clone(), found, wanted });
-    }
+    let latent = check_denoiser(GraphName::Denoiser, &graphs.denoiser)?;
+    let hint = extents(GraphName::Denoiser, &graphs.denoiser.inputs[1])?;
     let [channels, height, width] = latent;
 
     let [tensor] = exactly(GraphName::Encoder, "inputs", &graphs.encoder.inputs, "1")?;
@@ -169,9 +174,6 @@ fn check_graphs(manifest: &Manifest) -> Result<(), ManifestError> {
     expect_extents(GraphName::Hint, tensor, image)?;
     let [tensor] = exactly(GraphName::Hint, "outputs", &graphs.hint.outputs, "1")?;
     expect_extents(GraphName::Hint, tensor, hint)?;
-
-    let [tensor] = exactly(GraphName::Denoiser, "outputs", &graphs.denoiser.outputs, "1")?;
-    expect_extents(GraphName::Denoiser, tensor, latent)?;
 
     let [tensor] = exactly(GraphName::Decoder, "inputs", &graphs.decoder.inputs, "1")?;
     expect_extents(GraphName::Decoder, tensor, latent)?;
@@ -187,6 +189,62 @@ fn check_graphs(manifest: &Manifest) -> Result<(), ManifestError> {
     let weights = manifest.map.layer_weights.len();
     let allowed = "one weight per output of graph features, at least one";
     expect(weights == layers.len() && weights > 0, "map.layer_weights", &format_args!("{weights} weights"), allowed)
+}
+
+/// What a model may have beside its networks in pixels.
+fn check_beside(manifest: &Manifest) -> Result<(), ManifestError> {
+    let mut seen = BTreeSet::new();
+    for (index, FoundationMark { name, .. }) in manifest.foundations.iter().enumerate() {
+        let allowed = "the name of a foundation (lowercase letters, digits and -), listed once";
+        let good = is_name(name) && seen.insert(name);
+        expect(good, &format!("foundations[{index}].name"), &format_args!("{name:?}"), allowed)?;
+    }
+    let mut seen = BTreeSet::new();
+    for (index, OverlayEntry { product, .. }) in manifest.overlays.iter().enumerate() {
+        let good = ProductName::try_new(product).is_ok() && seen.insert(product);
+        let allowed = "a product name that has one overlay";
+        expect(good, &format!("overlays[{index}].product"), &format_args!("{product:?}"), allowed)?;
+    }
+    manifest.representation.as_ref().map_or(Ok(()), |representation| check_representation(manifest, representation))
+}
+
+fn check_representation(manifest: &Manifest, representation: &RepresentationSpec) -> Result<(), ManifestError> {
+    let RepresentationSpec { foundation, groups, graphs, sampler, .. } = representation;
+    let listed = manifest.foundations.iter().any(|mark| mark.name == *foundation);
+    expect(listed, "representation.foundation", &format_args!("{foundation:?}"), "one of foundations")?;
+    check_sampler("representation.sampler", sampler, manifest.schedule.train_steps)?;
+    for (name, graph) in graphs.named() {
+        check_names(name, graph)?;
+    }
+    let latent = check_denoiser(GraphName::LatentDenoiser, &graphs.denoiser)?;
+    let hint = extents(GraphName::LatentDenoiser, &graphs.denoiser.inputs[1])?;
+    for (name, graph, output) in
+        [(GraphName::LatentEncoder, &graphs.encoder, latent), (GraphName::LatentHint, &graphs.hint, hint)]
+    {
+        let [tensor] = exactly(name, "inputs", &graph.inputs, "1")?;
+        expect_extents(name, tensor, latent)?;
+        let [tensor] = exactly(name, "outputs", &graph.outputs, "1")?;
+        expect_extents(name, tensor, output)?;
+    }
+    let whole = groups.iter().all(|group| *group >= 1)
+        && groups.iter().try_fold(0_usize, |sum, group| sum.checked_add(*group)) == Some(latent[0]);
+    let allowed = "channel counts that add up to those of the latent";
+    expect(whole, "representation.groups", &format_args!("{groups:?}"), allowed)
+}
+
+/// Checks a denoiser's inputs and output, and gives the extents of its latent.
+fn check_denoiser(name: GraphName, graph: &Graph) -> Result<[usize; 3], ManifestError> {
+    let [latent, hint, step] = exactly(name, "inputs", &graph.inputs, "3")?;
+    let latent = extents(name, latent)?;
+    extents(name, hint)?;
+    if step.dtype != Dtype::Int64 || step.shape != Dims(vec![Dim::Batch]) {
+        let found = format!("{:?} {}", step.dtype, step.shape);
+        let wanted = "Int64 [N]".to_owned();
+        return Err(ManifestError::Shape { graph: name, tensor: step.name.clone(), found, wanted });
+    }
+    let [tensor] = exactly(name, "outputs", &graph.outputs, "1")?;
+    expect_extents(name, tensor, latent)?;
+    Ok(latent)
 }
 
 fn check_names(graph: GraphName, spec: &Graph) -> Result<(), ManifestError> {

@@ -14,18 +14,24 @@ pub enum ManifestError {
     #[error("text is not JSON; export the bundle again")]
     Syntax(#[source] serde_json::Error),
     /// A field that this format does not have.
-    #[error("a field is not known in format {FORMAT}; export the bundle again with this version's exporter")]
+    #[error("a field is not known in formats 1 to {FORMAT}; export the bundle again with this version's exporter")]
     UnknownField(#[source] serde_json::Error),
     /// A field is missing or is not what it should be.
     #[error("a field is missing or malformed; export the bundle again with this version's exporter")]
     Field(#[source] serde_json::Error),
     /// The manifest is of another format.
     #[error(
-        "format is {found}, this program reads format {FORMAT}; export the bundle again or take the program that reads it"
+        "format is {found}, this program reads formats 1 to {FORMAT}; export the bundle again or take the program that reads it"
     )]
     Format {
         /// The format found.
         found: u64,
+    },
+    /// A field that the manifest's format does not have yet.
+    #[error("field `{field}` came with format 2, this manifest is of format 1; export the bundle again")]
+    Newer {
+        /// The field.
+        field: &'static str,
     },
     /// A number or a list is out of its range.
     #[error("{field} is {found}, must be {allowed}")]
@@ -64,7 +70,7 @@ pub enum ManifestError {
 }
 
 impl ManifestError {
-    pub(super) fn from_json(error: serde_json::Error) -> Self {
+    pub(crate) fn from_json(error: serde_json::Error) -> Self {
         match error.classify() {
             Category::Eof | Category::Io => Self::Truncated(error),
             Category::Syntax => Self::Syntax(error),

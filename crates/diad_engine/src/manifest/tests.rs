@@ -3,10 +3,15 @@ use serde_json::{Value, json};
 use super::*;
 
 const MICRO: &str = include_str!("../../tests/fixtures/micro/manifest.json");
+const LATENT: &str = include_str!("../../tests/fixtures/micro-latent/manifest.json");
 
 /// The fixture's manifest with the value at `pointer` replaced, and what comes of reading it.
 fn parse_with(pointer: &str, value: Value) -> Result<Manifest, ManifestError> {
-    let mut manifest: Value = serde_json::from_str(MICRO).unwrap();
+    changed(MICRO, pointer, value)
+}
+
+fn changed(manifest: &str, pointer: &str, value: Value) -> Result<Manifest, ManifestError> {
+    let mut manifest: Value = serde_json::from_str(manifest).unwrap();
     *manifest.pointer_mut(pointer).unwrap_or_else(|| panic!("the fixture has no {pointer}")) = value;
     Manifest::parse(manifest.to_string().as_bytes())
 }
@@ -59,9 +64,14 @@ fn parse_of_a_text_cut_anywhere_is_truncated() {
 
 #[test]
 fn parse_of_another_format_says_so_before_anything_else() {
-    let error = Manifest::parse(br#"{"format": 2, "novelty": true}"#).unwrap_err();
-    assert!(matches!(error, ManifestError::Format { found: 2 }), "{error:?}");
-    assert!(error.to_string().contains("format is 2, this program reads format 1"), "{error}");
+    for found in [0, 3] {
+        let error = Manifest::parse(format!(r#"{{"format": {found}, "novelty": true}}"#).as_bytes()).unwrap_err();
+        assert!(matches!(error, ManifestError::Format { found: got } if got == found), "{error:?}");
+        assert!(
+            error.to_string().contains(&format!("format is {found}, this program reads formats 1 to 2")),
+            "{error}"
+        );
+    }
     for text in ["[1]", "{}", r#"{"format": "1"}"#, r#"{"format": null}"#] {
         let error = Manifest::parse(text.as_bytes()).unwrap_err();
         assert!(matches!(error, ManifestError::Field(_)), "{text}: {error:?}");
@@ -186,4 +196,78 @@ fn parse_refuses_graphs_that_do_not_agree() {
     }
     let error = parse_with("/graphs/encoder/outputs", json!([])).unwrap_err();
     assert!(matches!(error, ManifestError::Count { graph: GraphName::Encoder, found: 0, .. }), "{error:?}");
+}
+
+#[test]
+fn parse_takes_the_fixture_of_format_2_whole() {
+    let manifest = Manifest::parse(LATENT.as_bytes()).unwrap();
+    assert_eq!((manifest.format, manifest.foundations.len(), manifest.overlays.len()), (2, 1, 1));
+    let representation = manifest.representation.as_ref().unwrap();
+    assert_eq!((&*representation.foundation, &representation.groups[..]), ("micro", &[2, 4][..]));
+    assert_eq!(representation.graphs.encoder.outputs[0].scale.as_deref(), Some("unit variance"));
+    let files: Vec<String> = manifest.files().map(|(what, ..)| what).skip(6).collect();
+    assert_eq!(
+        files,
+        [
+            "graph latent_encoder",
+            "graph latent_hint",
+            "graph latent_denoiser",
+            "start noise",
+            "start noise of the representation",
+            "overlay of product washer",
+        ]
+    );
+    changed(MICRO, "/format", json!(2)).unwrap();
+}
+
+#[test]
+fn parse_refuses_fields_of_format_2_in_format_1() {
+    for (key, field) in [("foundations", "foundations"), ("overlays", "overlays"), ("representation", "representation")]
+    {
+        let mut manifest: Value = serde_json::from_str(MICRO).unwrap();
+        manifest[key] = serde_json::from_str::<Value>(LATENT).unwrap()[key].clone();
+        let error = Manifest::parse(manifest.to_string().as_bytes()).unwrap_err();
+        assert!(matches!(error, ManifestError::Newer { field: found } if found == field), "{key}: {error:?}");
+    }
+    let mut manifest: Value = serde_json::from_str(MICRO).unwrap();
+    manifest["graphs"]["decoder"]["inputs"][0]["scale"] = json!("scaled latent");
+    let error = Manifest::parse(manifest.to_string().as_bytes()).unwrap_err();
+    assert!(matches!(error, ManifestError::Newer { field: "scale" }), "{error:?}");
+}
+
+#[test]
+fn parse_refuses_what_stands_beside_the_pixels_and_is_out_of_range() {
+    let mark = json!({"name": "micro", "sha256": "0".repeat(64)});
+    for (pointer, value, place) in [
+        ("/foundations/0/name", json!("../micro"), "foundations[0].name"),
+        ("/foundations", json!([mark, mark]), "foundations[1].name"),
+        ("/foundations", json!([]), "representation.foundation"),
+        ("/overlays/0/product", json!("a/b"), "overlays[0].product"),
+        ("/representation/foundation", json!("other"), "representation.foundation"),
+        ("/representation/groups", json!([2, 3]), "representation.groups"),
+        ("/representation/groups", json!([6, 0]), "representation.groups"),
+        ("/representation/sampler/eta", json!(0.5), "representation.sampler.eta"),
+        ("/representation/sampler/steps", json!([300, 300]), "representation.sampler.steps[1]"),
+        ("/representation/sampler/start", json!(1000), "representation.sampler.start"),
+        ("/representation/graphs/hint/outputs/0/name", json!(""), "graphs.latent_hint.outputs[0].name"),
+    ] {
+        match changed(LATENT, pointer, value.clone()) {
+            Err(ManifestError::Value { field, .. }) => assert_eq!(field, place, "{pointer} {value}"),
+            other => panic!("{pointer} {value}: {other:?}"),
+        }
+    }
+    for (pointer, value, graph) in [
+        ("/representation/graphs/encoder/outputs/0/shape", json!(["N", 6, 8, 9]), GraphName::LatentEncoder),
+        ("/representation/graphs/hint/inputs/0/shape", json!(["N", 5, 8, 8]), GraphName::LatentHint),
+        ("/representation/graphs/denoiser/outputs/0/shape", json!(["N", 2, 8, 8]), GraphName::LatentDenoiser),
+        ("/representation/graphs/denoiser/inputs/2/shape", json!([1]), GraphName::LatentDenoiser),
+    ] {
+        match changed(LATENT, pointer, value.clone()) {
+            Err(ManifestError::Shape { graph: got, .. }) => assert_eq!(got, graph, "{pointer} {value}"),
+            other => panic!("{pointer} {value}: {other:?}"),
+        }
+    }
+    let mut manifest: Value = serde_json::from_str(LATENT).unwrap();
+    manifest["representation"]["novelty"] = json!(1);
+    assert!(matches!(Manifest::parse(manifest.to_string().as_bytes()), Err(ManifestError::UnknownField(_))));
 }

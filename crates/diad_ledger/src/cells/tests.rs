@@ -16,8 +16,9 @@ fn other(cell: ValueRef<'_>) -> ValueRef<'static> {
 
 #[test]
 fn checksum_depends_on_every_cell() {
-    for row in [testing::row(1), testing::unjudged(2, Reason::Camera)] {
-        let cells = Cells::of_row(&row);
+    for row in [testing::row(1), testing::unjudged(2, Reason::Camera), testing::joined_row(3)] {
+        let witnesses = witnesses(&row);
+        let cells = Cells::of_row(&row, witnesses.as_deref());
         for at in 0..COUNT {
             let mut changed = cells;
             changed.0[at] = other(changed.0[at]);
@@ -31,7 +32,7 @@ fn checksum_depends_on_every_cell() {
 #[test]
 fn checksum_tells_texts_apart_that_move_between_cells() {
     let mut row = testing::row(1);
-    let sum = |row: &Row| Cells::of_row(row).checksum();
+    let sum = |row: &Row| Cells::of_row(row, None).checksum();
     row.part = PartId::try_new("ab").ok();
     row.product = ProductName::try_new("c").ok();
     let first = sum(&row);
@@ -44,8 +45,8 @@ fn checksum_tells_texts_apart_that_move_between_cells() {
 /// zlib's CRC-32 over the same bytes, put together in another language.
 #[test]
 fn checksum_of_a_known_row_never_changes() {
-    assert_eq!(Cells::of_row(&testing::row(1)).checksum(), 0x0b73299e);
-    assert_eq!(Cells::of_row(&testing::unjudged(2, Reason::Deadline)).checksum(), 0x9c214ec6);
+    assert_eq!(Cells::of_row(&testing::row(1), None).checksum(), 0x0b73299e);
+    assert_eq!(Cells::of_row(&testing::unjudged(2, Reason::Deadline), None).checksum(), 0x9c214ec6);
 }
 
 /// A value that has the right checksum but is none that this version writes comes from another one: never a verdict.
@@ -77,12 +78,20 @@ fn row_refuses_values_that_contradict_each_other() {
         (&judged, "map_ns", ValueRef::Integer(-1)),
         (&judged, "repeat", ValueRef::Integer(0)),
         (&judged, "repeat", ValueRef::Text(b"1")),
+        (&judged, "bank_ns", ValueRef::Integer(-1)),
+        (&judged, "witnesses", ValueRef::Integer(1)),
+        (&judged, "witnesses", ValueRef::Text(b"")),
+        (&judged, "witnesses", ValueRef::Text(b"diad")),
+        (&judged, "witnesses", ValueRef::Text(b"=0.5")),
+        (&judged, "witnesses", ValueRef::Text(b"diad=NaN")),
+        (&judged, "witnesses", ValueRef::Text(b"diad=-1")),
+        (&judged, "witnesses", ValueRef::Text(b"diad=0.5  latent=0.5")),
         (&unjudged, "verdict", ValueRef::Text(b"PASS")),
         (&unjudged, "reason", ValueRef::Text(b"mood")),
         (&unjudged, "score", ValueRef::Real(0.0)),
         (&unjudged, "height_px", ValueRef::Integer(1)),
     ] {
-        let mut cells = Cells::of_row(row);
+        let mut cells = Cells::of_row(row, None);
         cells.0[at(column)] = value;
         let fault = cells.row(cells.checksum().into()).unwrap_err();
         assert!(matches!(fault, RowFault::Value { .. }), "{column} {value:?}: {fault:?}");
@@ -92,8 +101,17 @@ fn row_refuses_values_that_contradict_each_other() {
 #[test]
 fn row_fault_names_the_column() {
     let row = testing::row(1);
-    let mut cells = Cells::of_row(&row);
+    let mut cells = Cells::of_row(&row, None);
     cells.0[COUNT - 1] = ValueRef::Blob(&[1; 31]);
     let fault = cells.row(cells.checksum().into()).unwrap_err();
     assert!(matches!(fault, RowFault::Value { column: "settings", .. }), "{fault:?}");
+}
+
+#[test]
+fn witnesses_are_kept_with_every_digit_and_in_their_order() {
+    let row = testing::joined_row(1);
+    let text = witnesses(&row).unwrap();
+    assert_eq!(text, "diad=0.1 bank:efficientnet-lite2=1.25e-7");
+    let cells = Cells::of_row(&row, Some(&text));
+    assert_eq!(cells.row(cells.checksum().into()), Ok(row));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use diad_core::event::{Judgement, Outcome};
 use diad_core::inspector::Stage;
 
+use crate::cells;
 use crate::moment::Moment;
 use crate::reader::StoredRow;
 
@@ -54,7 +55,7 @@ const fn column(name: &'static str, kind: Kind, value: for<'a> fn(&'a StoredRow)
     Column { name, kind, value }
 }
 
-pub(super) const COLUMNS: [Column; 37] = [
+pub(super) const COLUMNS: [Column; 41] = [
     column("line", Kind::Text, |r| text(r.row.key.series.line.as_str())),
     column("station", Kind::Text, |r| text(r.row.key.series.station.as_str())),
     column("camera", Kind::Text, |r| text(r.row.key.series.camera.as_str())),
@@ -92,6 +93,10 @@ pub(super) const COLUMNS: [Column; 37] = [
     column("acknowledged_at", Kind::Time, |r| r.acknowledged.map(Value::Time)),
     column("id", Kind::Whole, |r| Some(Value::Whole(r.id.0.unsigned_abs()))),
     column("repeat", Kind::Whole, |r| Some(Value::Whole(r.row.repeat.into()))),
+    column("foundation_ms", Kind::Double, |r| millis(r.row.timings.get(Stage::Foundation))),
+    column("latent_ms", Kind::Double, |r| millis(r.row.timings.get(Stage::Latent))),
+    column("bank_ms", Kind::Double, |r| millis(r.row.timings.get(Stage::Bank))),
+    column("witnesses", Kind::Text, |r| cells::witnesses(&r.row).map(|text| Value::Text(Cow::Owned(text)))),
 ];
 
 fn text(value: &str) -> Option<Value<'_>> {

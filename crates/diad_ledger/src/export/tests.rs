@@ -35,17 +35,30 @@ fn csv_has_the_words_of_the_wire() {
         lines[1],
         format!(
             "L1,S1,cam0,{run},1,P-1,washer,,PASS,,0.125,0.3,0.38,12,120,44,32,20,2026-01-01T08:00:01.000000Z,\
-             2026-01-01T08:00:01.037556Z,37.556,200,{digests},1.235,,,,20.0,,,,,2026-01-01T08:00:01.000000Z,1,0"
+             2026-01-01T08:00:01.037556Z,37.556,200,{digests},1.235,,,,20.0,,,,,2026-01-01T08:00:01.000000Z,1,0,,,,"
         )
     );
     assert_eq!(
         lines[2],
         format!(
             "L1,S1,cam0,{run},2,,,\"tray \"\"7\"\", left.png\",UNJUDGED,camera,,,,,,,,,2026-01-01T08:00:02.000000Z,\
-             2026-01-01T08:00:02.037556Z,37.556,200,{digests},1.235,,,,20.0,,,,,,2,0"
+             2026-01-01T08:00:02.037556Z,37.556,200,{digests},1.235,,,,20.0,,,,,,2,0,,,,"
         )
     );
     assert_eq!(lines.len(), 3);
+}
+
+#[test]
+fn csv_says_what_each_witness_said() {
+    let place = Place::new();
+    let mut ledger = place.open();
+    ledger.record(&[testing::joined_row(1)]).unwrap();
+    let mut out = Vec::new();
+    csv(ledger.read().rows(Span::ALL), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    let mut lines = text.lines();
+    assert!(lines.next().unwrap().ends_with(",foundation_ms,latent_ms,bank_ms,witnesses"), "{text}");
+    assert!(lines.next().unwrap().ends_with(",diad=0.1 bank:efficientnet-lite2=1.25e-7"), "{text}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use diad_core::event::{Judgement, Outcome, Reason};
+use diad_core::event::{Judgement, Outcome, Reason, WitnessScore};
 use diad_core::frame::Roi;
 use diad_core::judge::{Thresholds, Verdict};
 use diad_core::name::{CameraId, PartId, ProductName};
@@ -136,7 +136,8 @@ prop_compose! {
         outcome in outcomes(),
         (captured, judged) in (any::<i64>(), any::<i64>()),
         (latency, waited, deadline_ms) in (durations(), prop::option::of(durations()), any::<u32>()),
-        stages in prop::array::uniform8(prop::option::of(durations())),
+        stages in prop::array::uniform11(prop::option::of(durations())),
+        witnesses in prop::collection::vec(("[a-z:0-9-]{1,20}", scores()), 0..4),
         (model, thresholds, settings) in any::<([u8; 32], [u8; 32], [u8; 32])>(),
         repeat in any::<bool>(),
     ) -> Row {
@@ -153,6 +154,7 @@ prop_compose! {
             origin: Origin { model, thresholds, settings },
             timings: Timings { waited, stages },
             repeat,
+            witnesses: witnesses.into_iter().map(|(name, score)| WitnessScore { name: name.into(), score }).collect(),
         }
     }
 }

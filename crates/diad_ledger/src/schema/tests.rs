@@ -1,5 +1,13 @@
+use params_from_iter;
+use rusqlite::types::ToSqlOutput;
+
 use super::*;
+use crate::cells::{Cells, OWN};
 use crate::testing::{self, Place};
+use crate::{Ledger, Recorded, Row, Span, catalogue};
+
+/// Columns of `OWN` that version 2 had.
+const OF_VERSION_2: usize = 27;
 
 fn text(conn: &Connection, sql: &str) -> String {
     conn.query_row(sql, [], |row| row.get_ref(0).map(|value| value.as_str().map(str::to_owned))).unwrap().unwrap()
@@ -53,18 +61,18 @@ fn open_takes_over_the_rows_of_an_older_version() {
     let mut old = Connection::open(place.path()).unwrap();
     migrate(&mut old, &MIGRATIONS[..2], 0).unwrap();
     let row = testing::row(1);
-    let cells = crate::cells::Cells::of_row(&row);
-    let series = crate::catalogue::series_id(&old, &row.key.series).unwrap();
-    let origin = crate::catalogue::origin_id(&old, &row.origin).unwrap();
-    let names = &crate::cells::OWN[..crate::cells::OWN.len() - 1];
+    let cells = Cells::of_row(&row, None);
+    let series = catalogue::series_id(&old, &row.key.series).unwrap();
+    let origin = catalogue::origin_id(&old, &row.origin).unwrap();
+    let names = &OWN[..OF_VERSION_2];
     let marks = vec!["?"; names.len() + 3].join(", ");
     let sql = format!("INSERT INTO parts ({}, series, origin, crc32) VALUES ({marks})", names.join(", "));
-    let ids = [series, origin, i64::from(cells.checksum())].map(rusqlite::types::ToSqlOutput::from);
-    old.execute(&sql, rusqlite::params_from_iter(cells.own().take(names.len()).chain(ids))).unwrap();
+    let ids = [series, origin, i64::from(cells.checksum())].map(ToSqlOutput::from);
+    old.execute(&sql, params_from_iter(cells.own().take(names.len()).chain(ids))).unwrap();
     drop(old);
 
     let mut ledger = place.open();
-    let repeat = crate::Row { repeat: true, ..testing::row(2) };
+    let repeat = Row { repeat: true, ..testing::row(2) };
     ledger.record(std::slice::from_ref(&repeat)).unwrap();
     let rows: Vec<_> =
         ledger.read().oldest(crate::RowId::START, 9).unwrap().into_iter().map(|r| r.unwrap().row).collect();
@@ -88,6 +96,32 @@ fn open_refuses_a_newer_schema_and_a_reader_an_older_one() {
     set(VERSION - 1);
     let error = open_reader(&place.path()).unwrap_err();
     assert!(matches!(error, LedgerError::OlderSchema { .. }), "{error:?}");
+}
+
+#[test]
+fn rows_of_the_version_before_witnesses_read_back_after_the_migration() {
+    let place = Place::new();
+    let row = testing::row(1);
+    let mut conn = Connection::open(place.path()).unwrap();
+    migrate(&mut conn, &MIGRATIONS[..2], 0).unwrap();
+    let cells = Cells::of_row(&row, None);
+    let series = catalogue::series_id(&conn, &row.key.series).unwrap();
+    let ids = [series, catalogue::origin_id(&conn, &row.origin).unwrap(), i64::from(cells.checksum())];
+    let names = OWN[..OF_VERSION_2].join(", ");
+    let sql =
+        format!("INSERT INTO parts ({names}, series, origin, crc32) VALUES ({})", ["?"; OF_VERSION_2 + 3].join(", "));
+    conn.execute(&sql, params_from_iter(cells.own().take(OF_VERSION_2).chain(ids.map(ToSqlOutput::from)))).unwrap();
+    drop(conn);
+
+    let mut ledger = place.open();
+    let read = |ledger: &Ledger| -> Vec<Row> {
+        ledger.read().rows(Span::ALL).map(|stored| stored.unwrap().unwrap().row).collect()
+    };
+    assert_eq!(read(&ledger), std::slice::from_ref(&row));
+    let joined = testing::joined_row(2);
+    testing::firsts(&ledger.record(std::slice::from_ref(&joined)).unwrap());
+    assert_eq!(read(&ledger), [row, joined]);
+    assert!(matches!(ledger.record(&[testing::joined_row(2)]).unwrap()[..], [Recorded::Again(_)]));
 }
 
 #[test]
@@ -136,5 +170,5 @@ fn late_results_have_every_column_of_verdicts() {
     let parts: Vec<_> = columns("parts").into_iter().filter(|(name, ..)| own(name)).collect();
     let late: Vec<_> = columns("late").into_iter().filter(|(name, ..)| own(name)).collect();
     assert_eq!(parts, late);
-    assert!(crate::cells::OWN.iter().all(|name| parts.iter().any(|(known, ..)| known == name)));
+    assert!(OWN.iter().all(|name| parts.iter().any(|(known, ..)| known == name)));
 }

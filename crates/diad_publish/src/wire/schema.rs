@@ -1,6 +1,7 @@
 //! What receivers may rely on, made from the wire types: JSON Schema of every payload, and an AsyncAPI document of the topics.
 
 use diad_core::event::Reason;
+use diad_core::join::MAX_WITNESSES;
 use diad_core::judge::Verdict;
 use diad_core::name::{MAX_MARK_BYTES, MAX_NAME_BYTES};
 use schemars::generate::SchemaSettings;
@@ -175,6 +176,17 @@ pub(super) fn count(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn verdict(_: &mut SchemaGenerator) -> Schema {
     let judged = [Verdict::Pass, Verdict::Review, Verdict::Reject].map(Verdict::as_str);
     json_schema!({ "enum": [judged[0], judged[1], judged[2], "UNJUDGED"] })
+}
+
+/// Scores by witness.
+pub(super) fn witnesses(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "propertyNames": { "pattern": "^(diad|latent|bank:[a-z0-9-]{1,32})$" },
+        "additionalProperties": { "type": "number", "minimum": 0 },
+        "minProperties": 1,
+        "maxProperties": MAX_WITNESSES,
+    })
 }
 
 /// Every reason why a part was not judged, or none.

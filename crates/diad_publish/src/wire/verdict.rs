@@ -1,10 +1,11 @@
 //! The verdict message: one per part.
 
-use diad_core::event::{InspectionEvent, Outcome};
+use diad_core::event::{InspectionEvent, Outcome, WitnessScore};
 use diad_core::frame::PartKey;
 use diad_core::name::{CameraId, LineName, MAX_MARK_BYTES, PartId, ProductName, RunId, StationName};
+use diad_core::score::Score;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::digest::{Digest, Digests};
 use super::moment::Moment;
@@ -27,8 +28,8 @@ pub struct Station {
 
 /// Payload of `…/verdict`. `(line, station, camera, run, seq)` names the part once and for ever.
 ///
-/// Fields stand in wire order. An unjudged part has a `reason` and `null` for score, thresholds and region; a
-/// judged one has them and `reason: null`. Every number is finite: scores are so by type, and a latency is a
+/// Fields stand in wire order; the last one may be missing. An unjudged part has a `reason` and `null` for score, thresholds
+/// and region; a judged one has them and `reason: null`. Every number is finite: scores are so by type, and a latency is a
 /// duration.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(title = "verdict", deny_unknown_fields)]
@@ -104,6 +105,11 @@ pub struct VerdictMessage {
     /// one's. Left out otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     repeat: bool,
+    /// The score that each witness alone would give, to four digits. Missing if the diffusion model judged alone, and where
+    /// the names of plant and part leave no room for it.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "scores")]
+    #[schemars(schema_with = "schema::witnesses")]
+    witnesses: Vec<WitnessScore>,
 }
 
 impl VerdictMessage {
@@ -143,6 +149,7 @@ impl VerdictMessage {
             settings: digests.settings,
             historical: false,
             repeat: event.repeat,
+            witnesses: event.witnesses.clone(),
         }
     }
 
@@ -162,6 +169,8 @@ impl VerdictMessage {
             if historical == self.historical { encode(self) } else { encode(&Self { historical, ..self.clone() }) };
         match payload.len().checked_sub(MAX_PAYLOAD_BYTES) {
             None | Some(0) => payload,
+            // What the witnesses said is on record: it goes before anything of the mark does.
+            Some(_) if !self.witnesses.is_empty() => Self { witnesses: Vec::new(), ..self.clone() }.to_json(lane),
             Some(surplus) => {
                 let part = self.part.as_ref().and_then(|mark| shortened(mark, surplus));
                 encode(&Self { historical, part, ..self.clone() })
@@ -178,4 +187,10 @@ fn shortened(mark: &PartId, surplus: usize) -> Option<PartId> {
     let cuts = mark.as_str().char_indices().map(|(at, _)| format!("{}{MORE}", &mark.as_str()[..at]));
     let fitting = cuts.take_while(|cut| bytes(cut) <= most && cut.len() <= MAX_MARK_BYTES).last()?;
     PartId::try_new(&fitting).ok()
+}
+
+/// Scores by witness, to four digits: what a person compares.
+fn scores<S: Serializer>(witnesses: &[WitnessScore], serializer: S) -> Result<S::Ok, S::Error> {
+    let short = |score: Score| format!("{:.3e}", score.get()).parse().unwrap_or(score.get());
+    serializer.collect_map(witnesses.iter().map(|said| (&*said.name, short(said.score))))
 }

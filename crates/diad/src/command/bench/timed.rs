@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use diad_core::graphs::{GraphShapes, Graphs};
+use diad_core::graphs::{GraphShapes, Graphs, LatentCall, LatentShapes};
 use diad_core::schedule::Step;
 use diad_core::tensor::Tensor;
 use diad_engine::GraphName;
@@ -65,6 +65,19 @@ impl<G: Graphs> Graphs for Timed<G> {
     fn features(&mut self, pair: &Tensor, layers: &mut [Tensor]) -> Result<(), G::Error> {
         self.time(GraphName::Features, |graphs| graphs.features(pair, layers))
     }
+
+    fn latent_shapes(&self) -> Option<LatentShapes> {
+        self.graphs.latent_shapes()
+    }
+
+    fn run_latent(&mut self, call: LatentCall<'_>) -> Option<Result<(), G::Error>> {
+        let name = match &call {
+            LatentCall::Encode { .. } => GraphName::LatentEncoder,
+            LatentCall::Hint { .. } => GraphName::LatentHint,
+            LatentCall::PredictNoise { .. } => GraphName::LatentDenoiser,
+        };
+        self.time(name, |graphs| graphs.run_latent(call))
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +137,16 @@ mod tests {
         fn features(&mut self, _: &Tensor, layers: &mut [Tensor]) -> Result<(), Broken> {
             layers.iter_mut().try_for_each(|layer| self.fill(layer))
         }
+
+        fn latent_shapes(&self) -> Option<LatentShapes> {
+            Some(LatentShapes { latent: SHAPE, hint: SHAPE })
+        }
+
+        fn run_latent(&mut self, call: LatentCall<'_>) -> Option<Result<(), Broken>> {
+            let (LatentCall::Encode { out, .. } | LatentCall::Hint { out, .. } | LatentCall::PredictNoise { out, .. }) =
+                call;
+            Some(self.fill(out))
+        }
     }
 
     const SHAPE: [usize; 4] = [1, 1, 1, 1];
@@ -148,7 +171,16 @@ mod tests {
         graphs.features(&input, std::slice::from_mut(&mut out)).unwrap();
         assert_eq!(out.data(), [4.0]);
         let names: Vec<GraphName> = graphs.take().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, GraphName::ALL, "a call that fails takes time as well");
+        assert_eq!(names, GraphName::BUNDLE, "a call that fails takes time as well");
+
+        assert_eq!(graphs.latent_shapes(), Some(LatentShapes { latent: SHAPE, hint: SHAPE }));
+        graphs.run_latent(LatentCall::Encode { patches: &input, out: &mut out }).unwrap().unwrap();
+        graphs.run_latent(LatentCall::Hint { patches: &input, out: &mut out }).unwrap().unwrap();
+        let (t, out) = (Step::try_new(7).unwrap(), &mut out);
+        graphs.run_latent(LatentCall::PredictNoise { latent: &input, hint: &input, t, out }).unwrap().unwrap();
+        assert_eq!(out.data(), [7.0]);
+        let names: Vec<GraphName> = graphs.take().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [GraphName::LatentEncoder, GraphName::LatentHint, GraphName::LatentDenoiser]);
     }
 
     #[test]

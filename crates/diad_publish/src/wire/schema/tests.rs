@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use diad_core::event::{InspectionEvent, Judgement};
+use diad_core::event::{InspectionEvent, Judgement, WitnessScore};
 use diad_core::frame::{PartKey, PartMeta, Roi, Stamp};
 use diad_core::judge::Thresholds;
 use diad_core::name::{CameraId, LineName, PartId, ProductName, RunId, StationName};
@@ -65,6 +65,18 @@ fn check(schema: &Value, value: &Value, path: &str, faults: &mut Vec<String>) {
                 }
                 true
             }
+            "propertyNames" => {
+                let names = value.as_object().into_iter().flat_map(|fields| fields.keys());
+                names.for_each(|name| check(want, &Value::from(name.as_str()), path, faults));
+                true
+            }
+            "minProperties" => value.as_object().is_none_or(|fields| fields.len() as u64 >= want.as_u64().unwrap()),
+            "maxProperties" => value.as_object().is_none_or(|fields| fields.len() as u64 <= want.as_u64().unwrap()),
+            "additionalProperties" if want.is_object() => {
+                let fields = value.as_object().into_iter().flatten();
+                fields.for_each(|(field, inner)| check(want, inner, &format!("{path}.{field}"), faults));
+                true
+            }
             "additionalProperties" => {
                 assert_eq!(want, &Value::Bool(false));
                 let known = schema["properties"].as_object().unwrap();
@@ -83,8 +95,9 @@ fn expect_valid(name: &str, payload: &[u8]) {
     let mut faults = Vec::new();
     check(&schema(name), &message, name, &mut faults);
     assert!(faults.is_empty(), "{message}: {faults:?}");
-    // Every field is told of, and a field less, but for the one that is left out where it says nothing, is a fault: so none can come or go without its schema.
-    for field in message.as_object().unwrap().keys().filter(|field| *field != "repeat") {
+    // Every field has its schema, and a field less is a fault, but for those that are left out where they have no value.
+    for field in message.as_object().unwrap().keys().filter(|field| !["repeat", "witnesses"].contains(&field.as_str()))
+    {
         let mut less = message.clone();
         less.as_object_mut().unwrap().remove(field);
         assert!(!is_valid(name, &less), "{name} without {field}");
@@ -116,9 +129,28 @@ fn events(name: &str) -> Vec<InspectionEvent> {
         Reason::ALL.into_iter().map(|reason| InspectionEvent::unjudged(meta(None), reason, judged)).collect();
     let verdicts = [Verdict::Pass, Verdict::Review, Verdict::Reject];
     events.extend(verdicts.map(|verdict| InspectionEvent::judged(meta(Some(name)), judgement(verdict), judged)));
+    let witness = |name: &str, value| WitnessScore { name: name.into(), score: score(value) };
+    let said = vec![witness("diad", 0.0), witness("latent", 1e-20), witness("bank:efficientnet-lite2", 2.5)];
+    events.push(InspectionEvent::judged(meta(Some(name)), judgement(Verdict::Pass), judged).with_witnesses(said));
     let again: Vec<_> = events.iter().map(|event| InspectionEvent { repeat: true, ..event.clone() }).collect();
     events.extend(again);
     events
+}
+
+#[test]
+fn witnesses_are_scores_by_the_name_of_a_witness() {
+    let known = schema("verdict")["properties"]["witnesses"].clone();
+    let holds = |value: &Value| {
+        let mut faults = Vec::new();
+        check(&known, value, "witnesses", &mut faults);
+        faults.is_empty()
+    };
+    assert!(holds(&json!({ "diad": 0.5, "bank:dinov2-s": 0 })));
+    for wrong in
+        [json!({}), json!({ "oracle": 1 }), json!({ "bank:": 1 }), json!({ "diad": -1 }), json!({ "diad": "1" })]
+    {
+        assert!(!holds(&wrong), "{wrong}");
+    }
 }
 
 #[test]

@@ -107,6 +107,40 @@ fn verdict_of_an_unjudged_part_has_a_reason_and_no_numbers() {
     }
 }
 
+fn said(name: &str, score: f32) -> WitnessScore {
+    WitnessScore { name: name.into(), score: Score::try_new(score).unwrap() }
+}
+
+#[test]
+fn verdict_of_several_witnesses_says_what_each_said() {
+    let (captured, judged) = stamps();
+    let region = Roi { x: 1, y: 2, width: 3, height: 4 };
+    let event = InspectionEvent::judged(meta("cam0", 1, None, captured), judgement(0.5, 0.1, 0.2, region), judged)
+        .with_witnesses(vec![said("diad", 0.123_456), said("bank:efficientnet-lite2", 12.0), said("latent", 0.0)]);
+    let message = VerdictMessage::from_event(&station("L1", "S1", "01JD"), &event, &digests(), 200);
+    let want = r#""historical":false,"witnesses":{"diad":0.1235,"bank:efficientnet-lite2":12.0,"latent":0.0}}"#;
+    assert!(json(&message, Lane::Live).ends_with(want), "{}", json(&message, Lane::Live));
+    assert!(json(&message, Lane::Stored).ends_with(&want.replacen("false", "true", 1)));
+}
+
+#[test]
+fn verdict_leaves_the_witnesses_out_rather_than_pass_the_limit() {
+    let long = "x".repeat(64);
+    let (captured, judged) = stamps();
+    let region = Roi { x: 1, y: 2, width: 3, height: 4 };
+    let plain = InspectionEvent::judged(
+        meta(&long, u64::MAX, Some((&long, &long)), captured),
+        judgement(0.5, 0.1, 0.2, region),
+        judged,
+    );
+    let witnesses = (0..8).map(|i| said(&format!("bank:{}{i}", "f".repeat(31)), 1.2345e-20)).collect();
+    let event = plain.clone().with_witnesses(witnesses);
+    let message = |event| VerdictMessage::from_event(&station(&long, &long, &long), event, &digests(), 200);
+    for lane in [Lane::Live, Lane::Stored] {
+        assert_eq!(json(&message(&event), lane), json(&message(&plain), lane));
+    }
+}
+
 #[test]
 fn verdict_with_the_longest_names_and_numbers_fits_the_limit() {
     let long = "x".repeat(64);
