@@ -1,0 +1,73 @@
+//! Parts whose score stands out among those of good parts.
+
+/// A score this many times as far above the median as the upper quartile is unlike a good part's.
+pub const FAR: f32 = 8.0;
+/// A score this many times as far is no good part's: one is enough to stop.
+pub const EXTREME: f32 = 24.0;
+/// Share of parts that may be doubtful before the collection as a whole is.
+pub const DOUBTFUL_AT_MOST: f64 = 0.02;
+
+/// Parts that stand out, by their place among the scores.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outliers {
+    /// More than [`FAR`] out, those below included, in descending order of their scores.
+    pub doubtful: Vec<usize>,
+    /// How many of them are more than [`EXTREME`] out: the first ones.
+    pub extreme: usize,
+    parts: usize,
+}
+
+impl Outliers {
+    /// Whether so many stand out, or one so far, that the parts must be looked at before anything is learnt from them.
+    #[must_use]
+    pub fn too_many(&self) -> bool {
+        self.extreme > 0 || self.doubtful.len() as f64 > DOUBTFUL_AT_MOST * self.parts as f64
+    }
+}
+
+/// The parts that stand out among `scores`, which are finite.
+#[must_use]
+pub fn outliers(scores: &[f32]) -> Outliers {
+    let mut doubtful = far_above(scores, FAR);
+    doubtful.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+    Outliers { doubtful, extreme: far_above(scores, EXTREME).len(), parts: scores.len() }
+}
+
+/// The places of scores that lie more than `times` as far above the median as the upper quartile does, in ascending
+/// order; none where half of the scores are equal.
+#[must_use]
+pub fn far_above(scores: &[f32], times: f32) -> Vec<usize> {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let Some(last) = sorted.len().checked_sub(1) else { return Vec::new() };
+    let quantile = |share: f64| sorted[(last as f64 * share) as usize];
+    let (median, upper) = (quantile(0.5), quantile(0.75));
+    let limit = median + times * (upper - median);
+    (0..scores.len()).filter(|part| upper > median && scores[*part] > limit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outliers_are_the_parts_that_are_unlike_the_others() {
+        let mut scores: Vec<f32> = (0..100).map(|i| 0.01 + i as f32 * 1e-4).collect();
+        let outlying = |scores: &[f32]| {
+            let found = outliers(scores);
+            (found.doubtful.clone(), found.extreme, found.too_many())
+        };
+        assert_eq!(outlying(&scores), (vec![], 0, false));
+        scores.insert(3, 0.05);
+        assert_eq!(outlying(&scores), (vec![3], 0, false));
+        scores.insert(9, 0.5);
+        assert_eq!(outlying(&scores), (vec![9, 3], 1, true));
+        scores[9] = 0.05;
+        assert_eq!(outlying(&scores), (vec![3, 9], 0, false));
+        scores.push(0.051);
+        assert_eq!(outlying(&scores), (vec![102, 3, 9], 0, true), "three of 103 are more than 2 %");
+        assert_eq!(outlying(&[]), (vec![], 0, false));
+        assert_eq!(outlying(&[0.5]), (vec![], 0, false));
+        assert_eq!(outlying(&[0.5, 0.5, 0.5, 0.9]), (vec![], 0, false));
+    }
+}
