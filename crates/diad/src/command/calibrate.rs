@@ -13,6 +13,7 @@ use diad_capture::read_image;
 use diad_core::drift::{Look, Reference, Signal, Spread};
 use diad_core::event::Outcome;
 use diad_core::frame::PixelsView;
+use diad_core::learning::{FAR, far_above};
 use diad_core::map::Mask;
 use diad_core::name::ProductName;
 use diad_core::score::Score;
@@ -30,7 +31,7 @@ use crate::output;
 use crate::products::{OnUnknown, Products, hint};
 use crate::settings::Variable;
 use crate::thresholds::ThresholdSet;
-use crate::thresholds::edit::{Cuts, with_cuts};
+use crate::thresholds::edit::{BankEdit, Cuts, with_cuts};
 use crate::yaml::text;
 
 pub use self::error::CalibrateError;
@@ -40,8 +41,6 @@ use self::parts::{Collection, Train};
 const REVIEW_FACTOR: f64 = 10.0;
 /// Most good parts that may be looked at, whatever the factor says.
 const REVIEW_MOST: f64 = 0.5;
-/// A score this many times as far above the median as the upper quartile is unlike a good part's.
-const FAR: f32 = 8.0;
 /// Doubtful parts that a warning names; `--json` names them all.
 const LISTED: usize = 10;
 
@@ -227,12 +226,8 @@ fn written(at: f32) -> Option<Score> {
 
 /// Good parts that look like none: far above the others.
 fn doubtful(good: &[(f32, String)]) -> Vec<String> {
-    let mut sorted: Vec<f32> = good.iter().map(|(score, _)| *score).collect();
-    sorted.sort_by(f32::total_cmp);
-    let quantile = |share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize];
-    let (median, upper) = (quantile(0.5), quantile(0.75));
-    let limit = median + FAR * (upper - median);
-    good.iter().filter(|(score, _)| upper > median && *score > limit).map(|(_, name)| name.clone()).collect()
+    let scores: Vec<f32> = good.iter().map(|(score, _)| *score).collect();
+    far_above(&scores, FAR).into_iter().map(|part| good[part].1.clone()).collect()
 }
 
 /// The same for two pictures with the same pixels: copies of one part, which a promise must not count twice.
@@ -354,7 +349,10 @@ fn write(file: &Path, found: &[Calibrated], asked: &Asked<'_>, dry_run: bool) ->
     let before = text::load(file).map_err(|fault| CalibrateError::of_faults(&[fault]))?;
     let cuts: BTreeMap<_, _> = found
         .iter()
-        .map(|c| (c.product.clone(), Cuts { review: c.review.0, reject: c.reject.0, reference: c.reference }))
+        .map(|c| {
+            let (review, reject, reference) = (c.review.0, c.reject.0, c.reference);
+            (c.product.clone(), Cuts { review, reject, reference, bank: BankEdit::Keep })
+        })
         .collect();
     if let Ok(set) = ThresholdSet::read(&before, &name) {
         tell_new(&set, file, cuts.keys());
