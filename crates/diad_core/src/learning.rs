@@ -9,9 +9,15 @@
 mod folds;
 mod groups;
 mod outliers;
+mod rows;
+mod scorer;
 mod spread;
+mod weights;
 
 pub use folds::Folds;
 pub use groups::{Groups, groups};
 pub use outliers::{DOUBTFUL_AT_MOST, EXTREME, FAR, Outliers, far_above, outliers};
+pub use rows::{bank, draw, take_good};
+pub use scorer::{Scorer, ScorerError};
 pub use spread::Moments;
+pub use weights::{Latent, Trained, weights};

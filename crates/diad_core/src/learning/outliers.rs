@@ -18,6 +18,16 @@ pub struct Outliers {
 }
 
 impl Outliers {
+    /// The same among the first `parts` scores alone; the others only say what is usual.
+    #[must_use]
+    pub fn among_first(mut self, parts: usize) -> Self {
+        let first = |places: &[usize]| places.iter().copied().filter(|part| *part < parts).collect::<Vec<_>>();
+        self.extreme = first(&self.doubtful[..self.extreme]).len();
+        self.doubtful = first(&self.doubtful);
+        self.parts = parts;
+        self
+    }
+
     /// Whether so many stand out, or one so far, that the parts must be looked at before anything is learnt from them.
     #[must_use]
     pub fn too_many(&self) -> bool {
@@ -66,6 +76,8 @@ mod tests {
         assert_eq!(outlying(&scores), (vec![3, 9], 0, false));
         scores.push(0.051);
         assert_eq!(outlying(&scores), (vec![102, 3, 9], 0, true), "three of 103 are more than 2 %");
+        let first = outliers(&scores).among_first(9);
+        assert_eq!((first.doubtful.clone(), first.extreme, first.too_many()), (vec![3], 0, true));
         assert_eq!(outlying(&[]), (vec![], 0, false));
         assert_eq!(outlying(&[0.5]), (vec![], 0, false));
         assert_eq!(outlying(&[0.5, 0.5, 0.5, 0.9]), (vec![], 0, false));
