@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use diad_capture::read_image;
-use diad_core::drift::{Look, Reference, Signal, Spread};
+use diad_core::drift::{Look, Reference};
 use diad_core::event::Outcome;
 use diad_core::frame::PixelsView;
 use diad_core::learning::{FAR, far_above};
@@ -31,7 +31,7 @@ use crate::output;
 use crate::products::{OnUnknown, Products, hint};
 use crate::settings::Variable;
 use crate::thresholds::ThresholdSet;
-use crate::thresholds::edit::{BankEdit, Cuts, with_cuts};
+use crate::thresholds::edit::{BankEdit, Cuts, reference, with_cuts, written};
 use crate::yaml::text;
 
 pub use self::error::CalibrateError;
@@ -181,7 +181,7 @@ fn calibrate(
         review,
         reject,
         missed,
-        reference: reference(scores),
+        reference: reference(scores.good.iter().map(|(score, _)| *score), scores.looks.iter().copied()),
         doubtful: doubtful(&scores.good),
         train: scores.train,
         copies: scores.copies,
@@ -189,40 +189,8 @@ fn calibrate(
     })
 }
 
-/// Mean and standard deviation of what the good parts show, four digits each.
-fn reference(scores: &Scores) -> Reference {
-    let looks = scores.looks.iter();
-    let mut reference = Reference {
-        score: Spread::of(scores.good.iter().map(|(score, _)| f64::from(*score))),
-        brightness: Spread::of(looks.clone().map(|look| look.brightness)),
-        sharpness: Spread::of(looks.map(|look| look.sharpness)),
-    };
-    let short = |value: f64| format!("{value:.3e}").parse().unwrap_or(value);
-    for signal in Signal::ALL {
-        let spread = reference.get_mut(signal);
-        *spread = spread.and_then(|spread| Spread::try_new(short(spread.mean()), short(spread.sd())).ok());
-    }
-    reference
-}
-
 /// What the interval of the miss rate holds.
 const CONFIDENCE_OF_MISSES: f64 = 0.95;
-
-/// Four digits, and never lower: a higher cut-off throws out no more good parts. None for what a thresholds file cannot
-/// hold.
-fn written(at: f32) -> Option<Score> {
-    if at <= 0.0 {
-        return Score::try_new(0.0).ok();
-    }
-    let exact = f64::from(at);
-    let decimals = (3.0 - exact.log10().floor()).max(0.0);
-    let unit = 10_f64.powf(-decimals);
-    // Printed and read again, so that the file says what was meant.
-    let read = |value: f64| format!("{value:.*}", decimals as usize).parse::<f32>().ok();
-    let (near, up) = (read(exact)?, read((exact / unit).floor() * unit + unit)?);
-    let score = if near >= at { near } else { up };
-    (score <= 1.0).then(|| Score::try_new(score).ok()).flatten()
-}
 
 /// Good parts that look like none: far above the others.
 fn doubtful(good: &[(f32, String)]) -> Vec<String> {
@@ -381,33 +349,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn written_has_four_digits_and_is_never_lower() {
-        for (at, want) in
-            [(0.041_234_5, 0.041_24), (0.5, 0.5), (0.123_4, 0.123_4), (0.999_96, 1.0), (0.0, 0.0), (1.0, 1.0)]
-        {
-            let score = written(at).unwrap().get();
-            assert!((score - want).abs() < 1e-6 && score >= at, "{at}: {score}");
-        }
-        assert_eq!(written(1.2), None);
-    }
-
-    #[test]
     fn doubtful_names_the_part_that_is_unlike_the_others() {
         let mut good: Vec<(f32, String)> = (0..100).map(|i| (0.01 + i as f32 * 1e-4, format!("{i}.png"))).collect();
         assert!(doubtful(&good).is_empty());
         good.push((0.5, "scratch.png".to_owned()));
         assert_eq!(doubtful(&good), ["scratch.png"]);
         assert!(doubtful(&[(0.5, String::new())]).is_empty());
-    }
-
-    #[test]
-    fn reference_of_recorded_scores_says_nothing_of_the_look() {
-        let good = [0.01, 0.02, 0.04].map(|score| (score, String::new())).to_vec();
-        let mut scores = Scores { good, ..Scores::default() };
-        let spread = |mean, sd| Spread::try_new(mean, sd).ok();
-        assert_eq!(reference(&scores), Reference { score: spread(0.02333, 0.01528), ..Reference::default() });
-        scores.looks = [0.5, 0.6].map(|brightness| Look { brightness, sharpness: 1.0 }).to_vec();
-        let known = reference(&scores);
-        assert_eq!((known.brightness, known.sharpness), (spread(0.55, 0.07071), spread(1.0, 0.0)));
     }
 }

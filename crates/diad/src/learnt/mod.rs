@@ -11,6 +11,7 @@
 
 mod current;
 mod shelf;
+mod site;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use crate::settings::Variable;
 
 pub use current::{Current, Cuts, State};
 pub use shelf::{Kept, Shelf};
+pub use site::{Plan, Site, SiteError, Step};
 
 /// Folder of all products, beside the ledger.
 const PRODUCTS: &str = "products";

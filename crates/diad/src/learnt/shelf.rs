@@ -91,7 +91,6 @@ impl Shelf {
         }
         let draft = self.draft(&path, bytes)?;
         draft.keep()?;
-        self.sync()?;
         Ok(digest)
     }
 
@@ -162,12 +161,6 @@ impl Shelf {
         draft.file().write_all(bytes).and_then(|()| draft.file().sync_all()).map_err(failed)?;
         adopt(draft.file(), &self.folder);
         Ok(draft)
-    }
-
-    /// A name is durable once its folder is.
-    fn sync(&self) -> Result<(), FileError> {
-        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|source| FileError::Write { path: self.folder.clone(), source })
     }
 
     fn make_folders(&self) -> Result<(), FileError> {

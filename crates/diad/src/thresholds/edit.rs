@@ -10,14 +10,17 @@ use diad_core::score::Score;
 
 use diad_publish::wire::Digest;
 
-use super::{KEYS, OF_PRODUCT, ThresholdSet, bank, reference};
+use super::reference as reference_key;
+use super::{KEYS, OF_PRODUCT, ThresholdSet, bank};
 use crate::yaml::fault::{child, nth};
 use crate::yaml::{Document, Fault, Mark, Place, parse};
 
+mod numbers;
 mod removal;
 #[cfg(test)]
 mod tests;
 
+pub use numbers::{reference, written};
 pub use removal::{without_product, without_reference};
 
 /// The cut-offs of one product, what the drift guard compares it with, and which bank its scores are made with.
@@ -206,7 +209,7 @@ fn with_reference(text: String, product: &ProductName, cuts: &Cuts) -> Option<St
         let Some(spread) = cuts.reference.get(signal) else { continue };
         let document = parse(&edited, &Place::File { file: "".into(), mark: None }, "").ok()?;
         let inside = child(&path, signal.as_str());
-        let item = format!("{signal}: {}", reference::text(spread), signal = signal.as_str());
+        let item = format!("{signal}: {}", reference_key::text(spread), signal = signal.as_str());
         let spot = |path: &str| document.places.exact(path).and_then(|spot| mark(&spot.value));
         edited = match (spot(&nth(&inside, 0)), spot(&nth(&inside, 1))) {
             (Some(mean), Some(sd)) => {
