@@ -16,6 +16,7 @@ use crate::exit::Exit;
 use crate::guard::golden;
 use crate::model;
 use crate::output;
+use crate::learnt::{Store, overlays};
 use crate::products::{OnUnknown, Products};
 use crate::settings::{self, Named, Variable};
 use crate::thresholds::ThresholdSet;
@@ -68,9 +69,11 @@ impl Findings {
             }
         };
         let examined = settings::examine(&text, &config.to_string_lossy(), variables);
+        let mut store = None;
         match examined.settings {
             Ok(settings) => {
                 findings.settings_digest = Some(settings.digest());
+                store = Some(Store::beside(&settings.ledger().path));
             }
             Err(faults) => findings.settings = faults,
         }
@@ -81,6 +84,9 @@ impl Findings {
             findings.steps(bundle, steps, place);
         }
         if let (Some(thresholds), Some(bundle)) = (thresholds, bundle) {
+            if let (Some(store), Ok(model)) = (store, Digest::try_from_hex(bundle.model_id())) {
+                findings.settings.extend(overlays::check(&thresholds, &store, model, &model::roots(variables)));
+            }
             let known = &bundle.manifest().products;
             let strangers = thresholds.strangers(known);
             findings.notices.extend(strangers.iter().map(|notice| format!("thresholds: {notice}")));

@@ -10,6 +10,7 @@
 //! its thresholds file; `current.json` says it to commands that are given no thresholds.
 
 mod current;
+pub mod overlays;
 mod shelf;
 mod site;
 
@@ -24,6 +25,7 @@ use crate::files::FileError;
 use crate::settings::Variable;
 
 pub use current::{Current, Cuts, State};
+pub use overlays::Overlays;
 pub use shelf::{Kept, Shelf};
 pub use site::{Plan, Site, SiteError, Step};
 

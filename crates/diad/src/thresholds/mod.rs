@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diad_core::drift::Reference;
+use diad_core::join::Joined;
 use diad_core::judge::Thresholds;
 use diad_core::map::Mask;
 use diad_core::name::ProductName;
@@ -26,7 +27,7 @@ use diad_publish::wire::Digest;
 use crate::products::hint;
 use crate::yaml::{Fault, Item, Place, Report, Section, digest, parse, text};
 
-pub use bank::NamedBank;
+pub use bank::{Equip, Judges, NamedBank};
 pub use live::{LiveThresholds, Saves};
 pub use watch::{Change, POLL_EVERY, Watch, Watcher};
 
@@ -45,6 +46,8 @@ pub struct ThresholdSet {
     products: BTreeMap<ProductName, Entry>,
     references: BTreeMap<ProductName, Reference>,
     banks: BTreeMap<ProductName, NamedBank>,
+    /// Those of the banks, once they are ready.
+    judges: Judges,
     digest: Digest,
 }
 
@@ -112,7 +115,7 @@ impl ThresholdSet {
             let (review, reject, area) = (t.review(), t.reject(), t.min_area_px());
             format!("{name:?} review={review} reject={reject} min_area_px={area}{mask}{bank}\n")
         }));
-        Some(Self { default, products, references, banks, digest })
+        Some(Self { default, products, references, banks, judges: Judges::default(), digest })
     }
 
     /// The thresholds of a product; those of no product, or of one without its own, are the default.
@@ -142,12 +145,14 @@ impl ThresholdSet {
         self.products.contains_key(product)
     }
 
-    /// What is to be said of products that a model does not know, which knows those: their thresholds judge no part, and a
-    /// product that was meant by one of them is judged by the default. Allowed, for a model may come later.
+    /// What is to be said of products that a model does not know, which knows those, and that were not learnt beside it: their
+    /// thresholds judge no part, and a product that was meant by one of them is judged by the default. Allowed, for a model
+    /// may come later.
     #[must_use]
     pub fn strangers(&self, known: &[String]) -> Vec<String> {
         self.products()
             .filter(|product| !known.iter().any(|known| ProductName::try_new(known).as_ref() == Ok(*product)))
+            .filter(|product| self.bank(Some(product)).is_none())
             .map(|product| {
                 let hint = hint(product.as_str(), known.iter().map(String::as_str));
                 format!("the model does not know product {product}, only {}{hint}", known.join(", "))
@@ -165,6 +170,18 @@ impl ThresholdSet {
     #[must_use]
     pub fn bank(&self, product: Option<&ProductName>) -> Option<&NamedBank> {
         product.and_then(|name| self.banks.get(name))
+    }
+
+    /// The same thresholds with the witnesses that they name: ready to judge by.
+    #[must_use]
+    pub fn with(self, judges: Judges) -> Self {
+        Self { judges, ..self }
+    }
+
+    /// The witnesses of a product; none where the model judges alone.
+    #[must_use]
+    pub fn joined(&self, product: Option<&ProductName>) -> Option<&Joined> {
+        self.judges.of(product).map(|joined| &**joined)
     }
 
     /// Every bank that is named, with its product, in alphabetical order.

@@ -80,7 +80,7 @@ fn measure(args: &BenchArgs, variables: &[Variable]) -> Result<Report, BenchErro
     let threads = available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let BenchArgs { ref model, provider, steps, seconds, .. } = *args;
     let spec = ModelSpec { folder: model.clone(), provider, steps, threads: Some(threads), library: None };
-    let Parts { runtime, bundle, digest, engine, method } = Parts::load(&spec, variables)?;
+    let Parts { runtime, bundle, digest, engine, method, .. } = Parts::load(&spec, variables)?;
     let setup = Setup {
         model: digest.to_string(),
         name: bundle.manifest().name.clone(),

@@ -18,6 +18,7 @@ use super::record::Record;
 use super::session::Session;
 use super::trial::{Earlier, Trial};
 use crate::cli::LearnArgs;
+use crate::learnt::overlays::model_name;
 use crate::learnt::{Current, Cuts, Site, State};
 use crate::thresholds::edit;
 
@@ -283,9 +284,4 @@ pub(super) fn keep(
         }
     }
     Ok((bank, bytes.len(), diff))
-}
-
-/// The model as an overlay names it.
-pub(super) fn model_name(model: Digest) -> String {
-    format!("sha256:{}", model.hex())
 }

@@ -28,6 +28,7 @@ use crate::archive::{self, Print};
 use crate::cli::LearnArgs;
 use crate::command::RegionError;
 use crate::learnt::Cuts;
+use crate::learnt::overlays::model_name as digest;
 use crate::settings::{self, Settings, Variable};
 
 /// Recorded parts without a mark that are judged anew, the newest first: those with one all are.
@@ -120,7 +121,7 @@ pub(super) fn run(args: &LearnArgs, variables: &[Variable]) -> Result<String, Le
         let source = format!("{} recorded parts that a person called good", added.len());
         let header = lesson::header(&session, &earlier.shares, &record, parts, &source, Some(&known))?;
         let (bank, _, diff) = lesson::keep(args, &session, &header, &banks, cuts, "cut-offs as before")?;
-        told.written = Some((lesson::model_name(bank), diff.unwrap_or_default()));
+        told.written = Some((digest(bank), diff.unwrap_or_default()));
         if !args.dry_run {
             session.finish();
         }

@@ -6,10 +6,11 @@ use diad_ledger::Mark;
 use serde_json::{Value, json};
 
 use super::error::Listed;
-use super::lesson::{self, Told};
+use super::lesson::Told;
 use super::marked::{self, Change};
 use super::promise::Promised;
 use crate::output::decimal;
+use crate::learnt::overlays::model_name as digest;
 
 /// Recorded parts that a report names; all are counted.
 const LISTED: usize = 50;
@@ -51,7 +52,7 @@ pub(super) fn text(told: &Told) -> String {
     if promise.review.score == promise.reject.score {
         text.push_str("nothing goes to a person: the parts are too few to tell the two apart\n");
     }
-    let _ = writeln!(text, "bank {}, {} KiB", lesson::model_name(told.bank), told.bytes.div_ceil(1024));
+    let _ = writeln!(text, "bank {}, {} KiB", digest(told.bank), told.bytes.div_ceil(1024));
     match &told.diff {
         Some(diff) => {
             let _ = write!(text, "\n{diff}");
@@ -108,7 +109,7 @@ pub(super) fn json(told: &Told) -> String {
                    "parts_needed": told.asked.reject.parts_needed() },
         "reject": promised(&told.promise.reject),
         "review": promised(&told.promise.review),
-        "bank": lesson::model_name(told.bank),
+        "bank": digest(told.bank),
         "bytes": told.bytes,
         "rows": told.rows,
         "diff": told.diff,

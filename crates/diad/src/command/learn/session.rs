@@ -1,7 +1,6 @@
 //! Networks, mask and region of one run.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use diad_core::learning::{self, Latent, Trained};
 use diad_core::map::Mask;
 use diad_core::name::ProductName;
 use diad_core::tensor::Shape;
-use diad_engine::{Foundations, OnnxFoundation, foundation_roots};
+use diad_engine::{Foundations, OnnxFoundation};
 use diad_publish::wire::Digest;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -28,11 +27,8 @@ use crate::chain::chain;
 use crate::cli::LearnArgs;
 use crate::command::region::{Region, RegionError};
 use crate::model::{ModelSpec, Parts};
-use crate::learnt::{Shelf, Site};
+use crate::learnt::{Shelf, Site, overlays};
 use crate::settings::Variable;
-
-/// Names the folder of foundations where the settings do not.
-const FOUNDATIONS_VARIABLE: &str = "DIAD_FOUNDATIONS";
 
 /// What a progress bar counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,11 +109,7 @@ impl Session {
         let spec = ModelSpec::meant(args.model.as_deref(), args.camera.config.as_deref(), variables)
             .map_err(RegionError::Settings)?;
         let parts = Parts::load(&spec, variables)?;
-        let named =
-            variables.iter().find(|(name, _)| name == FOUNDATIONS_VARIABLE).map(|(_, path)| PathBuf::from(path));
-        let roots = foundation_roots(named.as_deref());
-        let machine = Foundations::new(parts.runtime, roots, parts.engine.choice().taken, spec.threads);
-        let foundations = foundations(&machine, names)?;
+        let foundations = foundations(&parts.foundations, names)?;
         let trained = match parts.bundle.manifest().products.iter().any(|known| known == args.product.as_str()) {
             true => Trained::OnProduct,
             false => Trained::OnOthers,
@@ -125,7 +117,12 @@ impl Session {
         let (map, rule) = (parts.method.map.clone(), parts.method.score);
         let steps: Vec<_> = parts.method.ddim.updates().iter().map(|update| update.step.get()).collect();
         let inspector = Inspector::try_new(parts.engine, parts.method)?;
-        let looker = Looker::new(inspector, &foundations).map_err(diad_core::inspector::MethodError::Input)?;
+        let latent = overlays::latent(&parts.bundle, &parts.foundations).map_err(LearnError::of_overlay)?;
+        let (own, beside) = match &latent {
+            Some(_) => (vec!["diad", "latent"], Latent::Beside),
+            None => (vec!["diad"], Latent::None),
+        };
+        let looker = Looker::new(inspector, latent, &foundations)?;
         let digests: Vec<String> = foundations.iter().map(|foundation| foundation.sha256().to_string()).collect();
         let setting = format!("{} steps {steps:?} {}", parts.digest.hex(), digests.join(" "));
         Ok(Self {
@@ -134,9 +131,9 @@ impl Session {
             shelf,
             product: args.product.clone(),
             model: parts.digest,
-            weights: learning::weights(trained, Latent::None, foundations.len()),
+            weights: learning::weights(trained, beside, foundations.len()),
             foundations,
-            own: vec!["diad"],
+            own,
             shapes: looker.shapes(),
             looker,
             region,

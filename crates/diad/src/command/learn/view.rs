@@ -6,13 +6,15 @@ use std::sync::Arc;
 use diad_core::drift::Look;
 use diad_core::foundation::Foundation;
 use diad_core::frame::{PixelsView, Roi};
-use diad_core::inspector::Inspector;
-use diad_core::map::{AnomalyMap, MapError, Mask};
+use diad_core::inspector::{Inspector, MethodError, Subject};
+use diad_core::join::{JoinError, Joined, Share, Witness, WitnessKind};
+use diad_core::map::{AnomalyMap, MapError};
 use diad_core::prepare::{Geometry, PrepareError, Preparer};
 use diad_core::tensor::{Shape, Tensor};
 use diad_engine::{Engine, OnnxFoundation};
 use half::f16;
 
+use super::error::LearnError;
 use crate::chain::chain;
 
 /// What there is to see of a part.
@@ -31,6 +33,8 @@ pub(super) struct View {
 /// Looks at parts with all networks.
 pub(super) struct Looker {
     inspector: Inspector<Engine>,
+    /// The model's own witnesses, where there are more than one.
+    own: Option<Joined>,
     eyes: Vec<Eye>,
 }
 
@@ -43,11 +47,22 @@ struct Eye {
 }
 
 impl Looker {
-    /// Takes the networks.
+    /// Takes the networks; `latent` is the foundation of the model's representation, if it has one.
     ///
     /// # Errors
-    /// [`PrepareError`], for an input size that no picture can be brought to.
-    pub(super) fn new(inspector: Inspector<Engine>, foundations: &[Arc<OnnxFoundation>]) -> Result<Self, PrepareError> {
+    /// [`LearnError::Method`], [`LearnError::Join`].
+    pub(super) fn new(
+        inspector: Inspector<Engine>,
+        latent: Option<Arc<dyn Foundation>>,
+        foundations: &[Arc<OnnxFoundation>],
+    ) -> Result<Self, LearnError> {
+        // Each map is taken in its own unit: weights and scale are what is being learnt.
+        let own = |foundation| -> Result<Joined, JoinError> {
+            let half = Share::try_new(0.5, 0.0, 1.0)?;
+            let kinds = [WitnessKind::Diad, WitnessKind::Latent { foundation }];
+            Joined::try_new(kinds.map(|kind| Witness::new(kind, half)).to_vec())
+        };
+        let own = latent.map(own).transpose()?;
         let eye = |foundation: &Arc<OnnxFoundation>| {
             let input = *foundation.input();
             Ok(Eye {
@@ -57,7 +72,8 @@ impl Looker {
                 patches: Tensor::zeros(foundation.shape()),
             })
         };
-        Ok(Self { inspector, eyes: foundations.iter().map(eye).collect::<Result<_, PrepareError>>()? })
+        let eyes = foundations.iter().map(eye).collect::<Result<_, PrepareError>>().map_err(MethodError::Input)?;
+        Ok(Self { inspector, own, eyes })
     }
 
     /// Size of the model's maps, in model pixels.
@@ -76,10 +92,14 @@ impl Looker {
     /// The words of whatever failed.
     pub(super) fn look(&mut self, pixels: PixelsView<'_>, roi: Roi) -> Result<View, String> {
         let input = *self.inspector.input();
-        let inspection = self.inspector.inspect_under(Mask::EVERYTHING, pixels, roi, &mut ());
+        let subject = Subject { joined: self.own.as_ref(), ..Subject::PLAIN };
+        let inspection = self.inspector.inspect_as(&subject, pixels, roi, &mut ());
         let inspection = inspection.map_err(|error| chain(&error))?;
         let (geometry, look) = (inspection.geometry, Look::of(inspection.input, &input));
-        let maps = vec![halved(inspection.raw_map.values())];
+        let maps = match inspection.witnesses {
+            [] => vec![halved(inspection.raw_map.values())],
+            witnesses => witnesses.iter().map(|witness| halved(witness.raw().values())).collect(),
+        };
         let mut patches = Vec::new();
         for eye in &mut self.eyes {
             eye.preparer.prepare(pixels, roi, &mut eye.image).map_err(|error| chain(&error))?;
