@@ -5,7 +5,7 @@ mod parts;
 mod report;
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -13,6 +13,7 @@ use diad_capture::read_image;
 use diad_core::drift::{Look, Reference};
 use diad_core::event::Outcome;
 use diad_core::frame::PixelsView;
+use diad_core::inspector::Subject;
 use diad_core::learning::{FAR, far_above};
 use diad_core::map::Mask;
 use diad_core::name::ProductName;
@@ -26,12 +27,13 @@ use similar::TextDiff;
 use crate::cli::CalibrateArgs;
 use crate::command::region::{Region, RegionError};
 use crate::files;
-use crate::model::{Model, ModelSpec};
+use crate::model::{Model, ModelError, ModelSpec};
 use crate::output;
+use crate::learnt::{Site, Store};
 use crate::products::{OnUnknown, Products, hint};
 use crate::settings::Variable;
-use crate::thresholds::ThresholdSet;
 use crate::thresholds::edit::{BankEdit, Cuts, reference, with_cuts, written};
+use crate::thresholds::{Equip, ThresholdSet};
 use crate::yaml::text;
 
 pub use self::error::CalibrateError;
@@ -229,6 +231,7 @@ fn of_folder(
             tracing::warn!("{stranger}");
         }
     }
+    let set = set.map(|set| with_banks(set, &model, args, variables)).transpose()?;
     let input = *model.inspector.input();
     let bar = ProgressBar::new(collection.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left") {
@@ -240,6 +243,7 @@ fn of_folder(
         let mut of_product = Scores { train: product.train, left_out, ..Scores::default() };
         let mut seen = HashMap::new();
         let mask = set.as_ref().map_or(Mask::EVERYTHING, |set| set.mask(Some(&product.name)));
+        let joined = set.as_ref().and_then(|set| set.joined(Some(&product.name)));
         for (path, good) in product.pictures {
             let failed = |error: &dyn std::error::Error| CalibrateError::Picture {
                 path: path.clone(),
@@ -258,7 +262,8 @@ fn of_folder(
                     continue;
                 }
             }
-            let inspected = model.inspector.inspect_under(mask, view, region.in_picture(&view), &mut ());
+            let subject = Subject { mask, joined };
+            let inspected = model.inspector.inspect_as(&subject, view, region.in_picture(&view), &mut ());
             let inspection = inspected.map_err(|error| failed(&error))?;
             let score = inspection.score.get();
             match good {
@@ -275,15 +280,40 @@ fn of_folder(
     Ok((scores, format!("model {}", model.digest)))
 }
 
+/// The thresholds with the banks that they name, which make the scores that their cut-offs are for.
+fn with_banks(
+    set: ThresholdSet,
+    model: &Model,
+    args: &CalibrateArgs,
+    variables: &[Variable],
+) -> Result<ThresholdSet, CalibrateError> {
+    let store = match &args.camera.config {
+        Some(_) => Some(Site::of(args.camera.config.as_deref(), variables)?.store().clone()),
+        None => Store::of_user(variables).ok(),
+    };
+    let overlays = model.overlays(store).map_err(ModelError::from)?;
+    let judges = overlays.judges(&set).map_err(|faults| CalibrateError::of_faults(&faults))?;
+    Ok(set.with(judges))
+}
+
 /// Scores of recorded parts, all of them taken for good but those that a person called bad.
 fn of_ledger(ledger: &Path, args: &CalibrateArgs) -> Result<BTreeMap<ProductName, Scores>, CalibrateError> {
     let reader = Reader::open(ledger)?;
+    let set = args.write.as_deref().map(ThresholdSet::load).transpose();
+    let set = set.map_err(|faults| CalibrateError::of_faults(&faults))?;
     let mut scores: BTreeMap<ProductName, Scores> = BTreeMap::new();
-    let mut models = std::collections::BTreeSet::new();
+    let mut scales: BTreeMap<ProductName, BTreeSet<bool>> = BTreeMap::new();
+    let mut models = BTreeSet::new();
     let marks = reader.marks()?;
     for entry in reader.rows(Span { since: args.since, until: args.until }) {
         let Ok(stored) = entry? else { continue };
         let (Outcome::Judged(judgement), Some(product)) = (&stored.row.outcome, &stored.row.product) else { continue };
+        // Scores with and without a bank are of two scales; those of the file's are meant.
+        let by_bank = !stored.row.witnesses.is_empty();
+        if set.as_ref().is_some_and(|set| set.bank(Some(product)).is_some() != by_bank) {
+            continue;
+        }
+        scales.entry(product.clone()).or_default().insert(by_bank);
         models.insert(stored.row.origin.model);
         let score = (judgement.score.get(), stored.row.key.to_string());
         let of_product = scores.entry(product.clone()).or_default();
@@ -294,6 +324,9 @@ fn of_ledger(ledger: &Path, args: &CalibrateArgs) -> Result<BTreeMap<ProductName
     }
     if models.len() > 1 {
         return Err(CalibrateError::Models { models: models.len() });
+    }
+    if let Some((product, _)) = scales.into_iter().find(|(_, scales)| scales.len() > 1) {
+        return Err(CalibrateError::Scales { product });
     }
     Ok(scores)
 }
