@@ -55,13 +55,22 @@ pub struct ModelSpec {
     pub threads: Option<NonZeroUsize>,
     /// The runtime library; none searches for it.
     pub library: Option<PathBuf>,
+    /// Folder of all foundations; none searches for it.
+    pub foundations: Option<PathBuf>,
 }
 
 impl ModelSpec {
     /// A bundle with everything else left to the program.
     #[must_use]
     pub fn of_folder(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), provider: Provider::Auto, steps: None, threads: None, library: None }
+        Self {
+            folder: folder.to_owned(),
+            provider: Provider::Auto,
+            steps: None,
+            threads: None,
+            library: None,
+            foundations: None,
+        }
     }
 
     /// The one that is named; else that of a station, so that its scores come out; else the program's own.
@@ -80,8 +89,8 @@ impl ModelSpec {
     #[must_use]
     pub fn from_settings(engine: &settings::Engine) -> Self {
         let threads = engine.threads.and_then(|n| NonZeroUsize::new(n as usize));
-        let settings::Engine { model, provider, steps, library, .. } = engine.clone();
-        Self { folder: model, provider, steps, threads, library }
+        let settings::Engine { model, provider, steps, library, foundations, .. } = engine.clone();
+        Self { folder: model, provider, steps, threads, library, foundations }
     }
 }
 
@@ -220,16 +229,18 @@ impl Parts {
         }
         info!(provider = %choice.taken, model = bundle.model_id(), name = bundle.manifest().name, "networks warmed up");
         let digest = Digest::try_from_hex(bundle.model_id())?;
-        let foundations = Foundations::new(runtime, roots(variables), choice.taken, spec.threads);
+        let roots = roots(spec.foundations.as_deref(), variables);
+        let foundations = Foundations::new(runtime, roots, choice.taken, spec.threads);
         Ok(Self { runtime, bundle, digest, engine, method, foundations: Arc::new(foundations) })
     }
 }
 
-/// Where foundations are looked for, best first.
+/// Where foundations are looked for, best first: in the folder that the settings name, else in the one that the environment
+/// names, else in the usual places.
 #[must_use]
-pub fn roots(variables: &[Variable]) -> Vec<PathBuf> {
+pub fn roots(folder: Option<&Path>, variables: &[Variable]) -> Vec<PathBuf> {
     let named = variables.iter().find(|(name, _)| name == FOUNDATIONS_VARIABLE).map(|(_, path)| Path::new(path));
-    foundation_roots(named)
+    foundation_roots(folder.or(named))
 }
 
 /// Loads ONNX Runtime: the library that the settings name, else the one that the environment names, else one found.

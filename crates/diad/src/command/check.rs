@@ -69,11 +69,12 @@ impl Findings {
             }
         };
         let examined = settings::examine(&text, &config.to_string_lossy(), variables);
-        let mut store = None;
+        let mut place = None;
         match examined.settings {
             Ok(settings) => {
                 findings.settings_digest = Some(settings.digest());
-                store = Some(Store::beside(&settings.ledger().path));
+                let roots = model::roots(settings.engine().foundations.as_deref(), variables);
+                place = Some((Store::beside(&settings.ledger().path), roots));
             }
             Err(faults) => findings.settings = faults,
         }
@@ -84,8 +85,8 @@ impl Findings {
             findings.steps(bundle, steps, place);
         }
         if let (Some(thresholds), Some(bundle)) = (thresholds, bundle) {
-            if let (Some(store), Ok(model)) = (store, Digest::try_from_hex(bundle.model_id())) {
-                findings.settings.extend(overlays::check(&thresholds, &store, model, &model::roots(variables)));
+            if let (Some((store, roots)), Ok(model)) = (place, Digest::try_from_hex(bundle.model_id())) {
+                findings.settings.extend(overlays::check(&thresholds, &store, model, &roots));
             }
             let known = &bundle.manifest().products;
             let strangers = thresholds.strangers(known);
