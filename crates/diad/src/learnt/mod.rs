@@ -13,6 +13,7 @@ mod current;
 pub mod overlays;
 mod shelf;
 mod site;
+mod witnesses;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ pub use current::{Current, Cuts, State};
 pub use overlays::Overlays;
 pub use shelf::{Kept, Shelf};
 pub use site::{Plan, Site, SiteError, Step};
+pub use witnesses::{WitnessError, Witnesses};
 
 /// Folder of all products, beside the ledger.
 const PRODUCTS: &str = "products";
