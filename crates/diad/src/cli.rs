@@ -125,9 +125,12 @@ pub struct InspectArgs {
     /// Model bundle
     #[arg(long, value_name = "DIR", default_value_os_t = default_folder())]
     pub model: PathBuf,
-    /// Thresholds to judge by: their `default`, whatever the product
+    /// Thresholds to judge by: those of --product, else their `default`
     #[arg(long, value_name = "FILE")]
     pub thresholds: Option<PathBuf>,
+    /// The product that the images show: judged as it was learnt
+    #[arg(long, value_name = "P", value_parser = ProductName::try_new)]
+    pub product: Option<ProductName>,
     /// Write reconstruction, heat map and overlay as PNG
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -361,6 +364,12 @@ pub struct BenchArgs {
     /// Denoising steps, instead of the bundle's own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: Option<u32>,
+    /// Judge the parts as this product was learnt on this machine, or as the bundle judges it
+    #[arg(long, value_name = "P", value_parser = ProductName::try_new, conflicts_with = "rows")]
+    pub product: Option<ProductName>,
+    /// Judge the parts with a random bank of this many rows for every foundation at hand
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rows: Option<u32>,
     /// How long to measure
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub seconds: u64,
@@ -498,6 +507,9 @@ mod tests {
             "diad products --config c --json",
             "diad whatif --thresholds t --since 2026-01-31 --until 2026-02-01 --ledger l --json",
             "diad bench --model m --provider cuda --steps 3 --seconds 5 --json",
+            "diad bench --product washer",
+            "diad bench --rows 1500",
+            "diad inspect a.png --product washer --thresholds t",
             "diad ledger stats --ledger l --json",
             "diad ledger export --config c",
             "diad ledger export --out o.csv --format parquet --since 2026-01-31 --until 2026-01-31T08:00:00+01:00 --force",
@@ -529,6 +541,8 @@ mod tests {
             ("diad unlearn --product washer --undo --to sha256:12", ErrorKind::ArgumentConflict),
             ("diad bench --provider abacus", ErrorKind::ValueValidation),
             ("diad bench --steps 0", ErrorKind::ValueValidation),
+            ("diad bench --rows 10001", ErrorKind::ValueValidation),
+            ("diad bench --rows 5 --product washer", ErrorKind::ArgumentConflict),
             ("diad demo --parts -1", ErrorKind::UnknownArgument),
             ("diad demo --mqtt nowhere", ErrorKind::ValueValidation),
             ("diad demo --http 0.0.0.0:8080", ErrorKind::ValueValidation),
