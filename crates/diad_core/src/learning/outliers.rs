@@ -4,6 +4,9 @@
 pub const FAR: f32 = 8.0;
 /// A score this many times as far is no good part's: one is enough to stop.
 pub const EXTREME: f32 = 24.0;
+/// The upper quartile of a few parts may lie beside the median by chance. Good parts are taken to spread upwards by at least so
+/// many times their distance from the lowest to the median, divided by the root of their number.
+const UNSURE: f32 = 2.0;
 /// Share of parts that may be doubtful before the collection as a whole is.
 pub const DOUBTFUL_AT_MOST: f64 = 0.02;
 
@@ -43,8 +46,8 @@ pub fn outliers(scores: &[f32]) -> Outliers {
     Outliers { doubtful, extreme: far_above(scores, EXTREME).len(), parts: scores.len() }
 }
 
-/// The places of scores that lie more than `times` as far above the median as the upper quartile does, in ascending
-/// order; none where half of the scores are equal.
+/// The places of scores that lie more than `times` as far above the median as the upper quartile does, or as so few good
+/// parts may be expected to, in ascending order; none where half of the scores are equal.
 #[must_use]
 pub fn far_above(scores: &[f32], times: f32) -> Vec<usize> {
     let mut sorted = scores.to_vec();
@@ -52,7 +55,8 @@ pub fn far_above(scores: &[f32], times: f32) -> Vec<usize> {
     let Some(last) = sorted.len().checked_sub(1) else { return Vec::new() };
     let quantile = |share: f64| sorted[(last as f64 * share) as usize];
     let (median, upper) = (quantile(0.5), quantile(0.75));
-    let limit = median + times * (upper - median);
+    let spread = (upper - median).max(UNSURE * (median - sorted[0]) / (scores.len() as f32).sqrt());
+    let limit = median + times * spread;
     (0..scores.len()).filter(|part| upper > median && scores[*part] > limit).collect()
 }
 
@@ -78,6 +82,11 @@ mod tests {
         assert_eq!(outlying(&scores), (vec![102, 3, 9], 0, true), "three of 103 are more than 2 %");
         let first = outliers(&scores).among_first(9);
         assert_eq!((first.doubtful.clone(), first.extreme, first.too_many()), (vec![3], 0, true));
+        // Eight good parts whose middle ones happen to be alike, and the same with one that is none.
+        let mut few = [0.050, 0.055, 0.058, 0.060, 0.060, 0.061, 0.066, 0.075];
+        assert_eq!(outlying(&few), (vec![], 0, false));
+        few[7] = 0.2;
+        assert_eq!(outlying(&few), (vec![7], 0, true));
         assert_eq!(outlying(&[]), (vec![], 0, false));
         assert_eq!(outlying(&[0.5]), (vec![], 0, false));
         assert_eq!(outlying(&[0.5, 0.5, 0.5, 0.9]), (vec![], 0, false));

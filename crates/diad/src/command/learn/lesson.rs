@@ -47,6 +47,8 @@ pub(super) struct Lesson {
     pub(super) looks: Vec<Look>,
     /// Those that stand out, worst first.
     pub(super) doubtful: Vec<String>,
+    /// Their files, in the order of their scores.
+    pub(super) names: Vec<String>,
     /// What they are added to.
     pub(super) earlier: Option<Known>,
 }
@@ -67,6 +69,8 @@ pub(super) struct Told {
     pub(super) parts: (u64, usize),
     pub(super) copies: usize,
     pub(super) doubtful: Vec<String>,
+    /// Every new part with the score that it had while it was held out.
+    pub(super) scores: Vec<(String, f32)>,
     /// Every witness with its scale.
     pub(super) witnesses: Vec<(String, Share)>,
     pub(super) promise: Promise,
@@ -174,6 +178,7 @@ impl Lesson {
             parts: (parts, self.new_parts),
             copies: source.copies,
             doubtful: self.doubtful,
+            scores: self.names.into_iter().zip(self.trial.scores.iter().copied()).collect(),
             witnesses: session.witnesses().into_iter().zip(shares).collect(),
             promise,
             asked: asked.clone(),

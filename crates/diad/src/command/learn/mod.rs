@@ -45,7 +45,7 @@ const LEAST_PARTS: usize = 5;
 /// Parts whose patches a bank is made from; further ones only calibrate. Bounds the memory of a run.
 const MOST_IN_BANK: usize = 400;
 /// Two groups of parts whose centres lie this far apart, in units of the spread within them, are two products.
-const TWO_KINDS: f64 = 3.0;
+const TWO_KINDS: f64 = 4.0;
 /// Fewer parts than this in a group are parts that stand out, not a product.
 const LEAST_GROUP: usize = 2;
 
@@ -135,7 +135,7 @@ fn learn(
     let banks = session.banks(&views, earlier.as_ref().map(|(known, earlier)| (known.parts, earlier)))?;
     let mut looks: Vec<_> = views.iter().map(|view| view.look).collect();
     // Further parts are held out from the final bank itself.
-    for place in rest {
+    for &place in &rest {
         let view = session.look_at(&of(&[place]))?;
         trial.scores.extend(session.scores(&view, &banks, &trial.shares)?);
         looks.extend(view.iter().map(|view| view.look));
@@ -147,6 +147,7 @@ fn learn(
         trial,
         looks,
         doubtful,
+        names: in_bank.iter().chain(&rest).map(|place| name(pictures, *place)).collect(),
         earlier: earlier.map(|(known, _)| known),
     })
 }

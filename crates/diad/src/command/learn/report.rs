@@ -103,6 +103,7 @@ pub(super) fn json(told: &Told) -> String {
         "new": told.parts.1,
         "copies": told.copies,
         "doubtful": told.doubtful,
+        "scores": told.scores.iter().map(|(part, score)| json!({ "part": part, "score": decimal(*score) })).collect::<Vec<_>>(),
         "witnesses": witnesses,
         "confidence": told.promise.reject.bound.confidence(),
         "asked": { "max_false_reject": told.asked.reject.rate(), "max_review": told.asked.review.rate(),
