@@ -45,7 +45,11 @@ const LEAST_PARTS: usize = 5;
 /// Parts whose patches a bank is made from; further ones only calibrate. Bounds the memory of a run.
 const MOST_IN_BANK: usize = 400;
 /// Two groups of parts whose centres lie this far apart, in units of the spread within them, are two products.
-const TWO_KINDS: f64 = 4.0;
+const TWO_KINDS: f64 = 2.9;
+/// The same for fewer than [`MANY`] parts, whose groups may lie apart by chance.
+const TWO_KINDS_OF_FEW: f64 = 4.0;
+/// From so many parts on, two groups are hardly chance.
+const MANY: usize = 16;
 /// Fewer parts than this in a group are parts that stand out, not a product.
 const LEAST_GROUP: usize = 2;
 
@@ -188,7 +192,8 @@ fn two_kinds(session: &Session, views: &[View]) -> Option<Vec<usize>> {
     let pooled: Vec<Vec<f32>> = views.iter().map(|view| view.pooled(session.shapes())).collect();
     let groups = learning::groups(&pooled)?;
     tracing::debug!(separation = groups.separation, smaller = groups.smaller.len(), "two groups of parts");
-    (groups.separation > TWO_KINDS && groups.smaller.len() >= LEAST_GROUP).then_some(groups.smaller)
+    let limit = if views.len() < MANY { TWO_KINDS_OF_FEW } else { TWO_KINDS };
+    (groups.separation > limit && groups.smaller.len() >= LEAST_GROUP).then_some(groups.smaller)
 }
 
 #[cfg(test)]
