@@ -28,9 +28,9 @@ use self::measure::Evaluation;
 use crate::cli::EvalArgs;
 use crate::command::region::{Region, RegionError};
 use crate::files;
+use crate::learnt::{WitnessError, Witnesses};
 use crate::model::{Model, ModelSpec};
 use crate::output;
-use crate::learnt::{WitnessError, Witnesses};
 use crate::settings::Variable;
 use crate::thresholds::ThresholdSet;
 

@@ -23,10 +23,10 @@ pub use self::error::InspectionError;
 use self::finding::{Fault, Finding};
 use crate::cli::InspectArgs;
 use crate::files::{self, FileError};
+use crate::learnt::Witnesses;
 use crate::model::{Model, ModelSpec};
 use crate::output;
 use crate::picture::{self, HeatScale};
-use crate::learnt::Witnesses;
 use crate::settings::Variable;
 use crate::thresholds::ThresholdSet;
 

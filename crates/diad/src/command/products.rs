@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::chain::chain;
 use crate::cli::ProductsArgs;
 use crate::exit::Exit;
-use crate::output::{self, decimal};
 use crate::learnt::{Cuts, Site, SiteError, State, StoreError};
+use crate::output::{self, decimal};
 use crate::settings::Variable;
 
 /// The products cannot be listed.

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::cli::UnlearnArgs;
 use crate::exit::Exit;
-use crate::output;
 use crate::learnt::{Current, Shelf, Site, SiteError, State, StoreError};
+use crate::output;
 use crate::settings::Variable;
 
 /// Nothing was taken back.

@@ -25,9 +25,9 @@ use self::timed::Timed;
 use super::CommandError;
 use crate::cli::BenchArgs;
 use crate::exit::Exit;
+use crate::learnt::{WitnessError, Witnesses};
 use crate::model::{ModelError, ModelSpec, Parts};
 use crate::output;
-use crate::learnt::{WitnessError, Witnesses};
 use crate::settings::Variable;
 use crate::timing::StageClock;
 

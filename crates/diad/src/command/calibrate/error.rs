@@ -10,8 +10,8 @@ use diad_ledger::LedgerError;
 use crate::command::RegionError;
 use crate::exit::Exit;
 use crate::files::FileError;
-use crate::model::ModelError;
 use crate::learnt::SiteError;
+use crate::model::ModelError;
 use crate::yaml::{Fault, lines};
 
 /// A calibration that could not be made.

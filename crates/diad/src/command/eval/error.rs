@@ -13,8 +13,8 @@ use super::plot::PlotError;
 use crate::command::RegionError;
 use crate::exit::Exit;
 use crate::files::FileError;
-use crate::model::ModelError;
 use crate::learnt::WitnessError;
+use crate::model::ModelError;
 use crate::yaml::{Fault, lines};
 
 /// A model could not be measured on a data set.

@@ -4,8 +4,8 @@ use std::io;
 
 use crate::exit::Exit;
 use crate::files::FileError;
-use crate::model::ModelError;
 use crate::learnt::WitnessError;
+use crate::model::ModelError;
 use crate::yaml::{Fault, lines};
 
 /// Images could not be judged, or not all of them.

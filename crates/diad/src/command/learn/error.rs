@@ -15,8 +15,8 @@ use diad_ledger::LedgerError;
 use crate::command::RegionError;
 use crate::exit::Exit;
 use crate::files::FileError;
-use crate::model::ModelError;
 use crate::learnt::{SiteError, StoreError};
+use crate::model::ModelError;
 
 /// Names that an error prints; all of them are counted.
 const LISTED: usize = 12;

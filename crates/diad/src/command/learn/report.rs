@@ -9,8 +9,8 @@ use super::error::Listed;
 use super::lesson::Told;
 use super::marked::{self, Change};
 use super::promise::Promised;
-use crate::output::decimal;
 use crate::learnt::overlays::model_name as digest;
+use crate::output::decimal;
 
 /// Recorded parts that a report names; all are counted.
 const LISTED: usize = 50;

@@ -26,8 +26,8 @@ use super::work::Work;
 use crate::chain::chain;
 use crate::cli::LearnArgs;
 use crate::command::region::{Region, RegionError};
-use crate::model::{ModelSpec, Parts};
 use crate::learnt::{Shelf, Site, overlays};
+use crate::model::{ModelSpec, Parts};
 use crate::settings::Variable;
 
 /// What a progress bar counts.
