@@ -17,6 +17,7 @@ mod broker;
 mod calibration;
 mod faults;
 mod golden;
+mod learn;
 mod ledger;
 mod line;
 mod messages;

@@ -15,10 +15,16 @@ pub fn micro() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../diad_engine/tests/fixtures/micro")
 }
 
-/// The program, told where the runtime library lies.
+/// The folder of the fixture foundation of the engine.
+pub fn foundations() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../diad_engine/tests/fixtures/foundation")
+}
+
+/// The program, told where the runtime library and foundations lie.
 pub fn diad() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_diad"));
     command.stdin(Stdio::null()).env("DIAD_LOG", "info").env_remove("NOTIFY_SOCKET");
+    command.env("DIAD_FOUNDATIONS", foundations());
     command
 }
 

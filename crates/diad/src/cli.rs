@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use diad_core::name::ProductName;
 use diad_engine::Provider;
 use diad_ledger::Moment;
 
@@ -41,6 +42,12 @@ pub enum Command {
     Eval(EvalArgs),
     /// Thresholds from good parts, with a promise about those to come
     Calibrate(CalibrateArgs),
+    /// Learn a product on this machine, from good parts: a reference bank, and cut-offs with a promise
+    Learn(LearnArgs),
+    /// Take back what was learnt of a product: the bank, and the cut-offs that belong to it
+    Unlearn(UnlearnArgs),
+    /// List the products that were learnt on this machine
+    Products(ProductsArgs),
     /// What other thresholds would have said of the recorded parts
     Whatif(WhatIfArgs),
     /// Time the stages of the model on this machine
@@ -118,9 +125,12 @@ pub struct InspectArgs {
     /// Model bundle
     #[arg(long, value_name = "DIR", default_value_os_t = default_folder())]
     pub model: PathBuf,
-    /// Thresholds to judge by: their `default`, whatever the product
+    /// Thresholds to judge by: those of --product, else their `default`
     #[arg(long, value_name = "FILE")]
     pub thresholds: Option<PathBuf>,
+    /// The product that the images show: judged as it was learnt
+    #[arg(long, value_name = "P", value_parser = ProductName::try_new)]
+    pub product: Option<ProductName>,
     /// Write reconstruction, heat map and overlay as PNG
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -212,6 +222,116 @@ pub struct CalibrateArgs {
     pub json: bool,
 }
 
+/// `diad learn`.
+#[derive(Debug, Args)]
+#[command(after_help = LEARN_EXAMPLES)]
+pub struct LearnArgs {
+    /// The product, as the `product` topic and the thresholds name it
+    #[arg(long, value_name = "P", value_parser = ProductName::try_new)]
+    pub product: ProductName,
+    /// Folder of good parts: PNG or JPEG files in it, in its `good` or its `train/good`
+    #[arg(value_name = "GOOD_DIR", required_unless_present = "from_ledger", conflicts_with = "from_ledger")]
+    pub parts: Option<PathBuf>,
+    /// Model bundle; by default that of --config with its steps, else the program's own
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Which camera took the pictures. The cut-offs and the bank's name go into the thresholds file of --config, where a
+    /// running station takes them over
+    #[command(flatten)]
+    pub camera: CameraArgs,
+    /// Learn with this foundation alone; may be given more than once. All that are at hand unless given
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["add", "from_ledger"])]
+    pub foundation: Vec<String>,
+    /// Add to what was learnt before, instead of learning from these parts alone
+    #[arg(long)]
+    pub add: bool,
+    /// Add recorded parts of the product that a person called good on the page (`False reject`). Shows which recorded
+    /// verdicts would change; writes only with --yes
+    #[arg(long, requires = "config", conflicts_with = "add")]
+    pub from_ledger: bool,
+    /// Accept what --from-ledger shows
+    #[arg(long, requires = "from_ledger")]
+    pub yes: bool,
+    /// Largest share of good parts that may be rejected. Where the parts are too few to support it, the smallest share that
+    /// they do support is taken, and printed
+    #[arg(long, value_name = "SHARE", default_value_t = 0.005)]
+    pub max_false_reject: f64,
+    /// Largest share of good parts that a person may have to look at; ten times the above unless given
+    #[arg(long, value_name = "SHARE")]
+    pub max_review: Option<f64>,
+    /// How sure both have to be
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
+    pub confidence: f64,
+    /// Most patches that the bank of each foundation keeps
+    #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rows: u32,
+    /// Says which patches are drawn; the same parts with the same seed give the same bank
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Learn although parts stand out or look like two products; they are learnt as good ones
+    #[arg(long)]
+    pub force: bool,
+    /// Show what would be learnt, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+const LEARN_EXAMPLES: &str = "\
+Examples:
+  diad learn --product washer good/                                  for eval and inspect on this machine
+  diad learn --product washer good/ --config /etc/diad/diad.yaml     and for the station, also while it runs
+  diad learn --product washer more/ --add --config /etc/diad/diad.yaml
+  diad learn --product washer --from-ledger --config /etc/diad/diad.yaml   shows what would change; --yes does it
+  diad unlearn --product washer --undo --config /etc/diad/diad.yaml  takes the last step back";
+
+/// `diad unlearn`.
+#[derive(Debug, Args)]
+#[command(after_help = UNLEARN_EXAMPLES)]
+pub struct UnlearnArgs {
+    /// The product
+    #[arg(long, value_name = "P", value_parser = ProductName::try_new)]
+    pub product: ProductName,
+    /// Settings of the station that judges the product: its thresholds file is edited. Without, the state of this user
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Take back the last step only
+    #[arg(long, conflicts_with = "to")]
+    pub undo: bool,
+    /// Go back to this bank: `sha256:` and its digits, as `diad products` lists them; the first digits are enough
+    #[arg(long, value_name = "DIGEST")]
+    pub to: Option<String>,
+    /// Delete every bank of the product that is no longer in use
+    #[arg(long)]
+    pub purge: bool,
+    /// Show what would be written, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+const UNLEARN_EXAMPLES: &str = "\
+Examples:
+  diad unlearn --product washer --config /etc/diad/diad.yaml          back to the cut-offs before it was learnt
+  diad unlearn --product washer --undo --config /etc/diad/diad.yaml   back by one step
+  diad unlearn --product washer --to sha256:4f1c --config /etc/diad/diad.yaml
+  diad unlearn --product washer --purge                               and delete the banks";
+
+/// `diad products`.
+#[derive(Debug, Args)]
+pub struct ProductsArgs {
+    /// Settings of the station whose products they are; without, those of this user
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `diad whatif`.
 #[derive(Debug, Args)]
 pub struct WhatIfArgs {
@@ -244,6 +364,12 @@ pub struct BenchArgs {
     /// Denoising steps, instead of the bundle's own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: Option<u32>,
+    /// Judge the parts as this product was learnt on this machine, or as the bundle judges it
+    #[arg(long, value_name = "P", value_parser = ProductName::try_new, conflicts_with = "rows")]
+    pub product: Option<ProductName>,
+    /// Judge the parts with a random bank of this many rows for every foundation at hand
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rows: Option<u32>,
     /// How long to measure
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub seconds: u64,
@@ -373,8 +499,17 @@ mod tests {
             "diad calibrate set --max-false-reject 0.005 --confidence 0.95 --write t --dry-run --json",
             "diad calibrate set --include-train --config c --camera cam0",
             "diad calibrate --ledger l --since 2026-01-31 --until 2026-02-01",
+            "diad learn --product washer good --foundation a --foundation b --model m --rows 100 --seed 7 --dry-run --json --force",
+            "diad learn --product washer good --add --config c --camera cam0 --max-false-reject 0.01 --confidence 0.9",
+            "diad learn --product washer --from-ledger --config c --yes",
+            "diad unlearn --product washer --config c --undo --dry-run --json",
+            "diad unlearn --product washer --to sha256:12 --purge",
+            "diad products --config c --json",
             "diad whatif --thresholds t --since 2026-01-31 --until 2026-02-01 --ledger l --json",
             "diad bench --model m --provider cuda --steps 3 --seconds 5 --json",
+            "diad bench --product washer",
+            "diad bench --rows 1500",
+            "diad inspect a.png --product washer --thresholds t",
             "diad ledger stats --ledger l --json",
             "diad ledger export --config c",
             "diad ledger export --out o.csv --format parquet --since 2026-01-31 --until 2026-01-31T08:00:00+01:00 --force",
@@ -395,8 +530,19 @@ mod tests {
             ("diad fly", ErrorKind::InvalidSubcommand),
             ("diad run", ErrorKind::MissingRequiredArgument),
             ("diad inspect", ErrorKind::MissingRequiredArgument),
+            ("diad learn good", ErrorKind::MissingRequiredArgument),
+            ("diad learn --product washer", ErrorKind::MissingRequiredArgument),
+            ("diad learn --product a/b good", ErrorKind::ValueValidation),
+            ("diad learn --product washer good --rows 10001", ErrorKind::ValueValidation),
+            ("diad learn --product washer --from-ledger", ErrorKind::MissingRequiredArgument),
+            ("diad learn --product washer good --yes", ErrorKind::MissingRequiredArgument),
+            ("diad learn --product washer good --from-ledger --config c", ErrorKind::ArgumentConflict),
+            ("diad unlearn", ErrorKind::MissingRequiredArgument),
+            ("diad unlearn --product washer --undo --to sha256:12", ErrorKind::ArgumentConflict),
             ("diad bench --provider abacus", ErrorKind::ValueValidation),
             ("diad bench --steps 0", ErrorKind::ValueValidation),
+            ("diad bench --rows 10001", ErrorKind::ValueValidation),
+            ("diad bench --rows 5 --product washer", ErrorKind::ArgumentConflict),
             ("diad demo --parts -1", ErrorKind::UnknownArgument),
             ("diad demo --mqtt nowhere", ErrorKind::ValueValidation),
             ("diad demo --http 0.0.0.0:8080", ErrorKind::ValueValidation),

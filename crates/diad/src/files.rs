@@ -112,7 +112,12 @@ impl Draft {
     /// [`FileError::Write`]; nothing is left behind then.
     pub fn keep(self) -> Result<(), FileError> {
         let kept = self.file.sync_all().and_then(|()| fs::rename(&self.beside, &self.path));
-        kept.map_err(|source| FileError::Write { path: self.path.clone(), source })
+        kept.map_err(|source| FileError::Write { path: self.path.clone(), source })?;
+        // The file is in its place already, so a folder that cannot be synced is no error.
+        if let Some(Ok(folder)) = self.path.parent().map(File::open) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
     }
 }
 
@@ -122,21 +127,25 @@ impl Draft {
 /// # Errors
 /// [`FileError::Write`]; the file is as before then.
 pub fn replace(path: &Path, text: &str) -> Result<(), FileError> {
+    draft_replacement(path, text)?.keep()
+}
+
+/// Writes a text that is to [`replace`] a file, and does not put it in its place yet: [`Draft::keep`] does, when all that
+/// belongs to it is on the disk too.
+///
+/// # Errors
+/// [`FileError::Write`]; the file is as before then.
+pub fn draft_replacement(path: &Path, text: &str) -> Result<Draft, FileError> {
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let failed = |source| FileError::Write { path: path.to_owned(), source };
     let draft = Draft::create(path)?;
-    draft.file().write_all(text.as_bytes()).map_err(failed)?;
+    draft.file().write_all(text.as_bytes()).and_then(|()| draft.file().sync_all()).map_err(failed)?;
     if let Ok(metadata) = fs::metadata(path) {
         // First, for a change of owner takes bits away. Only root may give a file to somebody else.
         let _ = std::os::unix::fs::fchown(draft.file(), Some(metadata.uid()), Some(metadata.gid()));
         draft.file().set_permissions(metadata.permissions()).map_err(failed)?;
     }
-    draft.keep()?;
-    // The new text is in its place already, so a folder that cannot be synced is no error.
-    if let Some(Ok(folder)) = path.parent().map(File::open) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
+    Ok(draft)
 }
 
 impl Drop for Draft {
@@ -216,6 +225,9 @@ mod tests {
         let path = folder.path().join("a.csv");
         let names = || fs::read_dir(folder.path()).unwrap().count();
         fs::write(&path, "old").unwrap();
+        let draft = draft_replacement(&path, "new").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), names()), (b"old".to_vec(), 2));
+        drop(draft);
         let draft = Draft::create(&path).unwrap();
         draft.file().write_all(b"new").unwrap();
         assert_eq!((fs::read(&path).unwrap(), names()), (b"old".to_vec(), 2));

@@ -14,6 +14,7 @@
 //! | [`guard`] | drift of the parts, and golden parts: what watches the station itself |
 //! | [`archive`] | pictures of parts, kept beside the ledger and never in a verdict's way |
 //! | [`retention`] | what is old, whatever the wall clock says |
+//! | [`learnt`] | reference banks that were learnt on this machine, kept beside the ledger |
 //! | [`timing`], [`percentile`] | a clock for inspections, and what its times look like |
 //! | [`picture`] | what a person sees of an inspection: heat map, overlay, PNG |
 //! | [`files`], [`listing`] | files that a command leaves behind, and what lies in a folder |
@@ -29,6 +30,7 @@ pub mod exit;
 pub mod files;
 pub mod guard;
 pub mod health;
+pub mod learnt;
 pub mod line;
 pub mod listing;
 pub mod logging;

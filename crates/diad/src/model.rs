@@ -2,20 +2,28 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use diad_core::inspector::{Inspector, Method, MethodError};
 use diad_core::schedule::{Ddim, ScheduleError, Step};
-use diad_engine::{Bundle, BundleError, Engine, EngineError, EngineOptions, Provider, Runtime, RuntimeError};
+use diad_engine::{
+    Bundle, BundleError, Engine, EngineError, EngineOptions, Foundations, OverlayError, Provider, Runtime,
+    RuntimeError, foundation_roots,
+};
 use diad_publish::wire::{Digest, DigestError};
 use tracing::info;
 
 use crate::chain::chain;
 use crate::exit::Exit;
+use crate::learnt::{Overlays, Store};
 use crate::settings::{self, Variable};
 use crate::yaml::Fault;
 
 /// Names the library file where the settings do not.
 const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// Names the folder of all foundations where the settings do not.
+const FOUNDATIONS_VARIABLE: &str = "DIAD_FOUNDATIONS";
 
 /// The model that ships, from the root of a checkout.
 const SHIPPED: &str = "onnx/models/diad-tiny";
@@ -47,13 +55,22 @@ pub struct ModelSpec {
     pub threads: Option<NonZeroUsize>,
     /// The runtime library; none searches for it.
     pub library: Option<PathBuf>,
+    /// Folder of all foundations; none searches for it.
+    pub foundations: Option<PathBuf>,
 }
 
 impl ModelSpec {
     /// A bundle with everything else left to the program.
     #[must_use]
     pub fn of_folder(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), provider: Provider::Auto, steps: None, threads: None, library: None }
+        Self {
+            folder: folder.to_owned(),
+            provider: Provider::Auto,
+            steps: None,
+            threads: None,
+            library: None,
+            foundations: None,
+        }
     }
 
     /// The one that is named; else that of a station, so that its scores come out; else the program's own.
@@ -72,8 +89,8 @@ impl ModelSpec {
     #[must_use]
     pub fn from_settings(engine: &settings::Engine) -> Self {
         let threads = engine.threads.and_then(|n| NonZeroUsize::new(n as usize));
-        let settings::Engine { model, provider, steps, library, .. } = engine.clone();
-        Self { folder: model, provider, steps, threads, library }
+        let settings::Engine { model, provider, steps, library, foundations, .. } = engine.clone();
+        Self { folder: model, provider, steps, threads, library, foundations }
     }
 }
 
@@ -85,6 +102,8 @@ pub struct Model {
     pub digest: Digest,
     /// The method with its networks, warmed up.
     pub inspector: Inspector<Engine>,
+    /// The foundations of this machine, computed where the model is; none is loaded yet.
+    pub foundations: Arc<Foundations>,
 }
 
 /// A model that cannot be used.
@@ -116,6 +135,15 @@ pub enum ModelError {
     /// Networks and method do not fit.
     #[error("join the networks")]
     Method(#[from] MethodError),
+    /// What products add to the model cannot be used.
+    #[error("load what products add to the model")]
+    Overlay(#[source] Box<OverlayError>),
+}
+
+impl From<OverlayError> for ModelError {
+    fn from(error: OverlayError) -> Self {
+        Self::Overlay(Box::new(error))
+    }
 }
 
 impl ModelError {
@@ -126,6 +154,7 @@ impl ModelError {
             Self::Runtime(_) | Self::Engine(EngineError::Provider(_) | EngineError::Refused { .. }) => {
                 Exit::Unavailable
             }
+            Self::Overlay(_) => Exit::Unavailable,
             Self::Bundle(_) | Self::Engine(_) | Self::Method(_) => Exit::BadData,
             Self::Steps { .. } => Exit::Settings,
             Self::Digest(_) => Exit::Bug,
@@ -139,8 +168,16 @@ impl Model {
     /// # Errors
     /// [`ModelError`]. A provider asked for by name that cannot run is an error; `auto` logs what it took and why.
     pub fn load(spec: &ModelSpec, variables: &[Variable]) -> Result<Self, ModelError> {
-        let Parts { bundle, digest, engine, method, .. } = Parts::load(spec, variables)?;
-        Ok(Self { digest, inspector: Inspector::try_new(engine, method)?, bundle })
+        let Parts { bundle, digest, engine, method, foundations, .. } = Parts::load(spec, variables)?;
+        Ok(Self { digest, inspector: Inspector::try_new(engine, method)?, bundle, foundations })
+    }
+
+    /// What products add to this model: what it brings, and what was learnt beside it, if there is a store.
+    ///
+    /// # Errors
+    /// [`OverlayError::Foundation`] if a foundation that the model needs is not here.
+    pub fn overlays(&self, store: Option<Store>) -> Result<Overlays, OverlayError> {
+        Overlays::new(&self.bundle, &self.foundations, self.digest, store)
     }
 
     /// How to load this model anew. Another one in its folder is refused: verdicts name the model they were made with.
@@ -171,6 +208,8 @@ pub struct Parts {
     pub engine: Engine,
     /// The method, with the step list asked for.
     pub method: Method,
+    /// The foundations of this machine, computed where the model is; none is loaded yet.
+    pub foundations: Arc<Foundations>,
 }
 
 impl Parts {
@@ -190,8 +229,18 @@ impl Parts {
         }
         info!(provider = %choice.taken, model = bundle.model_id(), name = bundle.manifest().name, "networks warmed up");
         let digest = Digest::try_from_hex(bundle.model_id())?;
-        Ok(Self { runtime, bundle, digest, engine, method })
+        let roots = roots(spec.foundations.as_deref(), variables);
+        let foundations = Foundations::new(runtime, roots, choice.taken, spec.threads);
+        Ok(Self { runtime, bundle, digest, engine, method, foundations: Arc::new(foundations) })
     }
+}
+
+/// Where foundations are looked for, best first: in the folder that the settings name, else in the one that the environment
+/// names, else in the usual places.
+#[must_use]
+pub fn roots(folder: Option<&Path>, variables: &[Variable]) -> Vec<PathBuf> {
+    let named = variables.iter().find(|(name, _)| name == FOUNDATIONS_VARIABLE).map(|(_, path)| Path::new(path));
+    foundation_roots(folder.or(named))
 }
 
 /// Loads ONNX Runtime: the library that the settings name, else the one that the environment names, else one found.

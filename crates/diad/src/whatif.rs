@@ -43,6 +43,11 @@ pub struct Answer {
     by_score_alone: u64,
     /// Parts of a product that has a mask now, scored under other thresholds: perhaps under another mask.
     mask_unknown: u64,
+    /// Parts whose score is of another scale: judged with a bank where there is none now, or the other way round. They keep
+    /// their verdicts.
+    other_scale: u64,
+    /// Parts of a product with a bank, scored under other thresholds: perhaps with another bank.
+    bank_unknown: u64,
     all: Moves,
     by_product: BTreeMap<(String, String), Moves>,
     by_hour: BTreeMap<String, Moves>,
@@ -101,7 +106,13 @@ impl Answer {
             return;
         };
         let cuts = set.for_product(row.product.as_ref());
+        let has_bank = set.bank(row.product.as_ref()).is_some();
+        let same_scale = has_bank != row.witnesses.is_empty();
+        let other_thresholds = row.origin.thresholds != set.digest().to_bytes();
+        self.other_scale += u64::from(!same_scale);
+        self.bank_unknown += u64::from(has_bank && same_scale && other_thresholds);
         let after = match *score {
+            _ if !same_scale => *before,
             score if score >= cuts.reject() => Verdict::Reject,
             score if score >= cuts.review() => Verdict::Review,
             _ => Verdict::Pass,
@@ -109,7 +120,7 @@ impl Answer {
         self.judged += 1;
         self.by_score_alone += u64::from(cuts.min_area_px() > 0);
         let masked = !set.mask(row.product.as_ref()).is_everything();
-        self.mask_unknown += u64::from(masked && row.origin.thresholds != set.digest().to_bytes());
+        self.mask_unknown += u64::from(masked && other_thresholds);
         let (from, to) = (column(*before), column(after));
         let product = row.product.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
         let hour = row.captured.to_string();
@@ -172,6 +183,21 @@ impl Answer {
                 "{} parts by the score on record, which may have been taken under another roi or ignore than the one asked about: \
                  a mask needs the map, which is not on record",
                 self.mask_unknown
+            );
+        }
+        if self.other_scale > 0 {
+            let _ = writeln!(
+                text,
+                "{} parts keep their verdicts: they were judged with a reference bank and would be judged without, or the other \
+                 way round, and scores of the two cannot be compared",
+                self.other_scale
+            );
+        }
+        if self.bank_unknown > 0 {
+            let _ = writeln!(
+                text,
+                "{} parts by the score on record, which may have been made with another reference bank than the one named",
+                self.bank_unknown
             );
         }
         let ((bad, missed), (good, rejected)) = (self.bad, self.good);
@@ -259,6 +285,8 @@ impl Answer {
         document["damaged"] = self.damaged.into();
         document["by_score_alone"] = self.by_score_alone.into();
         document["mask_unknown"] = self.mask_unknown.into();
+        document["other_scale"] = self.other_scale.into();
+        document["bank_unknown"] = self.bank_unknown.into();
         document["marked"] = json!({
             "bad": self.bad.0, "bad_that_pass": self.bad.1, "good": self.good.0, "good_rejected": self.good.1,
         });

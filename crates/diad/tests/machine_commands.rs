@@ -79,6 +79,36 @@ fn bench_json_has_every_time_in_order() {
 }
 
 #[test]
+fn bench_of_several_witnesses_times_their_stages_and_networks() {
+    let fixtures = micro().with_file_name("");
+    let measured = |model: &str, more: &[&str]| {
+        let model = fixtures.join(model);
+        let arguments = [&["bench", "--seconds", "1", "--json", "--model", model.to_str().unwrap()], more].concat();
+        let mut program = diad(&arguments);
+        program.env("DIAD_FOUNDATIONS", fixtures.join("foundation")).env("DIAD_STATE", "/nowhere");
+        let output = program.output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        document(&output)
+    };
+    let plain = measured("micro", &[]);
+    assert_eq!((&plain["witnesses"], plain["stages_ms"].get("bank")), (&Value::Array(vec![]), None));
+    for (report, latent) in [
+        (measured("micro", &["--rows", "100"]), false),
+        (measured("micro-latent", &["--rows", "100"]), true),
+        (measured("micro-latent", &["--product", "washer"]), true),
+    ] {
+        assert_eq!(report["witnesses"].as_array().unwrap().len(), if latent { 3 } else { 2 }, "{report}");
+        for stage in ["foundation", "bank", "map"] {
+            ordered(&report["stages_ms"][stage]);
+        }
+        assert_eq!(report["graphs_ms"]["foundation"]["calls"], report["parts"], "one call a part, whoever asks");
+        for graph in ["latent_encoder", "latent_hint", "latent_denoiser"] {
+            assert_eq!(report["graphs_ms"].get(graph).is_some(), latent, "{graph}: {report}");
+        }
+    }
+}
+
+#[test]
 fn bench_text_has_a_row_for_every_stage_and_network() {
     let output = bench(&["--provider", "cpu", "--steps", "2"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));

@@ -9,7 +9,7 @@ use ndarray::{ArrayView2, ArrayViewMut2, ShapeError};
 
 use crate::tensor::{Tensor, TensorError};
 
-pub use coreset::coreset;
+pub use coreset::{coreset, coreset_beside};
 
 /// Most rows that a bank may have: bounds its memory and the time of a search.
 pub const MAX_ROWS: usize = 10_000;

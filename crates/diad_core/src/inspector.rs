@@ -7,8 +7,10 @@ mod representation;
 mod walk;
 
 use std::error::Error;
+use std::sync::Arc;
 
 use crate::distance;
+use crate::event::WitnessScore;
 use crate::frame::{PixelsView, Roi};
 use crate::graphs::{GraphShapes, Graphs};
 use crate::join::Joined;
@@ -106,6 +108,13 @@ pub struct Inspection<'a> {
 }
 
 impl Inspection<'_> {
+    /// The score of each witness, to be kept; empty if the diffusion model judged alone.
+    #[must_use]
+    pub fn witness_scores(&self) -> Vec<WitnessScore> {
+        let said = |witness: &WitnessMap| WitnessScore { name: Arc::clone(witness.name()), score: witness.score() };
+        self.witnesses.iter().map(said).collect()
+    }
+
     /// Area of the map that counts and is at or above `cut`, in frame pixels: what [`crate::judge::judge`] asks for.
     #[must_use]
     pub fn area_at_least(&self, cut: Score) -> f64 {

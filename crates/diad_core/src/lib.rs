@@ -6,9 +6,9 @@
 //! noise, decode, features, behind one trait) with [`schedule`] (DDIM) between them → [`distance`] →
 //! [`map`] → [`score`] → [`judge`] → [`event`]. Beside the diffusion model a [`bank`] of good patches, which a
 //! [`foundation`] describes, may judge; [`join`] brings their maps to one scale. [`inspector`] is the only caller that runs
-//! the whole line; [`metrics`] measures how well it did, [`tolerance`] says what a threshold may promise, [`drift`] sees
-//! the parts move away from what they were, [`book`] gives every part its one verdict in time, [`repeat`] keeps the bit of
-//! a mark that comes again from becoming looser.
+//! the whole line; [`metrics`] measures how well it did, [`tolerance`] says what a threshold may promise, [`learning`] from
+//! which good parts a product may be learnt, [`drift`] sees the parts move away from what they were, [`book`] gives every
+//! part its one verdict in time, [`repeat`] keeps the bit of a mark that comes again from becoming looser.
 //!
 //! Source of the method: He et al., *A Diffusion-Based Framework for Multi-Class Anomaly Detection*,
 //! AAAI 2024.
@@ -24,6 +24,7 @@ pub mod graphs;
 pub mod inspector;
 pub mod join;
 pub mod judge;
+pub mod learning;
 pub mod map;
 pub mod metrics;
 pub mod name;

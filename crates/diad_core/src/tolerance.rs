@@ -78,6 +78,20 @@ impl Bound {
         Ok(Self { rate, confidence })
     }
 
+    /// This bound where `parts` good parts support it, else the nearest that they do: its rate is the smallest that they
+    /// support with the same confidence, rounded up to three digits. None without parts.
+    #[must_use]
+    pub fn supported_by(self, parts: usize) -> Option<Self> {
+        if self.allowed(parts).is_some() {
+            return Some(self);
+        }
+        let exact = supported_rate(parts, self.confidence);
+        let unit = 10_f64.powf(exact.log10().floor() - 2.0);
+        let rate = ((exact / unit).ceil() * unit).max(self.rate);
+        let bound = Self::try_new(rate, self.confidence).ok()?;
+        bound.allowed(parts).is_some().then_some(bound)
+    }
+
     /// The share of good parts.
     #[must_use]
     pub const fn rate(&self) -> f64 {

@@ -22,6 +22,18 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Takes the 32 bytes of a digest.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     /// The digest of all that `reader` gives, without holding it in memory.
     ///
     /// # Errors

@@ -135,13 +135,45 @@ impl Foundations {
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf, FoundationLoadError> {
-        let missing = || FoundationLoadError::Missing { name: name.to_owned(), roots: self.roots.clone() };
-        if !is_name(name) {
-            return Err(missing());
-        }
-        let mut folders = self.roots.iter().map(|root| root.join(name));
-        folders.find(|folder| folder.join(FOUNDATION_FILE).is_file()).ok_or_else(missing)
+        folder(&self.roots, name)
     }
+}
+
+fn folder(roots: &[PathBuf], name: &str) -> Result<PathBuf, FoundationLoadError> {
+    let missing = || FoundationLoadError::Missing { name: name.to_owned(), roots: roots.to_vec() };
+    if !is_name(name) {
+        return Err(missing());
+    }
+    let mut folders = roots.iter().map(|root| root.join(name));
+    folders.find(|folder| folder.join(FOUNDATION_FILE).is_file()).ok_or_else(missing)
+}
+
+/// Whether the foundation of this name is in one of `roots`, and is the one whose network has this digest. Loads no runtime
+/// and runs nothing.
+///
+/// # Errors
+/// [`FoundationLoadError`]; each names the file, and what to do.
+pub fn verify_foundation(roots: &[PathBuf], name: &str, sha256: Digest) -> Result<(), FoundationLoadError> {
+    let (manifest, _) = manifest(name, &folder(roots, name)?)?;
+    if manifest.sha256 == sha256 {
+        return Ok(());
+    }
+    Err(FoundationLoadError::Other { name: name.to_owned(), want: sha256, got: manifest.sha256 })
+}
+
+/// Reads the manifest in a foundation's folder and makes sure that the network is the one that it names. Gives the
+/// network's file too.
+fn manifest(name: &str, folder: &Path) -> Result<(FoundationManifest, PathBuf), FoundationLoadError> {
+    let path = folder.join(FOUNDATION_FILE);
+    let json = read(&path, MAX_MANIFEST_BYTES)?;
+    let manifest = FoundationManifest::parse(&json, name);
+    let manifest = manifest.map_err(|source| FoundationLoadError::Manifest { path, source })?;
+    let graph = folder.join(manifest.file.as_path());
+    let got = digest(&graph)?;
+    if got != manifest.sha256 {
+        return Err(FoundationLoadError::Hash { path: graph, want: manifest.sha256, got });
+    }
+    Ok((manifest, graph))
 }
 
 /// A foundation on ONNX Runtime.
@@ -162,19 +194,11 @@ struct Worker {
 
 impl OnnxFoundation {
     fn open(machine: &Foundations, name: &str, folder: &Path) -> Result<Self, FoundationLoadError> {
-        let path = folder.join(FOUNDATION_FILE);
-        let json = read(&path, MAX_MANIFEST_BYTES)?;
-        let manifest = FoundationManifest::parse(&json, name)
-            .map_err(|source| FoundationLoadError::Manifest { path: path.clone(), source })?;
-        let graph_path = folder.join(manifest.file.as_path());
-        let got = digest(&graph_path)?;
-        let sha256 = manifest.sha256;
-        if got != sha256 {
-            return Err(FoundationLoadError::Hash { path: graph_path, want: sha256, got });
-        }
-        let FoundationManifest { input, .. } = &manifest;
+        let (manifest, graph_path) = manifest(name, folder)?;
+        let FoundationManifest { input, sha256, .. } = &manifest;
+        let sha256 = *sha256;
         let input = InputSpec::try_new(input.width, input.height, input.mean, input.std)
-            .map_err(|source| FoundationLoadError::Input { path, source })?;
+            .map_err(|source| FoundationLoadError::Input { path: folder.join(FOUNDATION_FILE), source })?;
         let failed = |source| FoundationLoadError::Network { name: name.to_owned(), source: Box::new(source) };
         let builder = session::builder(machine.runtime, machine.provider, machine.threads)
             .map_err(|source| failed(EngineError::Load { graph: GraphName::Foundation, path: graph_path, source }))?;

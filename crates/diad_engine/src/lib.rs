@@ -29,7 +29,7 @@ pub use engine::{Engine, EngineOptions};
 pub use error::EngineError;
 pub use foundation::{
     FOUNDATION_FILE, FoundationLoadError, FoundationManifest, FoundationMark, FoundationSource, Foundations,
-    OnnxFoundation, foundation_roots,
+    OnnxFoundation, foundation_roots, verify_foundation,
 };
 pub use manifest::{GraphName, Manifest, ManifestError};
 pub use overlay::{JoinEntry, MAX_OVERLAY_BYTES, OVERLAY_EXTENSION, Overlay, OverlayError, OverlayHeader};

@@ -47,12 +47,17 @@ fn degraded_by_the_ledger(plant: &Subscriber) -> Vec<Received> {
 }
 
 /// A small disk of its own, where this machine lets us have one.
-struct Disk(PathBuf);
+pub struct Disk(PathBuf);
 
 impl Disk {
     fn mount(at: &Path) -> Option<Self> {
         // Room for the ledger's write-ahead log, which is taken into the file at 4 MiB.
-        Self::mount_as(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], at)
+        Self::mount_of(8192, at)
+    }
+
+    /// One with room for so many KiB.
+    pub fn mount_of(kib: u32, at: &Path) -> Option<Self> {
+        Self::mount_as(&["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"], at)
     }
 
     fn mount_as(words: &[&str], at: &Path) -> Option<Self> {

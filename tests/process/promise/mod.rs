@@ -4,7 +4,7 @@
 
 mod audit;
 mod daemon;
-mod disk;
+pub mod disk;
 mod judging;
 mod late;
 mod plant;

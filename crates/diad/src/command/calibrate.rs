@@ -5,14 +5,16 @@ mod parts;
 mod report;
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::time::SystemTime;
 
 use diad_capture::read_image;
-use diad_core::drift::{Look, Reference, Signal, Spread};
+use diad_core::drift::{Look, Reference};
 use diad_core::event::Outcome;
 use diad_core::frame::PixelsView;
+use diad_core::inspector::Subject;
+use diad_core::learning::{FAR, far_above};
 use diad_core::map::Mask;
 use diad_core::name::ProductName;
 use diad_core::score::Score;
@@ -25,12 +27,13 @@ use similar::TextDiff;
 use crate::cli::CalibrateArgs;
 use crate::command::region::{Region, RegionError};
 use crate::files;
-use crate::model::{Model, ModelSpec};
+use crate::learnt::{Site, Store};
+use crate::model::{Model, ModelError, ModelSpec};
 use crate::output;
 use crate::products::{OnUnknown, Products, hint};
 use crate::settings::Variable;
-use crate::thresholds::ThresholdSet;
-use crate::thresholds::edit::{Cuts, with_cuts};
+use crate::thresholds::edit::{BankEdit, Cuts, reference, with_cuts, written};
+use crate::thresholds::{Equip, ThresholdSet};
 use crate::yaml::text;
 
 pub use self::error::CalibrateError;
@@ -40,8 +43,6 @@ use self::parts::{Collection, Train};
 const REVIEW_FACTOR: f64 = 10.0;
 /// Most good parts that may be looked at, whatever the factor says.
 const REVIEW_MOST: f64 = 0.5;
-/// A score this many times as far above the median as the upper quartile is unlike a good part's.
-const FAR: f32 = 8.0;
 /// Doubtful parts that a warning names; `--json` names them all.
 const LISTED: usize = 10;
 
@@ -182,7 +183,7 @@ fn calibrate(
         review,
         reject,
         missed,
-        reference: reference(scores),
+        reference: reference(scores.good.iter().map(|(score, _)| *score), scores.looks.iter().copied()),
         doubtful: doubtful(&scores.good),
         train: scores.train,
         copies: scores.copies,
@@ -190,49 +191,13 @@ fn calibrate(
     })
 }
 
-/// Mean and standard deviation of what the good parts show, four digits each.
-fn reference(scores: &Scores) -> Reference {
-    let looks = scores.looks.iter();
-    let mut reference = Reference {
-        score: Spread::of(scores.good.iter().map(|(score, _)| f64::from(*score))),
-        brightness: Spread::of(looks.clone().map(|look| look.brightness)),
-        sharpness: Spread::of(looks.map(|look| look.sharpness)),
-    };
-    let short = |value: f64| format!("{value:.3e}").parse().unwrap_or(value);
-    for signal in Signal::ALL {
-        let spread = reference.get_mut(signal);
-        *spread = spread.and_then(|spread| Spread::try_new(short(spread.mean()), short(spread.sd())).ok());
-    }
-    reference
-}
-
 /// What the interval of the miss rate holds.
 const CONFIDENCE_OF_MISSES: f64 = 0.95;
 
-/// Four digits, and never lower: a higher cut-off throws out no more good parts. None for what a thresholds file cannot
-/// hold.
-fn written(at: f32) -> Option<Score> {
-    if at <= 0.0 {
-        return Score::try_new(0.0).ok();
-    }
-    let exact = f64::from(at);
-    let decimals = (3.0 - exact.log10().floor()).max(0.0);
-    let unit = 10_f64.powf(-decimals);
-    // Printed and read again, so that the file says what was meant.
-    let read = |value: f64| format!("{value:.*}", decimals as usize).parse::<f32>().ok();
-    let (near, up) = (read(exact)?, read((exact / unit).floor() * unit + unit)?);
-    let score = if near >= at { near } else { up };
-    (score <= 1.0).then(|| Score::try_new(score).ok()).flatten()
-}
-
 /// Good parts that look like none: far above the others.
 fn doubtful(good: &[(f32, String)]) -> Vec<String> {
-    let mut sorted: Vec<f32> = good.iter().map(|(score, _)| *score).collect();
-    sorted.sort_by(f32::total_cmp);
-    let quantile = |share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize];
-    let (median, upper) = (quantile(0.5), quantile(0.75));
-    let limit = median + FAR * (upper - median);
-    good.iter().filter(|(score, _)| upper > median && *score > limit).map(|(_, name)| name.clone()).collect()
+    let scores: Vec<f32> = good.iter().map(|(score, _)| *score).collect();
+    far_above(&scores, FAR).into_iter().map(|part| good[part].1.clone()).collect()
 }
 
 /// The same for two pictures with the same pixels: copies of one part, which a promise must not count twice.
@@ -266,6 +231,7 @@ fn of_folder(
             tracing::warn!("{stranger}");
         }
     }
+    let set = set.map(|set| with_banks(set, &model, args, variables)).transpose()?;
     let input = *model.inspector.input();
     let bar = ProgressBar::new(collection.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left") {
@@ -277,6 +243,7 @@ fn of_folder(
         let mut of_product = Scores { train: product.train, left_out, ..Scores::default() };
         let mut seen = HashMap::new();
         let mask = set.as_ref().map_or(Mask::EVERYTHING, |set| set.mask(Some(&product.name)));
+        let joined = set.as_ref().and_then(|set| set.joined(Some(&product.name)));
         for (path, good) in product.pictures {
             let failed = |error: &dyn std::error::Error| CalibrateError::Picture {
                 path: path.clone(),
@@ -295,7 +262,8 @@ fn of_folder(
                     continue;
                 }
             }
-            let inspected = model.inspector.inspect_under(mask, view, region.in_picture(&view), &mut ());
+            let subject = Subject { mask, joined };
+            let inspected = model.inspector.inspect_as(&subject, view, region.in_picture(&view), &mut ());
             let inspection = inspected.map_err(|error| failed(&error))?;
             let score = inspection.score.get();
             match good {
@@ -312,15 +280,40 @@ fn of_folder(
     Ok((scores, format!("model {}", model.digest)))
 }
 
+/// The thresholds with the banks that they name, which make the scores that their cut-offs are for.
+fn with_banks(
+    set: ThresholdSet,
+    model: &Model,
+    args: &CalibrateArgs,
+    variables: &[Variable],
+) -> Result<ThresholdSet, CalibrateError> {
+    let store = match &args.camera.config {
+        Some(_) => Some(Site::of(args.camera.config.as_deref(), variables)?.store().clone()),
+        None => Store::of_user(variables).ok(),
+    };
+    let overlays = model.overlays(store).map_err(ModelError::from)?;
+    let judges = overlays.judges(&set).map_err(|faults| CalibrateError::of_faults(&faults))?;
+    Ok(set.with(judges))
+}
+
 /// Scores of recorded parts, all of them taken for good but those that a person called bad.
 fn of_ledger(ledger: &Path, args: &CalibrateArgs) -> Result<BTreeMap<ProductName, Scores>, CalibrateError> {
     let reader = Reader::open(ledger)?;
+    let set = args.write.as_deref().map(ThresholdSet::load).transpose();
+    let set = set.map_err(|faults| CalibrateError::of_faults(&faults))?;
     let mut scores: BTreeMap<ProductName, Scores> = BTreeMap::new();
-    let mut models = std::collections::BTreeSet::new();
+    let mut scales: BTreeMap<ProductName, BTreeSet<bool>> = BTreeMap::new();
+    let mut models = BTreeSet::new();
     let marks = reader.marks()?;
     for entry in reader.rows(Span { since: args.since, until: args.until }) {
         let Ok(stored) = entry? else { continue };
         let (Outcome::Judged(judgement), Some(product)) = (&stored.row.outcome, &stored.row.product) else { continue };
+        // Scores with and without a bank are of two scales; those of the file's are meant.
+        let by_bank = !stored.row.witnesses.is_empty();
+        if set.as_ref().is_some_and(|set| set.bank(Some(product)).is_some() != by_bank) {
+            continue;
+        }
+        scales.entry(product.clone()).or_default().insert(by_bank);
         models.insert(stored.row.origin.model);
         let score = (judgement.score.get(), stored.row.key.to_string());
         let of_product = scores.entry(product.clone()).or_default();
@@ -331,6 +324,9 @@ fn of_ledger(ledger: &Path, args: &CalibrateArgs) -> Result<BTreeMap<ProductName
     }
     if models.len() > 1 {
         return Err(CalibrateError::Models { models: models.len() });
+    }
+    if let Some((product, _)) = scales.into_iter().find(|(_, scales)| scales.len() > 1) {
+        return Err(CalibrateError::Scales { product });
     }
     Ok(scores)
 }
@@ -354,7 +350,10 @@ fn write(file: &Path, found: &[Calibrated], asked: &Asked<'_>, dry_run: bool) ->
     let before = text::load(file).map_err(|fault| CalibrateError::of_faults(&[fault]))?;
     let cuts: BTreeMap<_, _> = found
         .iter()
-        .map(|c| (c.product.clone(), Cuts { review: c.review.0, reject: c.reject.0, reference: c.reference }))
+        .map(|c| {
+            let (review, reject, reference) = (c.review.0, c.reject.0, c.reference);
+            (c.product.clone(), Cuts { review, reject, reference, bank: BankEdit::Keep })
+        })
         .collect();
     if let Ok(set) = ThresholdSet::read(&before, &name) {
         tell_new(&set, file, cuts.keys());
@@ -383,33 +382,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn written_has_four_digits_and_is_never_lower() {
-        for (at, want) in
-            [(0.041_234_5, 0.041_24), (0.5, 0.5), (0.123_4, 0.123_4), (0.999_96, 1.0), (0.0, 0.0), (1.0, 1.0)]
-        {
-            let score = written(at).unwrap().get();
-            assert!((score - want).abs() < 1e-6 && score >= at, "{at}: {score}");
-        }
-        assert_eq!(written(1.2), None);
-    }
-
-    #[test]
     fn doubtful_names_the_part_that_is_unlike_the_others() {
         let mut good: Vec<(f32, String)> = (0..100).map(|i| (0.01 + i as f32 * 1e-4, format!("{i}.png"))).collect();
         assert!(doubtful(&good).is_empty());
         good.push((0.5, "scratch.png".to_owned()));
         assert_eq!(doubtful(&good), ["scratch.png"]);
         assert!(doubtful(&[(0.5, String::new())]).is_empty());
-    }
-
-    #[test]
-    fn reference_of_recorded_scores_says_nothing_of_the_look() {
-        let good = [0.01, 0.02, 0.04].map(|score| (score, String::new())).to_vec();
-        let mut scores = Scores { good, ..Scores::default() };
-        let spread = |mean, sd| Spread::try_new(mean, sd).ok();
-        assert_eq!(reference(&scores), Reference { score: spread(0.02333, 0.01528), ..Reference::default() });
-        scores.looks = [0.5, 0.6].map(|brightness| Look { brightness, sharpness: 1.0 }).to_vec();
-        let known = reference(&scores);
-        assert_eq!((known.brightness, known.sharpness), (spread(0.55, 0.07071), spread(1.0, 0.0)));
     }
 }

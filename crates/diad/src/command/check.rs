@@ -14,6 +14,7 @@ use crate::chain::chain;
 use crate::cli::CheckArgs;
 use crate::exit::Exit;
 use crate::guard::golden;
+use crate::learnt::{Store, overlays};
 use crate::model;
 use crate::output;
 use crate::products::{OnUnknown, Products};
@@ -68,9 +69,12 @@ impl Findings {
             }
         };
         let examined = settings::examine(&text, &config.to_string_lossy(), variables);
+        let mut place = None;
         match examined.settings {
             Ok(settings) => {
                 findings.settings_digest = Some(settings.digest());
+                let roots = model::roots(settings.engine().foundations.as_deref(), variables);
+                place = Some((Store::beside(&settings.ledger().path), roots));
             }
             Err(faults) => findings.settings = faults,
         }
@@ -81,6 +85,9 @@ impl Findings {
             findings.steps(bundle, steps, place);
         }
         if let (Some(thresholds), Some(bundle)) = (thresholds, bundle) {
+            if let (Some((store, roots)), Ok(model)) = (place, Digest::try_from_hex(bundle.model_id())) {
+                findings.settings.extend(overlays::check(&thresholds, &store, model, &roots));
+            }
             let known = &bundle.manifest().products;
             let strangers = thresholds.strangers(known);
             findings.notices.extend(strangers.iter().map(|notice| format!("thresholds: {notice}")));

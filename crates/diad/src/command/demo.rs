@@ -9,6 +9,7 @@ mod summary;
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use crate::archive::{self, ArchiveSpec};
 use crate::cli::DemoArgs;
 use crate::guard::GuardSpec;
 use crate::line::{CameraSpec, Listener, Rebuild};
-use crate::model::{Model, ModelSpec, default_folder};
+use crate::model::{Model, ModelError, ModelSpec, default_folder};
 use crate::output;
 use crate::products::{OnUnknown, Products};
 use crate::settings::{Kept, Variable};
@@ -108,7 +109,9 @@ pub fn run(args: &DemoArgs, variables: &[Variable]) -> Result<(), CommandError> 
     let folder = tempfile::tempdir().map_err(DemoError::Folder)?;
     let thresholds = folder.path().join("thresholds.yaml");
     std::fs::write(&thresholds, THRESHOLDS).map_err(DemoError::Folder)?;
-    let watcher = Watcher::open(&thresholds).map_err(DemoError::Thresholds)?;
+    let mut watcher = Watcher::open(&thresholds).map_err(DemoError::Thresholds)?;
+    let overlays = model.overlays(None).map_err(ModelError::from)?;
+    watcher.equip(Arc::new(overlays)).map_err(DemoError::Thresholds)?;
     let address = args.mqtt.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let broker = Broker::start(address).map_err(DemoError::Broker)?;
     info!(address = %broker.address(), "embedded broker listens; try: mosquitto_sub -t 'factory/#' -v");

@@ -14,6 +14,11 @@ mod report;
 mod shortcut;
 mod truth;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use diad_core::join::Joined;
+use diad_core::name::ProductName;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::dataset::Dataset;
@@ -23,6 +28,7 @@ use self::measure::Evaluation;
 use crate::cli::EvalArgs;
 use crate::command::region::{Region, RegionError};
 use crate::files;
+use crate::learnt::{WitnessError, Witnesses};
 use crate::model::{Model, ModelSpec};
 use crate::output;
 use crate::settings::Variable;
@@ -42,12 +48,15 @@ pub fn run(args: &EvalArgs, variables: &[Variable]) -> Result<(), EvalError> {
     let spec = ModelSpec::meant(args.model.as_deref(), args.camera.config.as_deref(), variables)
         .map_err(RegionError::Settings)?;
     let mut model = Model::load(&spec, variables)?;
+    let of_model = (&model.bundle, &model.foundations, model.digest);
+    let witnesses = Witnesses::of(of_model, args.camera.config.as_deref(), thresholds.as_ref(), variables)?;
+    let joined = joined(&witnesses, &dataset)?;
     // Drawn on standard error, and only if that is a terminal.
     let bar = ProgressBar::new(dataset.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{wide_bar} {pos}/{len} images, {eta} left") {
         bar.set_style(style);
     }
-    let evaluation = Evaluation::measure(&mut model, dataset, thresholds, region, || bar.inc(1))?;
+    let evaluation = Evaluation::measure(&mut model, dataset, thresholds, region, joined, || bar.inc(1))?;
     bar.finish_and_clear();
     let document = json::document(&evaluation, args, &model.digest.to_string());
     if let Some(folder) = &args.out {
@@ -57,4 +66,14 @@ pub fn run(args: &EvalArgs, variables: &[Variable]) -> Result<(), EvalError> {
     }
     output::print(&if args.json { document } else { document::text(&evaluation) })?;
     Ok(())
+}
+
+/// The witnesses of every product of the data set that has some.
+fn joined(witnesses: &Witnesses<'_>, dataset: &Dataset) -> Result<BTreeMap<String, Arc<Joined>>, WitnessError> {
+    let mut joined = BTreeMap::new();
+    for product in &dataset.products {
+        let name = ProductName::try_new(&product.name).ok();
+        joined.extend(witnesses.of_product(name.as_ref())?.map(|own| (product.name.clone(), own)));
+    }
+    Ok(joined)
 }

@@ -12,7 +12,7 @@ use std::io;
 use std::path::Path;
 
 use diad_capture::read_image;
-use diad_core::inspector::Inspection;
+use diad_core::inspector::{Inspection, Subject};
 use diad_core::judge::{Thresholds, judge};
 use diad_core::map::Mask;
 use diad_core::prepare::InputSpec;
@@ -23,14 +23,15 @@ pub use self::error::InspectionError;
 use self::finding::{Fault, Finding};
 use crate::cli::InspectArgs;
 use crate::files::{self, FileError};
+use crate::learnt::Witnesses;
 use crate::model::{Model, ModelSpec};
 use crate::output;
 use crate::picture::{self, HeatScale};
 use crate::settings::Variable;
 use crate::thresholds::ThresholdSet;
 
-/// Judges every image, by the default thresholds and mask of the file if one is given; without one there is a score
-/// of the whole picture and no verdict.
+/// Judges every image, by the thresholds and mask of the product, else the default ones, of the file if one is given;
+/// without one there is a score of the whole picture and no verdict.
 ///
 /// # Errors
 /// [`InspectionError::Images`] if an image could not be judged; all others before the first image, or because a file
@@ -42,10 +43,16 @@ pub fn run(args: &InspectArgs, variables: &[Variable]) -> Result<(), InspectionE
         files::make_folder(folder)?;
     }
     let mut model = Model::load(&ModelSpec::of_folder(&args.model), variables)?;
+    let of_model = (&model.bundle, &model.foundations, model.digest);
+    let product = args.product.as_ref();
+    let joined = Witnesses::of(of_model, None, thresholds.as_ref(), variables)?.of_product(product)?;
+    let mask = thresholds.as_ref().map_or(Mask::EVERYTHING, |set| set.mask(product));
+    let subject = Subject { mask, joined: joined.as_deref() };
+    let cuts = thresholds.as_ref().map(|set| set.for_product(product));
     let width = args.images.iter().map(|path| path.to_string_lossy().chars().count()).max().unwrap_or(0);
     let mut findings = Vec::with_capacity(args.images.len());
     for (path, name) in args.images.iter().zip(names::distinct(&args.images)) {
-        let finding = inspect(&mut model, path, &name, thresholds.as_ref(), args)?;
+        let finding = inspect(&mut model, path, &name, (&subject, cuts), args)?;
         if !args.json {
             output::print(&finding.line(width))?;
         }
@@ -73,11 +80,9 @@ fn inspect(
     model: &mut Model,
     path: &Path,
     name: &str,
-    set: Option<&ThresholdSet>,
+    (subject, thresholds): (&Subject<'_>, Option<Thresholds>),
     args: &InspectArgs,
 ) -> Result<Finding, FileError> {
-    let thresholds = set.map(|set| set.for_product(None));
-    let mask = set.map_or(Mask::EVERYTHING, |set| set.mask(None));
     let unjudged = |fault: &Fault| Ok(Finding::unjudged(path, fault, thresholds));
     let image = match read_image(path) {
         Ok(image) => image,
@@ -90,7 +95,7 @@ fn inspect(
     let alone = args.images.len() == 1;
     let mut dump = Dump::new(args.dump.as_ref().map(|dir| if alone { dir.clone() } else { dir.join(name) }))?;
     let spec = *model.inspector.input();
-    let inspected = model.inspector.inspect_under(mask, pixels, pixels.full(), &mut dump);
+    let inspected = model.inspector.inspect_as(subject, pixels, pixels.full(), &mut dump);
     dump.finish(inspected.as_ref().ok().map(|inspection| inspection.score))?;
     let inspection = match inspected {
         Ok(inspection) => inspection,
@@ -101,7 +106,8 @@ fn inspect(
     }
     let judged = thresholds
         .map(|thresholds| (judge(inspection.score, &thresholds, |cut| inspection.area_at_least(cut)), thresholds));
-    Ok(Finding::scored(path, inspection.score, inspection.region, judged))
+    let witnesses = inspection.witness_scores();
+    Ok(Finding::scored(path, inspection.score, inspection.region, judged).with_witnesses(&witnesses))
 }
 
 fn write_pictures(

@@ -8,9 +8,12 @@ pub mod demo;
 pub mod doctor;
 pub mod eval;
 pub mod inspect;
+pub mod learn;
 pub mod ledger;
+pub mod products;
 mod region;
 pub mod run;
+pub mod unlearn;
 pub mod whatif;
 
 use std::io;
@@ -40,6 +43,9 @@ pub fn run(command: &Command, variables: &[Variable]) -> Result<(), CommandError
         Command::Inspect(args) => Ok(inspect::run(args, variables)?),
         Command::Eval(args) => Ok(eval::run(args, variables)?),
         Command::Calibrate(args) => Ok(calibrate::run(args, variables)?),
+        Command::Learn(args) => Ok(learn::run(args, variables)?),
+        Command::Unlearn(args) => Ok(unlearn::run(args, variables)?),
+        Command::Products(args) => Ok(products::run(args, variables)?),
         Command::Whatif(args) => Ok(whatif::run(args, variables)?),
         Command::Ledger(command) => Ok(ledger::run(command, variables)?),
     }
@@ -68,6 +74,15 @@ pub enum CommandError {
     /// `calibrate`'s reasons.
     #[error(transparent)]
     Calibrate(#[from] calibrate::CalibrateError),
+    /// `learn`'s reasons.
+    #[error(transparent)]
+    Learn(#[from] learn::LearnError),
+    /// `unlearn`'s reasons.
+    #[error(transparent)]
+    Unlearn(#[from] unlearn::UnlearnError),
+    /// `products`' reasons.
+    #[error(transparent)]
+    Products(#[from] products::ProductsError),
     /// `whatif`'s reasons.
     #[error(transparent)]
     WhatIf(#[from] whatif::WhatIfError),
@@ -101,6 +116,9 @@ impl CommandError {
             Self::Eval(error) => error.exit(),
             Self::Bench(error) => error.exit(),
             Self::Calibrate(error) => error.exit(),
+            Self::Learn(error) => error.exit(),
+            Self::Unlearn(error) => error.exit(),
+            Self::Products(error) => error.exit(),
             Self::WhatIf(error) => error.exit(),
             Self::Ledger(error) => error.exit(),
             Self::Model(error) => error.exit(),

@@ -72,6 +72,11 @@ impl Region {
         Ok(Self(roi))
     }
 
+    /// The rectangle; none for whole pictures.
+    pub const fn roi(self) -> Option<Roi> {
+        self.0
+    }
+
     /// Where to look in this picture.
     pub fn in_picture(self, pixels: &PixelsView<'_>) -> Roi {
         self.0.unwrap_or_else(|| pixels.full())

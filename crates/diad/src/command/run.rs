@@ -15,6 +15,7 @@ use crate::archive::{self, ArchiveSpec};
 use crate::cli::RunArgs;
 use crate::guard::{GoldenRequest, GoldenSpec, GuardSpec};
 use crate::health::Health;
+use crate::learnt::Store;
 use crate::line::{CameraSpec, Stop};
 use crate::model::{Model, ModelError, ModelSpec};
 use crate::products::Products;
@@ -35,7 +36,7 @@ const THRESHOLDS: &str = "thresholds";
 pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
     let all = |found: Vec<Fault>| all_faults(args, variables).unwrap_or_else(|| print_faults(&found));
     let settings = settings::load(&args.config, variables).map_err(all)?;
-    let watcher = Watcher::open(settings.thresholds()).map_err(all)?;
+    let mut watcher = Watcher::open(settings.thresholds()).map_err(all)?;
     let http = settings.http();
     let access = Access::open(http.token_file.as_deref()).map_err(|fault| all(vec![fault]))?;
     let stop = stop_on_signals()?;
@@ -47,6 +48,9 @@ pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
         ModelError::Bundle(_) | ModelError::Steps { .. } => all_faults(args, variables).unwrap_or(error.into()),
         _ => error.into(),
     })?;
+    let store = Store::beside(&settings.ledger().path);
+    let overlays = model.overlays(Some(store)).map_err(ModelError::from)?;
+    watcher.equip(Arc::new(overlays)).map_err(all)?;
     let rebuild = model.rebuild(model_spec, variables.to_vec());
     let known = model.bundle.manifest().products.clone();
     let products = Products::new(&known, settings.on_unknown_product());

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use diad_capture::Capture;
 use diad_core::drift::Look;
-use diad_core::event::{InspectionEvent, Judgement, Outcome, Reason};
+use diad_core::event::{InspectionEvent, Judgement, Outcome, Reason, WitnessScore};
 use diad_core::frame::{PartMeta, Roi};
 use diad_core::graphs::Graphs;
-use diad_core::inspector::{InspectError, Inspection, Inspector, Probe, Stage};
+use diad_core::inspector::{InspectError, Inspection, Inspector, Probe, Stage, Subject, WitnessMap};
 use diad_core::judge::{Thresholds, Verdict, judge};
 use diad_core::name::ProductName;
 use diad_ledger::Timings;
@@ -161,7 +161,7 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
         }));
     }
 
-    /// As a part of its product is judged: the same region of the picture, under the same mask.
+    /// As a part of its product is judged: the same region of the picture, under the same mask, by the same witnesses.
     fn judge_golden(&mut self, exam: &Exam, thresholds: &ThresholdSet) -> Answer {
         if let Some(stranger) = self.products.stranger(Some(thresholds), &exam.product) {
             if !self.products.judges(thresholds, Some(&exam.product)) {
@@ -172,9 +172,12 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
         let inspector = self.inspector.as_mut().ok_or("the networks are not loaded")?;
         let pixels = exam.picture.view().map_err(|error| chain(&error))?;
         let roi = exam.roi.unwrap_or_else(|| pixels.full());
-        let (mask, cuts) = (thresholds.mask(Some(&exam.product)), thresholds.for_product(Some(&exam.product)));
+        let product = Some(&exam.product);
+        let cuts = thresholds.for_product(product);
         let mut alive = Alive { clock: &mut StageClock::default(), beat: &self.beat };
-        let inspection = inspector.inspect_under(mask, pixels, roi, &mut alive).map_err(|error| chain(&error))?;
+        let inspection = inspector
+            .inspect_as(&subject(thresholds, product), pixels, roi, &mut alive)
+            .map_err(|error| chain(&error))?;
         let Judgement { verdict, score, .. } = judgement(&inspection, cuts);
         Ok((verdict, score))
     }
@@ -292,7 +295,7 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
         let input = *inspector.input();
         let mut alive = Alive { clock: &mut self.clock, beat: &self.beat };
         let inspection =
-            inspector.inspect_under(thresholds.mask(product), pixels, roi, &mut alive).map_err(|error| {
+            inspector.inspect_as(&subject(thresholds, product), pixels, roi, &mut alive).map_err(|error| {
                 let (product, picture) = (product.map(ProductName::as_str), pixels.full());
                 error!(part = %key, product, %picture, error = %chain(&error), "part not judged");
                 match error {
@@ -311,10 +314,17 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
             roi,
             region: (judgement.verdict != Verdict::Pass).then_some(inspection.region),
         };
-        let event = InspectionEvent::judged(frame.meta.clone(), judgement, now());
+        let said = |map: &WitnessMap| WitnessScore { name: Arc::clone(map.name()), score: map.score() };
+        let witnesses = inspection.witnesses.iter().map(said).collect();
+        let event = InspectionEvent::judged(frame.meta.clone(), judgement, now()).with_witnesses(witnesses);
         self.witness.judged(frame, &inspection, &event);
         Ok((event, seen, Look::of(inspection.input, &input)))
     }
+}
+
+/// How a product is judged: which pixels count, and by whom. One reading of the thresholds gives both and the cut-offs.
+fn subject<'a>(thresholds: &'a ThresholdSet, product: Option<&ProductName>) -> Subject<'a> {
+    Subject { mask: thresholds.mask(product), joined: thresholds.joined(product) }
 }
 
 /// Takes the times of a part, and says that the stage lives: large networks may take longer for one than a watchdog waits.

@@ -22,10 +22,12 @@ pub struct Engine {
     pub threads: Option<u32>,
     /// Path of `libonnxruntime.so`; none searches for it.
     pub library: Option<PathBuf>,
+    /// Folder of all foundations; none searches for it.
+    pub foundations: Option<PathBuf>,
 }
 
 pub(super) fn section(item: Item<'_>) -> Option<Engine> {
-    let keys = item.mapping()?.only(&["model", "provider", "steps", "threads", "library"]);
+    let keys = item.mapping()?.only(&["model", "provider", "steps", "threads", "library", "foundations"]);
     let model = keys.get("model").file_path();
     let provider = keys
         .get("provider")
@@ -33,5 +35,13 @@ pub(super) fn section(item: Item<'_>) -> Option<Engine> {
     let steps = keys.get("steps").nullable(|item| item.whole(1..=MAX_STEPS));
     let threads = keys.get("threads").nullable(|item| item.whole(1..=256));
     let library = keys.get("library").nullable(|item| item.file_path());
-    Some(Engine { model: model?, provider: provider?, steps: steps?, threads: threads?, library: library? })
+    let foundations = keys.get("foundations").nullable(|item| item.file_path());
+    Some(Engine {
+        model: model?,
+        provider: provider?,
+        steps: steps?,
+        threads: threads?,
+        library: library?,
+        foundations: foundations?,
+    })
 }

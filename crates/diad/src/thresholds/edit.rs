@@ -8,14 +8,22 @@ use diad_core::drift::{Reference, Signal};
 use diad_core::name::ProductName;
 use diad_core::score::Score;
 
-use super::{KEYS, OF_PRODUCT, ThresholdSet, reference};
+use diad_publish::wire::Digest;
+
+use super::reference as reference_key;
+use super::{KEYS, OF_PRODUCT, ThresholdSet, bank};
 use crate::yaml::fault::{child, nth};
 use crate::yaml::{Document, Fault, Mark, Place, parse};
 
+mod numbers;
+mod removal;
 #[cfg(test)]
 mod tests;
 
-/// The cut-offs of one product, and what the drift guard compares it with.
+pub use numbers::{reference, written};
+pub use removal::{without_product, without_reference};
+
+/// The cut-offs of one product, what the drift guard compares it with, and which bank its scores are made with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cuts {
     /// At or above this, a person should look.
@@ -24,6 +32,30 @@ pub struct Cuts {
     pub reject: Score,
     /// The signals that are known; what the file says of the others stays.
     pub reference: Reference,
+    /// What becomes of the bank that the entry names.
+    pub bank: BankEdit,
+}
+
+/// What becomes of the bank that a product's entry names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BankEdit {
+    /// It stays, and so does an entry without one.
+    Keep,
+    /// The entry names this one.
+    Set(Digest),
+    /// The entry names none.
+    Remove,
+}
+
+impl BankEdit {
+    /// The bank of an entry after the edit.
+    const fn after(self, before: Option<Digest>) -> Option<Digest> {
+        match self {
+            Self::Keep => before,
+            Self::Set(digest) => Some(digest),
+            Self::Remove => None,
+        }
+    }
 }
 
 /// A file that cannot be edited.
@@ -45,6 +77,14 @@ pub enum EditError {
         review: Score,
         /// Its new cut-off.
         reject: Score,
+    },
+    /// It is valid, but written so that it is not clear what belongs to an entry.
+    #[error("{file}: it is not clear which lines are those of {entry}; take the entry out by hand")]
+    UnclearRemoval {
+        /// The file.
+        file: String,
+        /// The product.
+        entry: String,
     },
 }
 
@@ -73,9 +113,14 @@ pub fn with_cuts(text: &str, file: &str, cuts: &BTreeMap<ProductName, Cuts>, not
         for signal in Signal::ALL {
             *reference.get_mut(signal) = new.reference.get(signal).or(reference.get(signal));
         }
+        let bank = |set: &ThresholdSet, name| set.bank(name).map(|bank| bank.digest);
+        let wanted_bank = new.bank.after(bank(&before, Some(product)));
         if (got.review(), got.reject(), after.reference(Some(product))) != (*review, *reject, reference)
+            || bank(&after, Some(product)) != wanted_bank
             || untouched.any(|name| {
-                before.for_product(name) != after.for_product(name) || before.reference(name) != after.reference(name)
+                before.for_product(name) != after.for_product(name)
+                    || before.reference(name) != after.reference(name)
+                    || bank(&before, name) != bank(&after, name)
             })
             || names().any(|name| before.mask(name) != after.mask(name))
         {
@@ -112,6 +157,7 @@ pub fn with_default(text: &str, file: &str, review: Score, reject: Score, note: 
             && follows(was.reject(), is.reject(), old.reject(), new.reject())
             && was.min_area_px() == is.min_area_px()
             && (before.mask(name), before.reference(name)) == (after.mask(name), after.reference(name))
+            && before.bank(name).map(|bank| bank.digest) == after.bank(name).map(|bank| bank.digest)
     };
     if (new.review(), new.reject()) != (review, reject)
         || !before.products().eq(after.products())
@@ -132,9 +178,30 @@ fn noted(mut text: String, note: &str) -> String {
     text
 }
 
-/// The text with the cut-offs and the reference of one product. None where there is no clear place for them.
+/// The text with all that is new of one product. None where there is no clear place for it.
 fn with_product(text: &str, product: &ProductName, cuts: &Cuts) -> Option<String> {
     let text = with_cut_offs(text, product, cuts)?;
+    let text = with_reference(text, product, cuts)?;
+    with_bank(text, product, cuts.bank)
+}
+
+/// The text with the bank of one product, whose entry has a `reject` by now.
+fn with_bank(text: String, product: &ProductName, edit: BankEdit) -> Option<String> {
+    let path = child(&child("products", product.as_str()), "bank");
+    let document = parse(&text, &Place::File { file: "".into(), mark: None }, "").ok()?;
+    let spot = document.places.exact(&path);
+    match (edit, spot) {
+        (BankEdit::Keep, _) | (BankEdit::Remove, None) => Some(text),
+        (BankEdit::Set(digest), Some(spot)) => replace_scalar(&text, mark(&spot.value)?, &bank::text(digest)),
+        (BankEdit::Set(digest), None) => {
+            insert_behind_reject(&text, &document, product, &format!("bank: {}", bank::text(digest)))
+        }
+        (BankEdit::Remove, Some(_)) => removal::without_key(&text, &document, &path),
+    }
+}
+
+/// The text with the reference of one product.
+fn with_reference(text: String, product: &ProductName, cuts: &Cuts) -> Option<String> {
     let path = child(&child("products", product.as_str()), "reference");
     let mut edited = text;
     // The last first: each goes before what is there.
@@ -142,7 +209,7 @@ fn with_product(text: &str, product: &ProductName, cuts: &Cuts) -> Option<String
         let Some(spread) = cuts.reference.get(signal) else { continue };
         let document = parse(&edited, &Place::File { file: "".into(), mark: None }, "").ok()?;
         let inside = child(&path, signal.as_str());
-        let item = format!("{signal}: {}", reference::text(spread), signal = signal.as_str());
+        let item = format!("{signal}: {}", reference_key::text(spread), signal = signal.as_str());
         let spot = |path: &str| document.places.exact(path).and_then(|spot| mark(&spot.value));
         edited = match (spot(&nth(&inside, 0)), spot(&nth(&inside, 1))) {
             (Some(mean), Some(sd)) => {

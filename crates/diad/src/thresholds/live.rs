@@ -46,6 +46,11 @@ impl LiveThresholds {
         self.0.taken.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Puts a set into force that is no save: the first one, with what it names.
+    pub(super) fn begin_with(&self, set: ThresholdSet) {
+        *self.0.set.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    }
+
     /// A save was not valid: what is in force stays.
     pub fn refused(&self) {
         self.0.refused.fetch_add(1, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 //! [`ThresholdSet::read`] is pure: a text gives a set or every fault in it. [`LiveThresholds`] is what the
 //! line judges by, and [`Watcher`] the only one who replaces it.
 
+mod bank;
 pub mod edit;
 mod live;
 mod mask;
@@ -16,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diad_core::drift::Reference;
+use diad_core::join::Joined;
 use diad_core::judge::Thresholds;
 use diad_core::map::Mask;
 use diad_core::name::ProductName;
@@ -25,6 +27,7 @@ use diad_publish::wire::Digest;
 use crate::products::hint;
 use crate::yaml::{Fault, Item, Place, Report, Section, digest, parse, text};
 
+pub use bank::{Equip, Judges, NamedBank};
 pub use live::{LiveThresholds, Saves};
 pub use watch::{Change, POLL_EVERY, Watch, Watcher};
 
@@ -34,7 +37,7 @@ const MAX_AREA_PX: u32 = 16_384 * 16_384;
 /// What may be said of a product.
 const KEYS: [&str; 5] = ["review", "reject", "min_area_px", "roi", "ignore"];
 /// What may be said of a product and not of the default.
-const OF_PRODUCT: [&str; 1] = ["reference"];
+const OF_PRODUCT: [&str; 2] = ["reference", "bank"];
 
 /// The thresholds of every product, complete: what a product leaves out, the default gave.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +45,9 @@ pub struct ThresholdSet {
     default: Entry,
     products: BTreeMap<ProductName, Entry>,
     references: BTreeMap<ProductName, Reference>,
+    banks: BTreeMap<ProductName, NamedBank>,
+    /// Those of the banks, once they are ready.
+    judges: Judges,
     digest: Digest,
 }
 
@@ -83,6 +89,7 @@ impl ThresholdSet {
         let default = keys.get("default").mapping().and_then(|keys| entry(keys, None));
         let base = default.clone().or_else(widest);
         let (mut products, mut references) = (BTreeMap::new(), BTreeMap::new());
+        let mut banks = BTreeMap::new();
         let section = keys.get("products").nullable(|item| item.mapping())?;
         for (name, item) in section.iter().flat_map(Section::entries) {
             let name: Option<ProductName> = match ProductName::try_new(name) {
@@ -94,17 +101,21 @@ impl ThresholdSet {
             };
             let keys = item.mapping();
             let reference = keys.as_ref().and_then(|keys| reference::read(keys.get("reference")));
+            let bank = keys.as_ref().and_then(|keys| bank::read(keys.get("bank"))).flatten();
             let entry = keys.and_then(|keys| entry(keys, base.as_ref()));
+            banks.extend(name.clone().zip(bank));
             references.extend(name.clone().zip(reference));
             products.extend(name.zip(entry));
         }
         let default = default?;
-        let named = products.iter().map(|(name, entry)| (name.as_str(), entry));
-        let digest = digest(std::iter::once(("", &default)).chain(named).map(|(name, Entry { cuts: t, mask })| {
-            let mask = mask::words(mask);
-            format!("{name:?} review={} reject={} min_area_px={}{mask}\n", t.review(), t.reject(), t.min_area_px())
+        let named = products.iter().map(|(name, entry)| (name.as_str(), entry, banks.get(name)));
+        let entries = std::iter::once(("", &default, None)).chain(named);
+        let digest = digest(entries.map(|(name, Entry { cuts: t, mask }, bank)| {
+            let (mask, bank) = (mask::words(mask), bank::words(bank));
+            let (review, reject, area) = (t.review(), t.reject(), t.min_area_px());
+            format!("{name:?} review={review} reject={reject} min_area_px={area}{mask}{bank}\n")
         }));
-        Some(Self { default, products, references, digest })
+        Some(Self { default, products, references, banks, judges: Judges::default(), digest })
     }
 
     /// The thresholds of a product; those of no product, or of one without its own, are the default.
@@ -134,12 +145,14 @@ impl ThresholdSet {
         self.products.contains_key(product)
     }
 
-    /// What is to be said of products that a model does not know, which knows those: their thresholds judge no part, and a
-    /// product that was meant by one of them is judged by the default. Allowed, for a model may come later.
+    /// What is to be said of products that a model does not know, which knows those, and that were not learnt beside it: their
+    /// thresholds judge no part, and a product that was meant by one of them is judged by the default. Allowed, for a model
+    /// may come later.
     #[must_use]
     pub fn strangers(&self, known: &[String]) -> Vec<String> {
         self.products()
             .filter(|product| !known.iter().any(|known| ProductName::try_new(known).as_ref() == Ok(*product)))
+            .filter(|product| self.bank(Some(product)).is_none())
             .map(|product| {
                 let hint = hint(product.as_str(), known.iter().map(String::as_str));
                 format!("the model does not know product {product}, only {}{hint}", known.join(", "))
@@ -153,7 +166,30 @@ impl ThresholdSet {
         product.and_then(|name| self.references.get(name)).copied().unwrap_or_default()
     }
 
-    /// Over the cut-offs and masks of every product: the same for two files that mean the same. References do not count:
+    /// The reference bank that a product's entry names: its cut-offs are for scores of that bank and of no other.
+    #[must_use]
+    pub fn bank(&self, product: Option<&ProductName>) -> Option<&NamedBank> {
+        product.and_then(|name| self.banks.get(name))
+    }
+
+    /// The same thresholds with the witnesses that they name: ready to judge by.
+    #[must_use]
+    pub fn with(self, judges: Judges) -> Self {
+        Self { judges, ..self }
+    }
+
+    /// The witnesses of a product; none where the model judges alone.
+    #[must_use]
+    pub fn joined(&self, product: Option<&ProductName>) -> Option<&Joined> {
+        self.judges.of(product).map(|joined| &**joined)
+    }
+
+    /// Every bank that is named, with its product, in alphabetical order.
+    pub fn banks(&self) -> impl Iterator<Item = (&ProductName, &NamedBank)> {
+        self.banks.iter()
+    }
+
+    /// Over the cut-offs, masks and banks of every product: the same for two files that mean the same. References do not count:
     /// they change no verdict.
     #[must_use]
     pub const fn digest(&self) -> Digest {

@@ -56,6 +56,23 @@ fn strangers_are_products_with_thresholds_that_the_model_does_not_know() {
 }
 
 #[test]
+fn bank_of_a_product_is_its_own_and_counts_in_the_digest() {
+    let text =
+        |bank: &str| format!("default: {{ review: 0.3, reject: 0.4 }}\nproducts:\n  gear: {{ {bank} }}\n  cap: {{}}\n");
+    let hex = "ab".repeat(32);
+    let (with, without) = (read(&text(&format!("bank: \"sha256:{hex}\""))).unwrap(), read(&text("bank: ~")).unwrap());
+    let named = with.bank(Some(&product("gear"))).unwrap();
+    assert_eq!(named.digest.hex(), hex);
+    let fault = named.fault("is not here".to_owned(), Some("learn")).to_string();
+    assert_eq!(fault, "t.yaml:3:17: products.gear.bank: is not here, allowed: learn");
+    assert_eq!(with.banks().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["gear"]);
+    assert!(with.bank(Some(&product("cap"))).is_none() && with.bank(None).is_none());
+    assert_ne!(with.digest(), without.digest());
+    assert_eq!(without.digest(), read(&text("")).unwrap().digest(), "a file without banks has the digest of old");
+    assert_ne!(with.digest(), read(&text(&format!("bank: \"{}\"", "cd".repeat(32)))).unwrap().digest());
+}
+
+#[test]
 fn read_takes_the_shipped_file_and_one_without_products() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/thresholds.yaml");
     let set = ThresholdSet::load(&shipped).unwrap();
@@ -99,7 +116,7 @@ fn read_reports_every_fault_at_once() {
             &[
                 "3:9: products.gear: review 0.5 is above reject 0.4; review must not be larger",
                 "4:3: products.a b: character ' ' is not allowed in a name; use letters, digits, '.', '_', '-', ':' or '@'",
-                &format!("4:10: products.a b.rejct: unknown key, did you mean \"reject\"?, {keys}, reference"),
+                &format!("4:10: products.a b.rejct: unknown key, did you mean \"reject\"?, {keys}, reference, bank"),
                 "5:8: products.cap: 5 is a number, allowed: a mapping of keys to values",
             ],
         ),
@@ -119,6 +136,14 @@ fn read_reports_every_fault_at_once() {
                 "2:75: products.gear.reference.sharpness: must be two numbers, allowed: [mean, standard deviation]",
                 "3:31: products.cap.reference.score[0]: -1 is out of range, allowed: a number from 0 to 1000",
                 "3:35: products.cap.reference.score[1]: inf is out of range, allowed: a number from 0 to 1000",
+            ],
+        ),
+        (
+            "default: { review: 0.3, reject: 0.4, bank: x }\nproducts:\n  gear: { bank: sha256:12 }\n  cap: { bank: 7 }\n",
+            &[
+                &format!("1:38: default.bank: unknown key, {keys}"),
+                "3:17: products.gear.bank: \"sha256:12\" is not a SHA-256 digest of 64 hexadecimal digits, allowed: sha256: and 64 hexadecimal digits, as diad learn writes it",
+                "4:16: products.cap.bank: 7 is a number, allowed: text; put it into quotes",
             ],
         ),
         ("default:\n\treview: 0.3\n", &["2:1: a tab stands in the indentation, allowed: spaces"]),

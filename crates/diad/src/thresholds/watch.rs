@@ -16,7 +16,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use super::{LiveThresholds, ThresholdSet};
+use super::bank::refuse_all;
+use super::{Equip, LiveThresholds, ThresholdSet};
 use crate::yaml::{Fault, text};
 
 /// Time between two readings of the file.
@@ -44,6 +45,8 @@ type Reading = Result<String, Fault>;
 pub struct Watcher {
     path: PathBuf,
     live: LiveThresholds,
+    /// Makes the banks ready that a save names; none: there must be none.
+    equip: Option<Arc<dyn Equip>>,
     last: Reading,
     /// How many readings in a row gave `last`.
     equal: u32,
@@ -59,7 +62,20 @@ impl Watcher {
         let text = text::load(path).map_err(|fault| vec![fault])?;
         let set = ThresholdSet::read(&text, &path.to_string_lossy())?;
         let live = LiveThresholds::new(set);
-        Ok(Self { path: path.to_owned(), live, last: Ok(text.clone()), equal: 1, decided: Ok(text) })
+        Ok(Self { path: path.to_owned(), live, equip: None, last: Ok(text.clone()), equal: 1, decided: Ok(text) })
+    }
+
+    /// Makes the banks ready that the thresholds in force name, and from now on those of every save before it counts: no part
+    /// is judged by cut-offs without the bank that they belong to. Call it before the line starts.
+    ///
+    /// # Errors
+    /// A [`Fault`] for every bank that cannot be used.
+    pub fn equip(&mut self, equip: Arc<dyn Equip>) -> Result<(), Vec<Fault>> {
+        let set = self.live.current();
+        let judges = equip.judges(&set)?;
+        self.live.begin_with(ThresholdSet::clone(&set).with(judges));
+        self.equip = Some(equip);
+        Ok(())
     }
 
     /// The thresholds in force.
@@ -102,7 +118,11 @@ impl Watcher {
             Ok(text) => ThresholdSet::read(text, &self.path.to_string_lossy()),
             Err(fault) => Err(vec![fault.clone()]),
         };
-        match set {
+        let equipped = set.and_then(|set| {
+            let judges = self.equip.as_ref().map_or_else(|| refuse_all(&set), |equip| equip.judges(&set))?;
+            Ok(set.with(judges))
+        });
+        match equipped {
             Ok(set) => {
                 let set = Arc::new(set);
                 self.live.replace(Arc::clone(&set));

@@ -18,7 +18,7 @@ use super::{Body, board};
 use crate::chain::chain;
 use crate::files;
 use crate::thresholds::ThresholdSet;
-use crate::thresholds::edit::{Cuts, with_cuts, with_default};
+use crate::thresholds::edit::{BankEdit, Cuts, with_cuts, with_default};
 use crate::whatif::Answer as WhatIf;
 use crate::yaml::{Fault, text};
 
@@ -115,8 +115,8 @@ fn changed(plant: &Plant, Change { product, review, reject, digest }: &Change) -
     let score = |name: &str, value: f32| {
         Score::try_new(value).map_err(|error| Refusal::bad(format!("{name} {value}: {error}")))
     };
-    let cuts =
-        Cuts { review: score("review", *review)?, reject: score("reject", *reject)?, reference: Reference::default() };
+    let (review, reject) = (score("review", *review)?, score("reject", *reject)?);
+    let cuts = Cuts { review, reject, reference: Reference::default(), bank: BankEdit::Keep };
     let path = &plant.thresholds_file;
     let name = path.to_string_lossy();
     let before = text::load(path).map_err(|fault| refused(&[fault]))?;

@@ -95,6 +95,12 @@ impl<'r> Item<'r> {
         &self.path
     }
 
+    /// Where the value stands; where none does, the place of what it belongs to.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.report.places.of_value(&self.path)
+    }
+
     /// Whether there is a value other than `null`.
     #[must_use]
     pub fn is_set(&self) -> bool {
@@ -265,8 +271,7 @@ impl<'r> Item<'r> {
 
     /// Reports a fault of this item; gives `None` to be handed on.
     pub fn fault<T>(&self, message: &str, allowed: Option<&str>) -> Option<T> {
-        let place = self.report.places.of_value(&self.path);
-        self.report.add(place, &self.path, message.to_owned(), allowed.map(str::to_owned));
+        self.report.add(self.place(), &self.path, message.to_owned(), allowed.map(str::to_owned));
         None
     }
 

@@ -5,6 +5,7 @@
 
 mod eval;
 mod inspect;
+mod witnesses;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -17,11 +18,26 @@ use serde_json::Value;
 /// What `diad COMMAND --model MICRO ARGUMENTS` did.
 struct Run(Output);
 
+/// A folder of the engine's fixtures.
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../diad_engine/tests/fixtures").join(name)
+}
+
 impl Run {
     fn of(command: &str, arguments: &[impl AsRef<OsStr>]) -> Self {
-        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../diad_engine/tests/fixtures/micro");
+        // Nothing was learnt below a state folder that is not there.
+        Self::with(&fixture("micro"), Path::new("/nowhere"), command, arguments)
+    }
+
+    /// The same with another model, the test foundation and a state folder.
+    fn with(model: &Path, state: &Path, command: &str, arguments: &[impl AsRef<OsStr>]) -> Self {
+        Self::at(&fixture("foundation"), model, state, command, arguments)
+    }
+
+    fn at(foundations: &Path, model: &Path, state: &Path, command: &str, arguments: &[impl AsRef<OsStr>]) -> Self {
         let mut program = Command::new(env!("CARGO_BIN_EXE_diad"));
         program.arg(command).arg("--model").arg(model).args(arguments).env("DIAD_LOG", "error");
+        program.env("DIAD_STATE", state).env("DIAD_FOUNDATIONS", foundations);
         Self(program.output().unwrap())
     }
 

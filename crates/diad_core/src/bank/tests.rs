@@ -147,3 +147,16 @@ proptest! {
         prop_assert!(radius(20) <= radius(5));
     }
 }
+
+#[test]
+fn coreset_beside_known_rows_begins_with_what_is_farthest_from_them() {
+    let row = |angle: f32| [angle.cos(), angle.sin()];
+    let known: Vec<f32> = [0.0, 0.1].into_iter().flat_map(row).collect();
+    let patches: Vec<f32> = [0.05, 0.1, 1.2, 0.5].into_iter().flat_map(row).collect();
+    let chosen = |keep| coreset_beside(&known, &patches, 2, keep, 0, &mut |_| {}).unwrap();
+    assert_eq!(chosen(2), [2, 3]);
+    // The second patch is known already.
+    assert_eq!(chosen(9), [2, 3, 0]);
+    assert!(coreset_beside(&patches, &patches, 2, 9, 0, &mut |_| {}).unwrap().is_empty());
+    assert!(coreset_beside(&known[1..], &patches, 2, 9, 0, &mut |_| {}).is_err());
+}

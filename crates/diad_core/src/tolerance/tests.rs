@@ -116,3 +116,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn supported_by_keeps_what_is_supported_and_weakens_what_is_not() {
+    let asked = Bound::try_new(0.005, 0.95).unwrap();
+    for (parts, rate) in
+        [(5, 0.451), (20, 0.14), (59, 0.0496), (200, 0.0149), (597, 0.00501), (598, 0.005), (5000, 0.005)]
+    {
+        let bound = asked.supported_by(parts).unwrap();
+        assert!((bound.rate() - rate).abs() < 1e-9, "{parts}: {}", bound.rate());
+        assert!(bound.allowed(parts).is_some());
+    }
+    for parts in 2..2000 {
+        assert!(asked.supported_by(parts).is_some(), "{parts}");
+    }
+    assert_eq!(asked.supported_by(0), None);
+}

@@ -1,4 +1,4 @@
-use params_from_iter;
+use rusqlite::params_from_iter;
 use rusqlite::types::ToSqlOutput;
 
 use super::*;

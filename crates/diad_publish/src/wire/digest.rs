@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 /// On the wire it is `sha256:` and the first 32 of its 64 hexadecimal digits. Three whole digests beside the
 /// longest names would not fit [`MAX_PAYLOAD_BYTES`](super::MAX_PAYLOAD_BYTES), and 128 bits tell any two apart:
 /// compare by prefix. `Display` gives the same text.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
 /// A text that is no SHA-256 digest.
@@ -33,6 +33,18 @@ impl Digest {
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 32] {
         self.0
+    }
+
+    /// All 64 hexadecimal digits, as `sha256sum` prints them.
+    #[must_use]
+    pub fn hex(self) -> String {
+        use fmt::Write;
+        let mut digits = String::with_capacity(64);
+        for byte in self.0 {
+            // Writing to a `String` cannot fail.
+            let _ = write!(digits, "{byte:02x}");
+        }
+        digits
     }
 
     /// Reads 64 hexadecimal digits, with or without `sha256:` before them.
@@ -108,6 +120,7 @@ mod tests {
         let digest = Digest::try_from_hex(hex).unwrap();
         assert_eq!(digest.to_string(), "sha256:0123456789abcdef0123456789abcdef");
         assert_eq!(Digest::try_from_hex(&format!("sha256:{hex}")), Ok(digest));
+        assert_eq!(digest.hex(), hex.to_lowercase());
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(super) struct Setup {
     pub(super) library: PathBuf,
     pub(super) onnxruntime: Option<String>,
     pub(super) steps: usize,
+    /// Who judges beside the diffusion model, and it; empty if it judges alone.
+    pub(super) witnesses: Vec<String>,
 }
 
 /// A finished measurement.
@@ -38,7 +40,7 @@ impl Report {
     }
 
     pub(super) fn json(&self) -> String {
-        let Setup { model, name, provider, threads, library, onnxruntime, steps } = &self.setup;
+        let Setup { model, name, provider, threads, library, onnxruntime, steps, witnesses } = &self.setup;
         let samples = &self.samples;
         let stages: Map<String, Value> =
             samples.stages().map(|(stage, times)| (stage.to_string(), times.json())).collect();
@@ -58,6 +60,7 @@ impl Report {
             "library": library.to_string_lossy(),
             "onnxruntime": onnxruntime,
             "steps": steps,
+            "witnesses": witnesses,
             "parts": samples.parts(),
             "seconds": self.elapsed.as_secs_f64(),
             "images_per_second": self.images_per_second(),
@@ -73,7 +76,7 @@ impl Report {
     }
 
     pub(super) fn text(&self) -> String {
-        let Setup { model, name, provider, threads, library, onnxruntime, steps } = &self.setup;
+        let Setup { model, name, provider, threads, library, onnxruntime, steps, witnesses } = &self.setup;
         let samples = &self.samples;
         let version = onnxruntime.as_deref().unwrap_or("of unknown version");
         let mut text = String::new();
@@ -82,6 +85,9 @@ impl Report {
         let _ =
             writeln!(text, "run by    {provider}, {}, {}", counted(threads.get(), "thread"), counted(*steps, "step"));
         let _ = writeln!(text, "library   ONNX Runtime {version}, {}", library.display());
+        if !witnesses.is_empty() {
+            let _ = writeln!(text, "judged by {}", witnesses.join(", "));
+        }
         let _ = writeln!(
             text,
             "measured  {} in {:.1} s: {:.2} images/s",

@@ -1,11 +1,14 @@
 //! Networks with a stopwatch: how long every single call takes, whatever happens around it.
 
-use std::cell::RefCell;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use diad_core::foundation::{Foundation, FoundationError};
 use diad_core::graphs::{GraphShapes, Graphs, LatentCall, LatentShapes};
+use diad_core::join::{JoinError, Joined, Witness, WitnessKind};
+use diad_core::prepare::InputSpec;
 use diad_core::schedule::Step;
-use diad_core::tensor::Tensor;
+use diad_core::tensor::{Shape, Tensor};
 use diad_engine::GraphName;
 
 /// One call of a network.
@@ -16,25 +19,84 @@ pub(super) type Call = (GraphName, Duration);
 #[derive(Debug)]
 pub(super) struct Timed<G> {
     graphs: G,
-    // An inspector lends its networks out read-only; the calls are taken from it through that.
-    calls: RefCell<Vec<Call>>,
+    // An inspector lends its networks out read-only; the calls are taken from it through that. Foundations write here too.
+    calls: Calls,
 }
 
+/// Calls in the order in which they ended.
+type Calls = Arc<Mutex<Vec<Call>>>;
+
 impl<G> Timed<G> {
-    pub(super) const fn new(graphs: G) -> Self {
-        Self { graphs, calls: RefCell::new(Vec::new()) }
+    pub(super) fn new(graphs: G) -> Self {
+        Self { graphs, calls: Calls::default() }
     }
 
     /// The calls since the last time, in order.
     pub(super) fn take(&self) -> Vec<Call> {
-        self.calls.take()
+        std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The same witnesses, with a stopwatch on their foundations.
+    pub(super) fn witnesses(&self, joined: &Joined) -> Result<Joined, JoinError> {
+        let mut timed: Vec<(Arc<dyn Foundation>, Arc<dyn Foundation>)> = Vec::new();
+        let mut wrap = |inner: &Arc<dyn Foundation>| -> Arc<dyn Foundation> {
+            if let Some((_, known)) = timed.iter().find(|(of, _)| Arc::ptr_eq(of, inner)) {
+                return Arc::clone(known);
+            }
+            let made = Arc::new(TimedFoundation { inner: Arc::clone(inner), calls: Arc::clone(&self.calls) });
+            timed.push((Arc::clone(inner), made.clone()));
+            made
+        };
+        let witnesses = joined.witnesses().iter().map(|witness| {
+            let kind = match witness.kind() {
+                WitnessKind::Diad => WitnessKind::Diad,
+                WitnessKind::Latent { foundation } => WitnessKind::Latent { foundation: wrap(foundation) },
+                WitnessKind::Bank { foundation, bank } => {
+                    WitnessKind::Bank { foundation: wrap(foundation), bank: Arc::clone(bank) }
+                }
+            };
+            Witness::new(kind, witness.share())
+        });
+        Joined::try_new(witnesses.collect())
     }
 
     fn time<T>(&mut self, name: GraphName, call: impl FnOnce(&mut G) -> T) -> T {
         let begin = Instant::now();
         let answer = call(&mut self.graphs);
         let time = begin.elapsed();
-        self.calls.get_mut().push((name, time));
+        note(&self.calls, name, time);
+        answer
+    }
+}
+
+fn note(calls: &Calls, name: GraphName, time: Duration) {
+    calls.lock().unwrap_or_else(PoisonError::into_inner).push((name, time));
+}
+
+/// A foundation with a stopwatch.
+#[derive(Debug)]
+struct TimedFoundation {
+    inner: Arc<dyn Foundation>,
+    calls: Calls,
+}
+
+impl Foundation for TimedFoundation {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn input(&self) -> &InputSpec {
+        self.inner.input()
+    }
+
+    fn shape(&self) -> Shape {
+        self.inner.shape()
+    }
+
+    fn patches(&self, image: &Tensor, out: &mut Tensor) -> Result<(), FoundationError> {
+        let begin = Instant::now();
+        let answer = self.inner.patches(image, out);
+        note(&self.calls, GraphName::Foundation, begin.elapsed());
         answer
     }
 }

@@ -10,6 +10,7 @@ use diad_ledger::LedgerError;
 use crate::command::RegionError;
 use crate::exit::Exit;
 use crate::files::FileError;
+use crate::learnt::SiteError;
 use crate::model::ModelError;
 use crate::yaml::{Fault, lines};
 
@@ -91,6 +92,18 @@ pub enum CalibrateError {
         /// How many.
         models: usize,
     },
+    /// Scores with and without a reference bank cannot be compared.
+    #[error(
+        "recorded parts of {product} were judged with a reference bank and without, and scores of the two cannot be compared; \
+         narrow --since and --until, or give --write with the file that says which are meant"
+    )]
+    Scales {
+        /// The product.
+        product: ProductName,
+    },
+    /// It is not known where banks are kept.
+    #[error(transparent)]
+    Site(#[from] SiteError),
     /// The thresholds file cannot be edited.
     #[error("edit the thresholds: {reason}")]
     Thresholds {
@@ -135,6 +148,7 @@ impl CalibrateError {
         match self {
             Self::Tolerance(ToleranceError::Share { .. }) => Exit::Usage,
             Self::Region(error) => error.exit(),
+            Self::Site(error) => error.exit(),
             Self::Model(error) => error.exit(),
             Self::Ledger(error) => error.into(),
             Self::Thresholds { .. } => Exit::Settings,

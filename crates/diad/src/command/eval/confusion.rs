@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn part(defective: bool, verdict: Option<Verdict>) -> Scored {
-        Scored { path: PathBuf::new(), kind: String::new(), defective, score: 0.5, verdict }
+        Scored { path: PathBuf::new(), kind: String::new(), defective, score: 0.5, verdict, witnesses: Vec::new() }
     }
 
     #[test]

@@ -90,6 +90,33 @@ pub fn sureness(evaluation: &Evaluation) -> Vec<Vec<String>> {
     rows
 }
 
+/// Cells of the table of witnesses, if some product has them: the image AUROC of each witness alone, its weight in
+/// brackets, beside that of all together.
+#[must_use]
+pub fn witnesses(evaluation: &Evaluation) -> Option<Vec<Vec<String>>> {
+    let mut names: Vec<&str> = Vec::new();
+    for witness in evaluation.products.iter().flat_map(|product| &product.witnesses) {
+        if !names.contains(&&*witness.name) {
+            names.push(&witness.name);
+        }
+    }
+    if names.is_empty() {
+        return None;
+    }
+    let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
+    let heading = ["image AUROC of", "all"].into_iter().chain(names.iter().copied()).map(str::to_owned).collect();
+    let mut rows: Vec<Vec<String>> = vec![heading];
+    for product in &evaluation.products {
+        let mut row = vec![product.name.clone(), cell(product.figures.get(Figure::ImageAuroc).ok())];
+        row.extend(names.iter().map(|name| {
+            let own = product.witnesses.iter().find(|witness| &*witness.name == *name);
+            own.map_or_else(|| "-".to_owned(), |own| format!("{} ({:.2})", cell(own.image_auroc), own.weight))
+        }));
+        rows.push(row);
+    }
+    Some(rows)
+}
+
 /// What a reader should know of the products, a line each: which have no name that thresholds or model know, and why
 /// figures are missing.
 #[must_use]
@@ -123,6 +150,9 @@ pub fn text(evaluation: &Evaluation) -> String {
         let _ = writeln!(text, "{line}");
     }
     let _ = write!(text, "\n{}", aligned(&sureness(evaluation)));
+    if let Some(witnesses) = witnesses(evaluation) {
+        let _ = write!(text, "\n{}", aligned(&witnesses));
+    }
     if let Some(verdicts) = verdicts(evaluation) {
         let _ = write!(text, "\n{}", aligned(&verdicts));
     }

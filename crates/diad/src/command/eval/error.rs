@@ -13,6 +13,7 @@ use super::plot::PlotError;
 use crate::command::RegionError;
 use crate::exit::Exit;
 use crate::files::FileError;
+use crate::learnt::WitnessError;
 use crate::model::ModelError;
 use crate::yaml::{Fault, lines};
 
@@ -31,6 +32,9 @@ pub enum EvalError {
     /// The model cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A product cannot be judged as it was learnt.
+    #[error(transparent)]
+    Witnesses(#[from] WitnessError),
     /// A picture or a mask cannot be read.
     #[error("read the data set")]
     Picture(#[from] CaptureError),
@@ -89,11 +93,12 @@ pub enum EvalError {
 impl EvalError {
     /// The exit code that the contract gives this error.
     #[must_use]
-    pub const fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
             Self::Thresholds(_) => Exit::Settings,
             Self::Region(error) => error.exit(),
             Self::Model(error) => error.exit(),
+            Self::Witnesses(error) => error.exit(),
             Self::Dataset(_)
             | Self::Picture(_)
             | Self::Pixels { .. }

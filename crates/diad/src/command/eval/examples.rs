@@ -150,6 +150,7 @@ fn candidates(evaluation: &Evaluation, mistake: Mistake) -> Vec<Candidate<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::PathBuf;
 
     use diad_core::judge::{Thresholds, judge};
@@ -170,8 +171,9 @@ mod tests {
             defective,
             score: value,
             verdict: thresholds.map(|own| judge(score(value), &own, |_| 0.0)),
+            witnesses: Vec::new(),
         };
-        ProductResult::new(name.to_owned(), thresholds, scores.iter().map(part).collect(), None)
+        ProductResult::new(name.to_owned(), thresholds, None, scores.iter().map(part).collect(), None)
     }
 
     fn evaluation(products: Vec<ProductResult>) -> Evaluation {
@@ -181,6 +183,7 @@ mod tests {
             thresholds: None,
             region: Region::WHOLE,
             strangers: Vec::new(),
+            joined: BTreeMap::new(),
         }
     }
 

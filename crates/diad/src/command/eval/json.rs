@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::confusion::{Confusion, Share, VERDICTS, Verdicts};
 use super::curves::{CurveKind, Curves};
 use super::figures::{Figure, mean};
-use super::measure::{CONFIDENCE, Evaluation, ProductResult, Sureness};
+use super::measure::{CONFIDENCE, Evaluation, ProductResult, Sureness, WitnessResult};
 use crate::cli::EvalArgs;
 
 /// The document that `--json` prints and `report.json` holds. A figure or a curve that is not defined is null, and the
@@ -66,6 +66,12 @@ fn product_json(product: &ProductResult) -> Value {
     let shortcut =
         product.shortcut.map(|(statistic, auroc)| json!({ "statistic": statistic.as_str(), "auroc": auroc }));
     object.insert("shortcut".to_owned(), json!(shortcut));
+    if !product.witnesses.is_empty() {
+        let witness = |own: &WitnessResult| {
+            (own.name.to_string(), json!({ "weight": own.weight, "image_auroc": own.image_auroc }))
+        };
+        object.insert("witnesses".to_owned(), product.witnesses.iter().map(witness).collect::<Map<_, _>>().into());
+    }
     if !undefined.is_empty() {
         object.insert("undefined".to_owned(), undefined.into());
     }
@@ -77,12 +83,18 @@ fn product_json(product: &ProductResult) -> Value {
     object.insert("verdicts".to_owned(), json!(product.confusion().as_ref().map(confusion)));
     object.insert("curves".to_owned(), curves(|kind| curve(product.curves.get(kind))));
     let parts = product.parts.iter().map(|part| {
-        json!({
+        let witnesses: Map<String, Value> =
+            part.witnesses.iter().map(|said| (said.name.to_string(), json!(short(said.score.get())))).collect();
+        let mut object = json!({
             "path": part.path.to_string_lossy(),
             "kind": part.kind,
             "score": short(part.score),
             "verdict": part.verdict.map(|verdict| verdict.as_str()),
-        })
+        });
+        if !witnesses.is_empty() {
+            object["witnesses"] = witnesses.into();
+        }
+        object
     });
     object.insert("parts".to_owned(), parts.collect());
     object.into()

@@ -1,11 +1,15 @@
 //! Inspecting a whole data set, product by product.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use diad_capture::{Picture, read_image};
+use diad_core::event::WitnessScore;
 use diad_core::frame::PixelsView;
-use diad_core::inspector::{Inspection, Probe, Stage};
+use diad_core::inspector::{Inspection, Probe, Stage, Subject};
+use diad_core::join::Joined;
 use diad_core::judge::{Thresholds, Verdict, judge};
 use diad_core::map::Mask;
 use diad_core::metrics::{Bootstrap, Interval, Ranking};
@@ -38,12 +42,25 @@ pub struct ProductResult {
     pub curves: Curves,
     /// How sure the AUROCs are.
     pub sureness: Sureness,
+    /// How well each witness would do alone, in the order of the record; empty if the diffusion model judged alone.
+    pub witnesses: Vec<WitnessResult>,
     /// What plain picture statistics outside the defects would score, where there are good and defective parts and masks.
     pub shortcut: Option<(Statistic, f64)>,
     /// Its parts, in the order of the data set.
     pub parts: Vec<Scored>,
     /// The scores in order, if there are good and defective ones.
     pub ranking: Option<Ranking>,
+}
+
+/// How well one witness of a product would do alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WitnessResult {
+    /// `diad`, `latent` or `bank:<foundation>`.
+    pub name: Arc<str>,
+    /// Its weight in the joined map, 0 to 1.
+    pub weight: f64,
+    /// AUROC of its own scores, if there are good and defective parts.
+    pub image_auroc: Option<f64>,
 }
 
 /// AUROCs of data sets drawn from a product's parts; empty where the figure is not defined.
@@ -108,6 +125,8 @@ pub struct Scored {
     pub score: f32,
     /// What its product's thresholds say, if some are in force.
     pub verdict: Option<Verdict>,
+    /// What each witness says, if several judged it.
+    pub witnesses: Vec<WitnessScore>,
 }
 
 /// The parts of a product pixel by pixel, in the order of the data set; only where it is known which pixels are defect.
@@ -142,17 +161,26 @@ pub struct Evaluation {
     pub region: Region,
     /// Products that neither thresholds nor model name, in words.
     pub strangers: Vec<String>,
+    /// The witnesses of products that have them, by product.
+    pub joined: BTreeMap<String, Arc<Joined>>,
 }
 
 impl ProductResult {
     /// Works out everything about the parts of a product.
-    pub fn new(name: String, thresholds: Option<Thresholds>, parts: Vec<Scored>, marked: Option<&Marked>) -> Self {
+    pub fn new(
+        name: String,
+        thresholds: Option<Thresholds>,
+        joined: Option<&Joined>,
+        parts: Vec<Scored>,
+        marked: Option<&Marked>,
+    ) -> Self {
         let ranking = Ranking::try_new(parts.iter().map(|part| (part.score, part.defective)));
         let maps = marked.map(|marked| &marked.maps[..]);
         let (figures, curves) = Figures::measure(&ranking, maps, marked.map_or((0, 0), |marked| marked.size));
         let sureness = Sureness::measure(&parts, maps);
         let shortcut = marked.and_then(|marked| shortcut::strongest(&marked.outside));
-        Self { name, thresholds, figures, curves, sureness, shortcut, parts, ranking: ranking.ok() }
+        let witnesses = witnesses(joined, &parts);
+        Self { name, thresholds, figures, curves, sureness, witnesses, shortcut, parts, ranking: ranking.ok() }
     }
 
     /// What the thresholds in force say of its parts, if there are some.
@@ -184,6 +212,20 @@ impl ProductResult {
     }
 }
 
+/// What each witness would come to by its own scores.
+fn witnesses(joined: Option<&Joined>, parts: &[Scored]) -> Vec<WitnessResult> {
+    let witnesses = joined.iter().flat_map(|joined| joined.witnesses()).enumerate();
+    let own =
+        |index: usize| parts.iter().filter_map(move |part| Some((part.witnesses.get(index)?.score, part.defective)));
+    witnesses
+        .map(|(index, witness)| WitnessResult {
+            name: Arc::clone(witness.name()),
+            weight: witness.share().weight(),
+            image_auroc: Ranking::try_new(own(index).map(|(score, bad)| (score.get(), bad))).ok().map(|r| r.auroc()),
+        })
+        .collect()
+}
+
 impl Latencies {
     fn add(&mut self, begin: Instant, end: Instant, clock: &mut StageClock) {
         for (stage, time) in clock.take(end) {
@@ -211,6 +253,7 @@ impl Evaluation {
         dataset: Dataset,
         thresholds: Option<ThresholdSet>,
         region: Region,
+        joined: BTreeMap<String, Arc<Joined>>,
         mut done: impl FnMut(),
     ) -> Result<Self, EvalError> {
         let input = model.inspector.input();
@@ -220,13 +263,15 @@ impl Evaluation {
         let mut products = Vec::with_capacity(dataset.products.len());
         for ProductSet { name, samples, masks } in dataset.products {
             let own = thresholds.as_ref().map(|set| set.for_product(product_name(&name).as_ref()));
-            let look = Look { region, mask: mask_of(thresholds.as_ref(), &name) };
+            let joined = joined.get(&name).map(|joined| &**joined);
+            let look = Look { region, subject: Subject { mask: mask_of(thresholds.as_ref(), &name), joined } };
             let mut parts = Vec::with_capacity(samples.len());
             let mut marked = (masks == Masks::Given || !samples.iter().any(Sample::is_defective))
                 .then(|| Marked { size, ..Marked::default() });
             for sample in samples {
                 let picture = read_image(&sample.path)?;
-                let (score, verdict, map) = judge_part(model, &sample.path, &picture, look, own, &mut latencies)?;
+                let Judged { score, verdict, witnesses, map } =
+                    judge_part(model, &sample.path, &picture, look, own, &mut latencies)?;
                 let defective = sample.is_defective();
                 if let Some(marked) = &mut marked {
                     let mask = match &sample.mask {
@@ -238,10 +283,10 @@ impl Evaluation {
                     marked.outside.push((outside, defective));
                     marked.maps.push(Truth { map, mask });
                 }
-                parts.push(Scored { path: sample.path, kind: sample.kind, defective, score, verdict });
+                parts.push(Scored { path: sample.path, kind: sample.kind, defective, score, verdict, witnesses });
                 done();
             }
-            products.push(ProductResult::new(name, own, parts, marked.as_ref()));
+            products.push(ProductResult::new(name, own, joined, parts, marked.as_ref()));
         }
         let known = Products::new(&model.bundle.manifest().products, OnUnknown::Default);
         let strangers = products
@@ -251,13 +296,15 @@ impl Evaluation {
                 Err(error) => Some(format!("folder {} cannot be a product: {error}", product.name)),
             })
             .collect();
-        Ok(Self { products, latencies, thresholds, region, strangers })
+        Ok(Self { products, latencies, thresholds, region, strangers, joined })
     }
 
     /// How the pictures of a product were looked at.
     #[must_use]
     pub fn look(&self, product: &str) -> Look<'_> {
-        Look { region: self.region, mask: mask_of(self.thresholds.as_ref(), product) }
+        let mask = mask_of(self.thresholds.as_ref(), product);
+        let joined = self.joined.get(product).map(|joined| &**joined);
+        Look { region: self.region, subject: Subject { mask, joined } }
     }
 
     /// Number of pictures.
@@ -276,7 +323,14 @@ impl Evaluation {
     }
 }
 
-/// Score, verdict and map values of a part.
+/// What came out for one part.
+struct Judged {
+    score: f32,
+    verdict: Option<Verdict>,
+    witnesses: Vec<WitnessScore>,
+    map: Vec<f32>,
+}
+
 fn judge_part(
     model: &mut Model,
     path: &Path,
@@ -284,24 +338,29 @@ fn judge_part(
     look: Look<'_>,
     thresholds: Option<Thresholds>,
     latencies: &mut Latencies,
-) -> Result<(f32, Option<Verdict>, Vec<f32>), EvalError> {
+) -> Result<Judged, EvalError> {
     let mut clock = StageClock::default();
     let begin = Instant::now();
     let inspection = inspect(model, path, picture, look, &mut clock)?;
     latencies.add(begin, Instant::now(), &mut clock);
     let verdict = thresholds.map(|own| judge(inspection.score, &own, |cut| inspection.area_at_least(cut)));
-    Ok((inspection.score.get(), verdict, inspection.map.values().to_vec()))
+    Ok(Judged {
+        score: inspection.score.get(),
+        verdict,
+        witnesses: inspection.witness_scores(),
+        map: inspection.map.values().to_vec(),
+    })
 }
 
 fn view<'a>(path: &Path, picture: &'a Picture) -> Result<PixelsView<'a>, EvalError> {
     picture.view().map_err(|source| EvalError::Pixels { path: path.to_owned(), source })
 }
 
-/// What of a picture is looked at, and what of that counts.
+/// What of a picture is looked at, what of that counts, and who judges it.
 #[derive(Debug, Clone, Copy)]
 pub struct Look<'a> {
     region: Region,
-    mask: &'a Mask,
+    subject: Subject<'a>,
 }
 
 fn product_name(name: &str) -> Option<ProductName> {
@@ -323,7 +382,7 @@ pub fn inspect<'a>(
     let pixels = view(path, picture)?;
     model
         .inspector
-        .inspect_under(look.mask, pixels, look.region.in_picture(&pixels), probe)
+        .inspect_as(&look.subject, pixels, look.region.in_picture(&pixels), probe)
         .map_err(|source| EvalError::Inspect { path: path.to_owned(), source: Box::new(source) })
 }
 
@@ -333,10 +392,16 @@ mod tests {
 
     #[test]
     fn best_cut_catches_what_stands_out() {
-        let part =
-            |score, defective| Scored { path: PathBuf::new(), kind: String::new(), defective, score, verdict: None };
+        let part = |score, defective| Scored {
+            path: PathBuf::new(),
+            kind: String::new(),
+            defective,
+            score,
+            verdict: None,
+            witnesses: Vec::new(),
+        };
         let parts = vec![part(0.1, false), part(0.2, false), part(0.3, true), part(0.15, false), part(0.9, true)];
-        let result = ProductResult::new("a".to_owned(), None, parts, None);
+        let result = ProductResult::new("a".to_owned(), None, None, parts, None);
         assert_eq!(result.best_cut(), Some(0.3));
         assert_eq!(result.counts(), (3, 2));
         assert_eq!(result.sureness.image(), Some(Interval { low: 1.0, high: 1.0 }));

@@ -233,11 +233,12 @@ mod tests {
                 defective,
                 score,
                 verdict: None,
+                witnesses: Vec::new(),
             })
             .collect();
         let cut = |value| Score::try_new(value).unwrap();
         let thresholds = cuts.map(|(review, reject)| Thresholds::try_new(cut(review), cut(reject), 0).unwrap());
-        ProductResult::new("a".to_owned(), thresholds, parts, None)
+        ProductResult::new("a".to_owned(), thresholds, None, parts, None)
     }
 
     fn roc(scores: &[(f32, bool)]) -> Curve {

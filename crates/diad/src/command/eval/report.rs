@@ -61,6 +61,7 @@ pub fn render(evaluation: &Evaluation, args: &EvalArgs, model: &mut Model) -> Re
                 h2 { "Worst false rejects" }
                 (gallery(evaluation, Mistake::FalseReject, &false_rejects)?)
                 (sureness(evaluation))
+                (witnesses(evaluation))
                 (latencies(evaluation))
             }
         }
@@ -213,6 +214,18 @@ fn sureness(evaluation: &Evaluation) -> Markup {
             "Intervals are by the bootstrap over parts. The shortcut is the best AUROC of brightness, contrast, colour or \
              sharpness outside the marked defects: where it is high, the pictures of good and defective parts differ in \
              more than the defects, and the image AUROC says less than the pixel AUROC."
+        }
+    }
+}
+
+fn witnesses(evaluation: &Evaluation) -> Markup {
+    html! {
+        @if let Some(rows) = document::witnesses(evaluation) {
+            h2 { "Who judged" }
+            (cells(&rows))
+            p class="note" {
+                "The image AUROC that each witness would have alone, its weight in the joined map in brackets. A bank of good                  patches (bank:\u{2026}) is what a nearest-neighbour detector with the same features gives."
+            }
         }
     }
 }

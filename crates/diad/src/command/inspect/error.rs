@@ -4,6 +4,7 @@ use std::io;
 
 use crate::exit::Exit;
 use crate::files::FileError;
+use crate::learnt::WitnessError;
 use crate::model::ModelError;
 use crate::yaml::{Fault, lines};
 
@@ -16,6 +17,9 @@ pub enum InspectionError {
     /// The model cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The product cannot be judged as it was learnt.
+    #[error(transparent)]
+    Witnesses(#[from] WitnessError),
     /// A picture or an array cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -35,10 +39,11 @@ pub enum InspectionError {
 impl InspectionError {
     /// The exit code that the contract gives this error.
     #[must_use]
-    pub const fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
             Self::Thresholds(_) => Exit::Settings,
             Self::Model(error) => error.exit(),
+            Self::Witnesses(error) => error.exit(),
             Self::Images { .. } => Exit::BadData,
             Self::File(_) | Self::Output(_) => Exit::Disk,
         }

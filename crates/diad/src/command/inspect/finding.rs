@@ -1,8 +1,11 @@
 //! What is said of one image, to a person and to a program.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::Path;
 
 use diad_capture::CaptureError;
+use diad_core::event::WitnessScore;
 use diad_core::frame::{FrameError, Roi};
 use diad_core::inspector::InspectError;
 use diad_core::judge::{Thresholds, Verdict};
@@ -52,6 +55,9 @@ pub struct Finding {
     height_px: Option<u32>,
     review_at: Option<f32>,
     reject_at: Option<f32>,
+    /// Score of each witness; absent if the diffusion model judged alone.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    witnesses: BTreeMap<String, f32>,
     error: Option<String>,
 }
 
@@ -68,8 +74,15 @@ impl Finding {
             height_px: Some(region.height),
             review_at: judged.map(|(_, thresholds)| thresholds.review().get()),
             reject_at: judged.map(|(_, thresholds)| thresholds.reject().get()),
+            witnesses: BTreeMap::new(),
             error: None,
         }
+    }
+
+    /// The same, with what each witness says.
+    pub fn with_witnesses(mut self, said: &[WitnessScore]) -> Self {
+        self.witnesses = said.iter().map(|said| (said.name.to_string(), said.score.get())).collect();
+        self
     }
 
     /// An image without a score: unjudged, whether or not there are thresholds.
@@ -84,6 +97,7 @@ impl Finding {
             height_px: None,
             review_at: thresholds.map(|thresholds| thresholds.review().get()),
             reject_at: thresholds.map(|thresholds| thresholds.reject().get()),
+            witnesses: BTreeMap::new(),
             error: Some(fault.reason()),
         }
     }
@@ -102,7 +116,13 @@ impl Finding {
             Self {
                 score: Some(score), x_px: Some(x), y_px: Some(y), width_px: Some(w), height_px: Some(h), ..
             } => {
-                format!("{start}  {score:.4}  {w}x{h} px at {x},{y}\n")
+                let mut line = format!("{start}  {score:.4}  {w}x{h} px at {x},{y}");
+                for (name, score) in &self.witnesses {
+                    // Writing to a `String` cannot fail.
+                    let _ = write!(line, "  {name} {score:.4}");
+                }
+                line.push('\n');
+                line
             }
             _ => format!("{start}\n"),
         }

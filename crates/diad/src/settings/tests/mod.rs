@@ -54,6 +54,7 @@ fn read_of_a_small_file_takes_the_defaults() {
     assert_eq!(settings.on_unjudged(), OnUnjudged::Reject);
     assert_eq!(settings.engine().model, Path::new("onnx/models/diad-tiny"));
     assert_eq!((settings.engine().steps, settings.engine().library.as_ref()), (None, None));
+    assert_eq!(settings.engine().foundations, None);
     assert_eq!(settings.mqtt().link.url().to_string(), "mqtt://127.0.0.1:1883");
     assert_eq!(settings.mqtt().root.to_string(), "factory");
     assert_eq!(settings.mqtt().link.payload(), PayloadKind::Json);

@@ -8,7 +8,8 @@ fn cuts(products: &[(&str, f32, f32)]) -> BTreeMap<ProductName, Cuts> {
     products
         .iter()
         .map(|(name, review, reject)| {
-            let cuts = Cuts { review: score(*review), reject: score(*reject), reference: Reference::default() };
+            let (review, reject) = (score(*review), score(*reject));
+            let cuts = Cuts { review, reject, reference: Reference::default(), bank: BankEdit::Keep };
             (ProductName::try_new(name).unwrap(), cuts)
         })
         .collect()
@@ -194,5 +195,90 @@ proptest! {
         let twice = with_cuts(&once, "thresholds.yaml", &cuts, "note").unwrap();
         prop_assert_eq!(once.matches('#').count(), text.matches('#').count() + 1);
         prop_assert_eq!(twice, format!("{once}# note\n"), "what is there already stays");
+    }
+}
+
+const BANK: &str = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// The text with another bank for `gear`; its cut-offs are 0.5 and 0.6.
+fn banked(text: &str, bank: BankEdit) -> String {
+    let mut cuts = cuts(&[("gear", 0.5, 0.6)]);
+    cuts.values_mut().for_each(|cuts| cuts.bank = bank);
+    with_cuts(text, "thresholds.yaml", &cuts, "note").unwrap()
+}
+
+#[test]
+fn bank_is_put_in_replaced_and_taken_out_again() {
+    let old = Digest::try_from_hex(BANK).unwrap();
+    let new = Digest::from_bytes([0xab; 32]);
+    let rest = "  cap: { review: 0.1, reject: 0.2, bank: \"sha256:";
+    let cap = format!("{rest}{}\" }} # keep\n", "7".repeat(64));
+    for (without, with) in [
+        (
+            "  gear: { review: 0.5, reject: 0.6, min_area_px: 9 } # worn\n",
+            "  gear: { review: 0.5, reject: 0.6, bank: \"BANK\", min_area_px: 9 } # worn\n",
+        ),
+        ("  gear: { review: 0.5, reject: 0.6 }\n", "  gear: { review: 0.5, reject: 0.6, bank: \"BANK\" }\n"),
+        (
+            "  gear:\n    reject: 0.6 # a\n    review: 0.5\n",
+            "  gear:\n    reject: 0.6 # a\n    bank: \"BANK\"\n    review: 0.5\n",
+        ),
+    ] {
+        let text = |lines: &str, digest: Digest| {
+            format!("{HEAD}products:\n{}{cap}", lines.replace("BANK", &format!("sha256:{}", digest.hex())))
+        };
+        let noted = |text: String| format!("{text}# note\n");
+        assert_eq!(banked(&text(without, old), BankEdit::Set(old)), noted(text(with, old)));
+        assert_eq!(banked(&text(with, old), BankEdit::Set(new)), noted(text(with, new)));
+        assert_eq!(banked(&text(with, old), BankEdit::Keep), noted(text(with, old)));
+        assert_eq!(banked(&text(with, old), BankEdit::Remove), noted(text(without, old)));
+        assert_eq!(banked(&text(without, old), BankEdit::Remove), noted(text(without, old)));
+    }
+    // The way people write it.
+    let plain = format!("{HEAD}products:\n  gear: {{ bank: {BANK}, review: 0.5, reject: 0.6 }}\n");
+    assert_eq!(
+        banked(&plain, BankEdit::Remove),
+        format!("{HEAD}products:\n  gear: {{ review: 0.5, reject: 0.6 }}\n# note\n")
+    );
+}
+
+#[test]
+fn without_product_takes_out_the_entry_and_nothing_else() {
+    let gear = ProductName::try_new("gear").unwrap();
+    for (entries, want) in [
+        ("\n  gear: { review: 0.5, reject: 0.6 } # learnt\n  cap: { review: 0.1 }\n", "\n  cap: { review: 0.1 }\n"),
+        (
+            "\n  cap: {}\n  gear:\n    # mine\n    review: 0.1\n    ignore:\n      - { x: 1, y: 2, width: 3, height: 4 }\n\n# end\n",
+            "\n  cap: {}\n\n# end\n",
+        ),
+        (" { gear: { reference: { score: [0, 1] } }, cap: {} }\n", " { cap: {} }\n"),
+        (" { cap: {}, gear: { review: 0.1 } }\n", " { cap: {} }\n"),
+        ("\n  gear: { review: 0.1 }\n", "\n"),
+        ("\n  cap: {}\n", "\n  cap: {}\n"),
+    ] {
+        let edited = without_product(&format!("{HEAD}products:{entries}"), "thresholds.yaml", &gear, "note").unwrap();
+        assert_eq!(edited, format!("{HEAD}products:{want}# note\n"));
+    }
+    let anchored = format!("{HEAD}products:\n  gear: &a {{ review: 0.1 }}\n  cap: *a\n");
+    assert!(without_product(&anchored, "thresholds.yaml", &gear, "note").is_err());
+}
+
+#[test]
+fn without_reference_takes_out_the_reference_and_nothing_else() {
+    let gear = ProductName::try_new("gear").unwrap();
+    for (entries, want) in [
+        (
+            "\n  gear: { review: 0.5, reject: 0.6, reference: { score: [1, 2] }, min_area_px: 9 } # a\n",
+            "\n  gear: { review: 0.5, reject: 0.6, min_area_px: 9 } # a\n",
+        ),
+        (
+            "\n  gear:\n    reference:\n      score: [1, 2]\n      brightness: [1, 2]\n    review: 0.1 # b\n",
+            "\n  gear:\n    review: 0.1 # b\n",
+        ),
+        ("\n  gear: { review: 0.1 }\n", "\n  gear: { review: 0.1 }\n"),
+        ("\n  cap: { reference: { score: [1, 2] } }\n", "\n  cap: { reference: { score: [1, 2] } }\n"),
+    ] {
+        let edited = without_reference(&format!("{HEAD}products:{entries}"), "thresholds.yaml", &gear).unwrap();
+        assert_eq!(edited, format!("{HEAD}products:{want}"));
     }
 }
