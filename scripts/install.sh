@@ -89,7 +89,7 @@ rewrite() { # FILE OLD NEW: one line of the file, which must be there, so that a
 cp systemd/diad.service config/diad.yaml config/thresholds.yaml "$work/"
 start='/bin/diad run --config /etc/diad/diad.yaml' reload='/bin/diad check --config /etc/diad/diad.yaml'
 rewrite "$work/diad.service" "ExecStart=/usr/local$start" "ExecStart=$prefix$start"
-env='ExecReload=/usr/bin/env -u DIAD__MQTT__PASSWORD_FILE '
+env='ExecReload=/usr/bin/env -u DIAD__MQTT__PASSWORD_FILE -u DIAD__MQTT__CERT_FILE -u DIAD__MQTT__KEY_FILE '
 rewrite "$work/diad.service" "$env/usr/local$reload" "$env$prefix$reload"
 rewrite "$work/diad.yaml" '  model: onnx/models/diad-tiny' "  model: $bundle"
 rewrite "$work/diad.yaml" 'thresholds: config/thresholds.yaml' 'thresholds: /etc/diad/thresholds.yaml'

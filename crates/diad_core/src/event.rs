@@ -108,6 +108,9 @@ pub struct InspectionEvent {
 }
 
 impl InspectionEvent {
+    /// The word on the wire for a part that was not judged.
+    pub const UNJUDGED: &'static str = "UNJUDGED";
+
     /// The part was judged.
     #[must_use]
     pub const fn judged(meta: PartMeta, judgement: Judgement, judged: Stamp) -> Self {
@@ -137,7 +140,7 @@ impl InspectionEvent {
     pub const fn verdict_word(&self) -> &'static str {
         match &self.outcome {
             Outcome::Judged(judgement) => judgement.verdict.as_str(),
-            Outcome::Unjudged(_) => "UNJUDGED",
+            Outcome::Unjudged(_) => Self::UNJUDGED,
         }
     }
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rumqttc::{AsyncClient, EventLoop, LastWill, MqttOptions, QoS, TlsConfiguration};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::settings::{BrokerUrl, LinkSettings};
+use crate::settings::{BrokerUrl, ClientFiles, LinkSettings};
 use crate::topic::Topics;
 use crate::wire::{State, StateMessage};
 
@@ -74,6 +74,36 @@ pub enum PublishError {
         /// The file.
         path: PathBuf,
     },
+    /// The file of the client certificate holds none that can be read.
+    #[error("mqtt.cert_file {} holds no certificate that can be read; it must be a PEM file", path.display())]
+    ClientCertificate {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: pem::Error,
+    },
+    /// The file of the client certificate's key holds none that can be read.
+    #[error(
+        "mqtt.key_file {} holds no private key that can be read; it must be a PEM file without a password (openssl pkey \
+         -in KEY -out KEY)", path.display()
+    )]
+    ClientKey {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: pem::Error,
+    },
+    /// The key of the client certificate is not its own, or of a kind that is not supported.
+    #[error("mqtt.key_file {} does not belong to the first certificate of mqtt.cert_file", path.display())]
+    ClientPair {
+        /// The file of the key.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: rustls::Error,
+    },
     /// Encryption cannot be set up.
     #[error("set up encryption for {url}")]
     Tls {
@@ -107,6 +137,17 @@ pub fn check_authorities(path: &Path) -> Result<(), PublishError> {
     read_authorities(path).map(drop)
 }
 
+/// Whether the files of a client certificate can be used together.
+///
+/// # Errors
+/// [`PublishError::ClientCertificate`], [`PublishError::ClientKey`], [`PublishError::ClientPair`].
+pub fn check_client(files: &ClientFiles) -> Result<(), PublishError> {
+    let (certificates, key) = read_client(files)?;
+    let provider = rustls::crypto::ring::default_provider();
+    let pair = rustls::sign::CertifiedKey::from_der(certificates, key, &provider);
+    pair.map(drop).map_err(|source| PublishError::ClientPair { path: files.key.clone(), source })
+}
+
 /// A text that is never printed.
 #[derive(Clone)]
 struct Secret(String);
@@ -136,10 +177,12 @@ impl Broker {
         let url = settings.url().clone();
         let tls = match settings.ca_file() {
             None => None,
-            Some(path) => Some(
-                client_config(read_authorities(path)?)
-                    .map_err(|source| PublishError::Tls { url: url.clone(), source })?,
-            ),
+            Some(path) => {
+                let authorities = read_authorities(path)?;
+                let client = settings.client().map(|files| check_client(files).and_then(|()| read_client(files)));
+                let config = client_config(authorities, client.transpose()?);
+                Some(config.map_err(|source| PublishError::Tls { url: url.clone(), source })?)
+            }
         };
         Ok(Self { url, login, tls })
     }
@@ -220,13 +263,30 @@ fn read_authorities(path: &Path) -> Result<RootCertStore, PublishError> {
     }
 }
 
-fn client_config(authorities: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
+/// A client certificate with the ones that vouch for it, and its key.
+type Client = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn read_client(ClientFiles { certificate, key }: &ClientFiles) -> Result<Client, PublishError> {
+    let fault = |source| PublishError::ClientCertificate { path: certificate.clone(), source };
+    let certificates: Vec<_> =
+        CertificateDer::pem_file_iter(certificate).map_err(fault)?.collect::<Result<_, _>>().map_err(fault)?;
+    if certificates.is_empty() {
+        return Err(fault(pem::Error::NoItemsFound));
+    }
+    let key =
+        PrivateKeyDer::from_pem_file(key).map_err(|source| PublishError::ClientKey { path: key.clone(), source })?;
+    Ok((certificates, key))
+}
+
+fn client_config(authorities: RootCertStore, client: Option<Client>) -> Result<Arc<ClientConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(authorities)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+        .with_root_certificates(authorities);
+    Ok(Arc::new(match client {
+        None => config.with_no_client_auth(),
+        Some((certificates, key)) => config.with_client_auth_cert(certificates, key)?,
+    }))
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub mod topic;
 pub mod wire;
 
 pub use arrived::{Arrived, Promptness, Suspicion};
-pub use broker::{MAX_PASSWORD_BYTES, PublishError, check_authorities};
+pub use broker::{MAX_PASSWORD_BYTES, PublishError, check_authorities, check_client};
 pub use clock::suspended;
 pub use desk::{DrainReport, LinkStatus};
 pub use publisher::{Delivery, Publisher, PublisherSettings};

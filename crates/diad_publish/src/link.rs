@@ -48,6 +48,7 @@ use crate::wire::{State, StateMessage};
 mod hearing;
 #[cfg(test)]
 mod tests;
+mod tls_fault;
 pub(crate) mod transit;
 
 /// How often the thread looks up from an idle connection: for the watchdog and for deadlines.
@@ -418,6 +419,9 @@ pub(crate) fn chance() -> f64 {
 
 /// The library's error in words for an operator.
 pub(crate) fn describe(error: &ConnectionError) -> String {
+    if let Some(fault) = tls_fault::TlsFault::of(error) {
+        return fault.to_string();
+    }
     match error {
         ConnectionError::ConnectionRefused(
             code @ (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized),

@@ -48,6 +48,15 @@ pub enum SettingsError {
     /// An authority for a connection that is not encrypted.
     #[error("mqtt.ca_file has no meaning with mqtt://; write mqtts:// or remove it")]
     CaUnused,
+    /// A client certificate without its key.
+    #[error("mqtt.cert_file needs mqtt.key_file: the PEM file of the private key of that certificate")]
+    CertificateWithoutKey,
+    /// A key without the client certificate that it belongs to.
+    #[error("mqtt.key_file needs mqtt.cert_file: the PEM file of the certificate of that key")]
+    KeyWithoutCertificate,
+    /// A client certificate for a connection that is not encrypted.
+    #[error("mqtt.cert_file has no meaning with mqtt://; write mqtts:// or remove it and mqtt.key_file")]
+    CertificateUnused,
     /// An encrypted connection to a bare IPv6 address, which the client library cannot check.
     #[error("mqtts:// with an IPv6 address is not supported; give the broker's host name")]
     TlsToIpv6,
@@ -66,6 +75,8 @@ impl SettingsError {
             | Self::TlsToIpv6 => "url",
             Self::PasswordWithoutUser | Self::User { .. } => "username",
             Self::CaMissing | Self::CaUnused => "ca_file",
+            Self::CertificateWithoutKey | Self::CertificateUnused => "cert_file",
+            Self::KeyWithoutCertificate => "key_file",
         }
     }
 }
@@ -181,6 +192,15 @@ pub enum PayloadKind {
     SparkplugB,
 }
 
+/// The files of a client certificate, by which a broker knows the station.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// PEM file of the certificate, followed by the intermediate ones.
+    pub certificate: PathBuf,
+    /// PEM file of its private key, not encrypted.
+    pub key: PathBuf,
+}
+
 /// How to reach the broker, `mqtt:` in the settings. Messages go out with QoS 1: any other would break the promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkSettings {
@@ -188,11 +208,12 @@ pub struct LinkSettings {
     username: Option<String>,
     password_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
+    client: Option<ClientFiles>,
     payload: PayloadKind,
 }
 
 impl LinkSettings {
-    /// Takes settings that agree with one another. Opens no file. The payload is JSON.
+    /// Takes settings that agree with one another. Opens no file. The payload is JSON, and there is no client certificate.
     ///
     /// # Errors
     /// [`SettingsError`] says which setting is wrong and what to write instead.
@@ -212,8 +233,25 @@ impl LinkSettings {
         match (url.transport, &ca_file) {
             (Transport::Tls, None) => Err(SettingsError::CaMissing),
             (Transport::Plain, Some(_)) => Err(SettingsError::CaUnused),
-            _ => Ok(Self { url, username, password_file, ca_file, payload: PayloadKind::Json }),
+            _ => Ok(Self { url, username, password_file, ca_file, client: None, payload: PayloadKind::Json }),
         }
+    }
+
+    /// The same with a client certificate, if both files are given, or without one. Opens no file.
+    ///
+    /// # Errors
+    /// [`SettingsError`] if one file is given without the other, or both for a connection that is not encrypted.
+    pub fn with_client(self, certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Self, SettingsError> {
+        let client = match (certificate, key) {
+            (None, None) => None,
+            (Some(_), None) => return Err(SettingsError::CertificateWithoutKey),
+            (None, Some(_)) => return Err(SettingsError::KeyWithoutCertificate),
+            (Some(_), Some(_)) if self.url.transport == Transport::Plain => {
+                return Err(SettingsError::CertificateUnused);
+            }
+            (Some(certificate), Some(key)) => Some(ClientFiles { certificate, key }),
+        };
+        Ok(Self { client, ..self })
     }
 
     /// The same with another payload.
@@ -250,6 +288,12 @@ impl LinkSettings {
     #[must_use]
     pub const fn ca_file(&self) -> Option<&PathBuf> {
         self.ca_file.as_ref()
+    }
+
+    /// The client certificate, if the broker asks for one.
+    #[must_use]
+    pub const fn client(&self) -> Option<&ClientFiles> {
+        self.client.as_ref()
     }
 }
 
@@ -323,6 +367,21 @@ mod tests {
             assert_eq!(want.key(), key);
             assert_eq!(found, Err(want));
         }
+        let client = |url: &str, certificate: Option<&str>, key: Option<&str>| {
+            let ca = url.starts_with("mqtts").then_some("ca");
+            settings(url, None, None, ca)
+                .and_then(|settings| settings.with_client(certificate.map(PathBuf::from), key.map(PathBuf::from)))
+        };
+        for (found, want, key) in [
+            (client("mqtts://a", Some("c"), None), SettingsError::CertificateWithoutKey, "cert_file"),
+            (client("mqtts://a", None, Some("k")), SettingsError::KeyWithoutCertificate, "key_file"),
+            (client("mqtt://a", Some("c"), Some("k")), SettingsError::CertificateUnused, "cert_file"),
+        ] {
+            assert_eq!(want.key(), key);
+            assert_eq!(found, Err(want));
+        }
+        assert!(client("mqtts://a", Some("c"), Some("k")).is_ok_and(|settings| settings.client().is_some()));
+        assert!(client("mqtt://a", None, None).is_ok_and(|settings| settings.client().is_none()));
         assert!(settings("mqtts://a", Some("u"), Some("p"), Some("ca")).is_ok());
         assert!(settings("mqtt://a", Some("u"), None, None).is_ok());
     }

@@ -170,6 +170,11 @@ fn metrics_account_for_every_part() {
     ] {
         assert_eq!(metric(&text, name), want, "{name}\n{text}");
     }
+    // What never happened is 0 and not missing: an alert on its rise sees the first one.
+    let unseen = "diad_verdicts_total{camera=\"cam1\",product=\"(none)\",verdict=\"UNJUDGED\",reason=\"camera\"} 0";
+    assert!(text.lines().any(|line| line == unseen), "{text}");
+    let (free, size) = (metric(&text, "diad_disk_free_bytes"), metric(&text, "diad_disk_size_bytes"));
+    assert!(0 < free && free < size, "{free} of {size}");
     for verdict in of(&heard, "verdict") {
         let label = format!("verdict=\"{}\"", verdict["verdict"].as_str().unwrap());
         assert!(text.lines().any(|line| line.starts_with("diad_verdicts_total{") && line.contains(&label)), "{label}");

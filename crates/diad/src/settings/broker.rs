@@ -16,7 +16,17 @@ pub struct Mqtt {
 }
 
 pub(super) fn section(item: Item<'_>) -> Option<Mqtt> {
-    let keys = item.mapping()?.only(&["url", "root", "payload", "qos", "username", "password_file", "ca_file"]);
+    let keys = item.mapping()?.only(&[
+        "url",
+        "root",
+        "payload",
+        "qos",
+        "username",
+        "password_file",
+        "ca_file",
+        "cert_file",
+        "key_file",
+    ]);
     let url = keys.get("url").parsed(BrokerUrl::parse, None);
     let root = keys.get("root").parsed(TopicRoot::try_new, None);
     let payload = keys.get("payload").choice(&[("json", PayloadKind::Json), ("sparkplug_b", PayloadKind::SparkplugB)]);
@@ -28,10 +38,17 @@ pub(super) fn section(item: Item<'_>) -> Option<Mqtt> {
     let username = keys.get("username").nullable(|item| item.text().map(str::to_owned));
     let password_file = keys.get("password_file").nullable(|item| named_file::secret(&item));
     let ca_file = keys.get("ca_file").nullable(|item| named_file::certificates(&item));
-    let link = match LinkSettings::try_new(url?, username?, password_file?, ca_file?) {
+    let cert_file = keys.get("cert_file").nullable(|item| named_file::there(&item));
+    let key_file = keys.get("key_file").nullable(|item| named_file::there(&item));
+    let link = LinkSettings::try_new(url?, username?, password_file?, ca_file?);
+    let (cert_file, key_file) = (cert_file?, key_file?);
+    let link = match link.and_then(|link| link.with_client(cert_file, key_file)) {
         Ok(link) => Some(link),
         Err(error) => keys.get(error.key()).fault(&error.to_string(), None),
     };
+    if let Some(files) = link.as_ref().and_then(LinkSettings::client) {
+        named_file::client(&keys.get("cert_file"), &keys.get("key_file"), files)?;
+    }
     qos?;
     Some(Mqtt { link: link?.with_payload(payload?), root: root? })
 }

@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use diad_publish::{MAX_PASSWORD_BYTES, check_authorities};
+use diad_publish::settings::ClientFiles;
+use diad_publish::{MAX_PASSWORD_BYTES, PublishError, check_authorities, check_client};
 
 use crate::yaml::{Item, text};
 
@@ -33,6 +34,30 @@ pub(super) fn certificates(item: &Item<'_>) -> Option<PathBuf> {
         return item.fault("names a file without a certificate that can be used", Some("PEM certificates"));
     }
     Some(PathBuf::from(path))
+}
+
+/// A text file that can be read.
+pub(super) fn there(item: &Item<'_>) -> Option<PathBuf> {
+    let path = item.text()?;
+    contents(item, path).map(|_| PathBuf::from(path))
+}
+
+/// The files of a client certificate: one with certificates in PEM, and one with the key of the first of them.
+pub(super) fn client(certificate: &Item<'_>, key: &Item<'_>, files: &ClientFiles) -> Option<()> {
+    match check_client(files) {
+        Ok(()) => Some(()),
+        Err(PublishError::ClientCertificate { .. }) => {
+            certificate.fault("names a file without a certificate that can be read", Some("PEM certificates"))
+        }
+        Err(PublishError::ClientPair { .. }) => key.fault(
+            "names a key that does not belong to mqtt.cert_file",
+            Some("the key of the first certificate there, of RSA, P-256, P-384 or Ed25519"),
+        ),
+        Err(_) => key.fault(
+            "names a file without a private key that can be read",
+            Some("a PEM key without a password: openssl pkey -in KEY -out PLAIN"),
+        ),
+    }
 }
 
 fn contents(item: &Item<'_>, path: &str) -> Option<String> {

@@ -1,14 +1,15 @@
 //! What the page shows of the parts: the last ones of every camera, and counts by hour and product. Bounded, whatever
 //! the line does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use diad_core::event::{InspectionEvent, Outcome};
+use diad_core::event::{InspectionEvent, Outcome, Reason};
 use diad_core::inspector::Stage;
+use diad_core::judge::Verdict;
 use diad_core::name::CameraId;
 use diad_ledger::{Moment, Timings};
 use serde::Serialize;
@@ -53,6 +54,8 @@ struct State {
     products: Vec<String>,
     counts: BTreeMap<(String, String), Count>,
     totals: BTreeMap<Labels, u64>,
+    /// Products whose series a scrape has had already.
+    scraped: BTreeSet<String>,
     latency: Latency,
     stages: [Latency; Stage::ALL.len()],
     least_margin_ms: Option<f64>,
@@ -192,6 +195,30 @@ impl Board {
         (state.totals.clone(), state.latency.clone())
     }
 
+    /// [`Board::totals`] for a scrape of the metrics: every verdict and every reason of every one of `cameras`, also
+    /// those that did not occur yet, for parts without a product and for each product that a part had.
+    ///
+    /// A rate is the difference of two scrapes, so a series that began with its first count would hide that count. The
+    /// series of a product are 0 in the first scrape that has them, and carry their counts from the next one on.
+    #[must_use]
+    pub fn scrape(&self, cameras: &[CameraId]) -> (BTreeMap<Labels, u64>, Latency) {
+        let mut state = self.lock();
+        let named = state.totals.keys().map(|labels| labels.product.clone());
+        let products: BTreeSet<String> = named.chain([NONE.to_owned()]).collect();
+        let mut series = BTreeMap::new();
+        for (product, camera) in products.iter().flat_map(|product| cameras.iter().map(move |camera| (product, camera)))
+        {
+            for (verdict, reason) in outcomes() {
+                let labels = Labels { camera: camera.to_string(), product: product.clone(), verdict, reason };
+                let counted = state.totals.get(&labels).filter(|_| state.scraped.contains(product));
+                let count = counted.copied().unwrap_or_default();
+                series.insert(labels, count);
+            }
+        }
+        state.scraped = products;
+        (series, state.latency.clone())
+    }
+
     /// What parts took in each stage since the start, in the order of the stages.
     #[must_use]
     pub fn stages(&self) -> [(Stage, Latency); Stage::ALL.len()] {
@@ -210,6 +237,12 @@ impl Board {
         self.waiting.try_iter().for_each(|(event, timings, deadline_ms)| state.take(&event, &timings, deadline_ms));
         state
     }
+}
+
+/// Every verdict with every reason that it can have, as [`Labels`] has them.
+fn outcomes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let judged = [Verdict::Pass, Verdict::Review, Verdict::Reject].map(|verdict| (verdict.as_str(), ""));
+    judged.into_iter().chain(Reason::ALL.map(|reason| (InspectionEvent::UNJUDGED, reason.as_str())))
 }
 
 impl Default for Board {

@@ -1,10 +1,12 @@
 //! What is counted, as Prometheus reads it: base units, counters for everything that is accounted for.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use diad_publish::wire::State;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
+use rustix::fs::statvfs;
 
 use super::board::{Labels, Latency};
 use super::plant::Plant;
@@ -29,7 +31,7 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
     let totals = plant.account.get().map(crate::line::Account::totals).unwrap_or_default();
     let (late, unrecorded) = plant.account.get().map(crate::line::Account::asides).unwrap_or_default();
     let link = plant.publisher.status();
-    let (verdicts, latency) = plant.board.totals();
+    let (verdicts, latency) = plant.board.scrape(&plant.cameras);
     let stages = plant.board.stages();
     let info = [
         ("line", plant.line.as_str()),
@@ -132,6 +134,7 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
         ),
     ];
     families.extend(results(plant));
+    families.extend(disk(&plant.ledger));
     if let Some(margin_ms) = plant.board.least_margin_ms() {
         families.push(one(
             "diad_deadline_margin_min_seconds",
@@ -142,6 +145,20 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
     // A family without samples has nothing to say.
     families.retain(|family| !family.get_metric().is_empty());
     families
+}
+
+/// The file system of the ledger; nothing where it cannot be asked. Its numbers are in the system's memory, so that a disk
+/// that hangs does not hold up the answer.
+fn disk(ledger: &Path) -> Vec<MetricFamily> {
+    let Ok(found) = statvfs(ledger) else { return Vec::new() };
+    let one = |name, help, blocks: u64| {
+        let bytes = blocks.saturating_mul(found.f_frsize) as f64;
+        family(name, help, MetricType::GAUGE, vec![gauge(&[], bytes)])
+    };
+    vec![
+        one("diad_disk_free_bytes", "Space that the station may still fill on the disk of its ledger", found.f_bavail),
+        one("diad_disk_size_bytes", "Size of the disk of the ledger", found.f_blocks),
+    ]
 }
 
 /// How saves of the thresholds and golden parts came out.

@@ -42,7 +42,7 @@ fn read_reports_a_station_without_line_station_and_cameras() {
 #[test]
 fn read_reports_every_fault_of_a_file_at_once() {
     let keys = "line, station, cameras, deadline_ms, repeat_within_ms, on_unjudged, on_unknown_product, engine, mqtt, ledger, http, drift, golden, thresholds";
-    let mqtt = "url, root, payload, qos, username, password_file, ca_file";
+    let mqtt = "url, root, payload, qos, username, password_file, ca_file, cert_file, key_file";
     check(
         below(
             "deadline: 5

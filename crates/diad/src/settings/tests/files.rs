@@ -80,6 +80,67 @@ fn files_with_secrets_must_be_readable_and_are_not_printed() {
     );
 }
 
+/// Makes a certificate signed by its own key.
+fn certificate(folder: &Path, name: &str) {
+    let files = ["-keyout", &format!("{name}.key"), "-out", &format!("{name}.pem")];
+    let made = std::process::Command::new("openssl")
+        .current_dir(folder)
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=S1"])
+        .args(files)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+#[test]
+fn files_of_a_client_certificate_belong_together_and_the_key_is_not_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    ["a", "b"].iter().for_each(|name| certificate(folder.path(), name));
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let with = |keys: &str| below(&format!("mqtt:\n  url: 'mqtts://a'\n  ca_file: '{}'\n{keys}", file("a.pem")));
+    let pair = |certificate: &str, key: &str| {
+        with(&format!("  cert_file: '{}'\n  key_file: '{}'\n", file(certificate), file(key)))
+    };
+    let settings = pair("a.pem", "a.key").unwrap();
+    assert!(settings.mqtt().link.client().is_some());
+    assert!(!format!("{settings:?}").contains("PRIVATE KEY"));
+
+    check(
+        pair("a.pem", "b.key"),
+        &[
+            "f.yaml:11:13: mqtt.key_file: names a key that does not belong to mqtt.cert_file, allowed: the key of the first certificate there, of RSA, P-256, P-384 or Ed25519",
+        ],
+    );
+    check(
+        pair("a.pem", "a.pem"),
+        &[
+            "f.yaml:11:13: mqtt.key_file: names a file without a private key that can be read, allowed: a PEM key without a password: openssl pkey -in KEY -out PLAIN",
+        ],
+    );
+    check(
+        pair("a.key", "a.key"),
+        &[
+            "f.yaml:10:14: mqtt.cert_file: names a file without a certificate that can be read, allowed: PEM certificates",
+        ],
+    );
+    check(
+        pair("a.pem", "none"),
+        &["f.yaml:11:13: mqtt.key_file: names a file that cannot be read: No such file or directory (os error 2)"],
+    );
+    check(
+        with(&format!("  cert_file: '{}'\n", file("a.pem"))),
+        &[
+            "f.yaml:10:14: mqtt.cert_file: mqtt.cert_file needs mqtt.key_file: the PEM file of the private key of that certificate",
+        ],
+    );
+    check(
+        with(&format!("  key_file: '{}'\n", file("a.key"))),
+        &[
+            "f.yaml:10:13: mqtt.key_file: mqtt.key_file needs mqtt.cert_file: the PEM file of the certificate of that key",
+        ],
+    );
+}
+
 #[test]
 fn load_reports_files_that_are_none() {
     let folder = tempfile::tempdir().unwrap();

@@ -85,6 +85,30 @@ fn board_that_nobody_looks_at_counts_what_it_misses() {
 }
 
 #[test]
+fn scrape_has_every_series_at_zero_before_it_counts() {
+    let cameras = ["cam0", "cam1"].map(|name| CameraId::try_new(name).unwrap());
+    let board = Board::default();
+    let scrape = |board: &Board| board.scrape(&cameras).0;
+    let sum = |series: &BTreeMap<Labels, u64>, product: &str| {
+        series.iter().filter(|(labels, _)| labels.product == product).map(|(_, count)| count).sum::<u64>()
+    };
+    board.note(&event(1, 0, None, None), &Timings::NONE, 200.0);
+    let first = scrape(&board);
+    // Three verdicts and every reason, for two cameras.
+    assert_eq!((first.len(), sum(&first, NONE)), (2 * (3 + Reason::ALL.len()), 0));
+    assert_eq!(sum(&scrape(&board), NONE), 1);
+
+    board.note(&event(2, 0, Some("gear"), Some(Verdict::Reject)), &Timings::NONE, 200.0);
+    board.note(&event(3, 0, Some("gear"), Some(Verdict::Reject)), &Timings::NONE, 200.0);
+    let born = scrape(&board);
+    assert_eq!((born.len(), sum(&born, NONE), sum(&born, "gear")), (2 * first.len(), 1, 0));
+    let counted = scrape(&board);
+    let (camera, product) = ("cam0".to_owned(), "gear".to_owned());
+    assert_eq!(counted[&Labels { camera, product, verdict: "REJECT", reason: "" }], 2);
+    assert_eq!(sum(&counted, "gear"), 2);
+}
+
+#[test]
 fn after_gives_what_is_new_in_order() {
     let board = Board::default();
     (1..=5).for_each(|seq| board.note(&event(seq, 0, None, Some(Verdict::Pass)), &Timings::NONE, 200.0));
