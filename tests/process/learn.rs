@@ -105,7 +105,7 @@ fn learn_writes_bank_and_cut_offs_together_and_unlearn_takes_both_back() {
     assert_eq!(told["witnesses"][0]["witness"], "diad");
     assert_eq!(
         (&told["witnesses"][1]["witness"], &told["witnesses"][1]["weight"]),
-        (&"bank:micro".into(), &0.5.into())
+        (&"bank:micro".into(), &(1.0 / 1.5).into())
     );
     // 1 - 0.05^(1/12), rounded up.
     assert_eq!(told["reject"]["rate"], 0.221);

@@ -91,6 +91,12 @@ fn payload(row: &Row) -> Value {
     payload
 }
 
+/// The stages that every part goes through, whatever further witnesses judge it.
+fn of_diffusion() -> impl Iterator<Item = Stage> {
+    let further = [Stage::Foundation, Stage::Latent, Stage::Bank];
+    Stage::ALL.into_iter().filter(move |stage| !further.contains(stage))
+}
+
 /// Whether a `PASS` names all that a judgement has: a score below the cut-offs, and the place it was found at.
 fn is_whole_pass(verdict: &Value) -> bool {
     let cut = |name: &str| verdict[name].as_f64().filter(|value| value.is_finite());
@@ -127,7 +133,7 @@ impl Audit {
                     verdict: entry.row.verdict_word(),
                     acknowledged: entry.acknowledged.is_some(),
                     payload,
-                    judged: timings.waited.is_some() && Stage::ALL.into_iter().all(|s| timings.get(s).is_some()),
+                    judged: timings.waited.is_some() && of_diffusion().all(|s| timings.get(s).is_some()),
                 };
                 assert!(audit.recorded.insert(key, recorded).is_none());
             }

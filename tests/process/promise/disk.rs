@@ -258,8 +258,8 @@ fn owe(ledger: &Path, count: u64) -> RunId {
     run
 }
 
-/// The middle of the ledger's file is overwritten under a running daemon, which finds out when it wants to say what is
-/// owed from there. Parts that are triggered go on being judged and heard, and the ledger is not called sound.
+/// The middle of the ledger's file is overwritten under a running daemon, which finds out when it reads what is owed from
+/// there, or when it marks what was acknowledged. Parts that are triggered go on being judged and heard, and the ledger is not called sound.
 pub fn damaged(parts: u64) -> Audit {
     let gate = Gate::shut();
     let broker = Broker::start();
@@ -274,7 +274,7 @@ pub fn damaged(parts: u64) -> Audit {
     file.write_all_at(&vec![0xa5; 2 * quarter as usize], quarter).unwrap();
     gate.open(broker.port());
     let by_the_ledger =
-        |m: &Received| is_state("degraded")(m) && m.payload["detail"].to_string().contains("ledger backlog since");
+        |m: &Received| is_state("degraded")(m) && m.payload["detail"].to_string().contains("ledger");
     let mut heard = plant.until(by_the_ledger);
     let mut triggered = 0;
     let of_now = |m: &Received| is_verdict(m) && m.payload["run"] != before.as_str();

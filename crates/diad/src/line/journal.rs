@@ -160,6 +160,8 @@ pub struct Journal {
     in_force: Option<(Option<ProductName>, SystemTime)>,
     /// When to try again, if the last try failed.
     retry: Option<Instant>,
+    /// It was taken up again, and what could not be written then is not written yet.
+    unproven: bool,
     owed: u64,
     /// Damaged ones among those that were read since the start of the last look.
     damaged: u64,
@@ -192,6 +194,7 @@ impl Journal {
             product: last_product(&ledger, &context),
             in_force: None,
             retry: None,
+            unproven: false,
             damaged: 0,
             void: false,
             unmarked: Vec::new(),
@@ -274,7 +277,11 @@ impl Journal {
                     self.missed.clear();
                 }
                 self.retry = None;
-                self.health.well(SOURCE);
+                // A damaged page may take the new rows and refuse the acknowledgements: well is what has taken both.
+                self.unproven = !self.unmarked.is_empty();
+                if !self.unproven {
+                    self.health.well(SOURCE);
+                }
                 self.health.well(SLIP);
                 self.write_product();
             }
@@ -347,6 +354,9 @@ impl Journal {
             Ok(recorded) => {
                 self.owed = self.owed.saturating_sub(self.unmarked.len() as u64);
                 self.unmarked.clear();
+                if std::mem::take(&mut self.unproven) {
+                    self.health.well(SOURCE);
+                }
                 self.noted.extend(entered.iter().map(|part| part.key.clone()));
                 for row in verdicts {
                     self.noted.remove(&row.key);
