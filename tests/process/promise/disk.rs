@@ -273,8 +273,7 @@ pub fn damaged(parts: u64) -> Audit {
     let quarter = file.metadata().unwrap().len() / 4;
     file.write_all_at(&vec![0xa5; 2 * quarter as usize], quarter).unwrap();
     gate.open(broker.port());
-    let by_the_ledger =
-        |m: &Received| is_state("degraded")(m) && m.payload["detail"].to_string().contains("ledger");
+    let by_the_ledger = |m: &Received| is_state("degraded")(m) && m.payload["detail"].to_string().contains("ledger");
     let mut heard = plant.until(by_the_ledger);
     let mut triggered = 0;
     let of_now = |m: &Received| is_verdict(m) && m.payload["run"] != before.as_str();
