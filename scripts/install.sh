@@ -6,6 +6,7 @@
 #   PREFIX/bin/diad                 a link to the program
 #   PREFIX/lib/{systemd/system,sysusers.d,tmpfiles.d}
 #   PREFIX/share/diad/models/       the default model bundle
+#   PREFIX/share/diad/foundation/   the feature networks for `diad learn`, if `make setup-foundation` has fetched them
 #   PREFIX/share/diad/config/       the settings as shipped, examples, udev rules for cameras
 #   PREFIX/share/doc/diad/          licences
 #   /etc/diad/                      diad.yaml and thresholds.yaml: this station's settings
@@ -14,11 +15,12 @@ cd "$(dirname "$0")/.."
 
 usage() {
     cat >&2 <<END
-usage: $0 [--prefix /usr/local|/usr] [--destdir DIR] [--program FILE] [--library DIR] [--model DIR]
+usage: $0 [--prefix /usr/local|/usr] [--destdir DIR] [--program FILE] [--library DIR] [--model DIR] [--foundation DIR]
   --destdir  a root to install under, for making packages
   --program  the program, by default target/release/diad
   --library  the folder of libonnxruntime.so, by default target/ort/lib
   --model    the default model bundle, by default onnx/models/diad-tiny
+  --foundation  the folder of the feature networks, by default target/foundation; left out where it is missing
 END
     exit 64
 }
@@ -28,6 +30,7 @@ fail() {
 }
 
 prefix=/usr/local destdir='' program=target/release/diad library=target/ort/lib model=onnx/models/diad-tiny
+foundation=target/foundation
 while [ "$#" -gt 0 ]; do
     [ "$#" -ge 2 ] || usage
     case $1 in
@@ -36,6 +39,7 @@ while [ "$#" -gt 0 ]; do
     --program) program=$2 ;;
     --library) library=$2 ;;
     --model) model=$2 ;;
+    --foundation) foundation=$2 ;;
     *) usage ;;
     esac
     shift 2
@@ -71,6 +75,10 @@ put_folder "$library" "$lib/diad/lib"
 mkdir -p "$destdir$prefix/bin"
 ln -sfn ../lib/diad/diad "$destdir$prefix/bin/diad"
 put_folder "$model" "$destdir$bundle"
+for spec in "$foundation"/*/foundation.json; do
+    [ -s "$spec" ] || continue # none was fetched
+    put_folder "$(dirname "$spec")" "$share/foundation/$(basename "$(dirname "$spec")")"
+done
 put 644 systemd/diad.sysusers.conf "$lib/sysusers.d/diad.conf"
 put 644 systemd/diad.tmpfiles.conf "$lib/tmpfiles.d/diad.conf"
 put 644 systemd/99-diad-cameras.rules "$share/config/99-diad-cameras.rules"

@@ -17,10 +17,13 @@ chmod 755 "$work/program"
 echo stand-in >"$work/library/libonnxruntime.so.1.2.3"
 ln -s libonnxruntime.so.1.2.3 "$work/library/libonnxruntime.so"
 echo '{}' >"$work/diad-tiny/manifest.json"
+mkdir -p "$work/foundation/small" "$work/foundation/.setup.half"
+echo '{}' >"$work/foundation/small/foundation.json"
+echo graph >"$work/foundation/small/foundation.onnx"
 
 run() {
     scripts/install.sh --prefix "${prefix:-/usr/local}" --destdir "$root" --program "$work/program" \
-        --library "$work/library" --model "$work/diad-tiny" 2>"$work/said"
+        --library "$work/library" --model "$work/diad-tiny" --foundation "$work/foundation" 2>"$work/said"
 }
 refuses() { # EXIT_STATUS WORDS OPTION...
     local want=$1 words=$2 got=0
@@ -36,6 +39,8 @@ run || fail "the first installation failed: $(cat "$work/said")"
 [ "$("$root/usr/local/bin/diad")" = stand-in ] || fail "PREFIX/bin/diad does not run"
 program=$(readlink -f "$root/usr/local/bin/diad")
 [ -s "$(dirname "$program")/lib/libonnxruntime.so" ] || fail "the library is not beside the program"
+[ -s "$root/usr/local/share/diad/foundation/small/foundation.onnx" ] || fail "the foundation is not where the program looks"
+[ "$(ls -A "$root/usr/local/share/diad/foundation")" = small ] || fail "more than whole foundations was installed"
 etc=$root/etc/diad
 named() { sed -n "s/^ *$1: //p" "$etc/diad.yaml"; }
 [ -s "$root$(named model)/manifest.json" ] || fail "diad.yaml names no installed bundle: $(named model)"
