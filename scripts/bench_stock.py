@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diad_train.config import AutoencoderConfig, DenoiserConfig, FeaturesConfig, ModelConfig
-from diad_train.importer import Extras, import_checkpoint, theirs
+from diad_train.exchange.importer import Extras, import_checkpoint, theirs
 from diad_train.model.diad import DiAD
 from diad_train.model.resnet import ResNet50
 from diad_train.schedule import Sampler

@@ -6,11 +6,11 @@ import json
 
 import pytest
 import torch
-from diad_train.bundle import read_bundle, settle_norms
-from diad_train.checkpoint import CheckpointError
-from diad_train.export import Options, export, provenance
-from diad_train.fit import fit
+from diad_train.exchange.bundle import read_bundle, settle_norms
+from diad_train.exchange.checkpoint import CheckpointError
+from diad_train.exchange.export import Options, export, provenance
 from diad_train.model.diad import DiAD
+from diad_train.train.fit import fit
 from test_fit import config
 from test_train import CONFIG, data
 

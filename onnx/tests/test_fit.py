@@ -18,17 +18,18 @@ import torch
 from diad_foundation import make
 from diad_foundation.graph import GraphWriter
 from diad_foundation.networks import IMAGENET_MEAN, IMAGENET_STD, Layer, finished
-from diad_train import cli, loop, stages
-from diad_train.checkpoint import CheckpointError, read_state
+from diad_train import cli
 from diad_train.config import SHIPPED, ConfigError, load
-from diad_train.data import load_good
-from diad_train.export import sha256
-from diad_train.fit import _begin, fit
-from diad_train.importer import theirs
+from diad_train.exchange.checkpoint import CheckpointError, read_state
+from diad_train.exchange.data import load_good
+from diad_train.exchange.export import sha256
+from diad_train.exchange.importer import theirs
 from diad_train.model.diad import DiAD
 from diad_train.model.resnet import ResNet50
-from diad_train.pool import pool_of
-from diad_train.record import begin
+from diad_train.train import loop, stages
+from diad_train.train.fit import _begin, fit
+from diad_train.train.pool import pool_of
+from diad_train.train.record import begin
 from PIL import Image
 from test_train import CONFIG, data
 

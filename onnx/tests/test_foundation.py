@@ -12,7 +12,7 @@ import pytest
 import torch
 from diad_foundation import make, networks, weights
 from diad_foundation.graph import GraphWriter
-from diad_train.checkpoint import CheckpointError
+from diad_train.exchange.checkpoint import CheckpointError
 from diad_train.model.resnet import ResNet50
 from diad_train.model.teacher import Teacher
 from torch import Tensor, nn

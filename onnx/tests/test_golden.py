@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from diad_train.config import AutoencoderConfig, DenoiserConfig, FeaturesConfig, ModelConfig
-from diad_train.importer import theirs
+from diad_train.exchange.importer import theirs
 from diad_train.model.autoencoder import Autoencoder, sample_posterior
 from diad_train.model.denoiser import Denoiser
 from diad_train.model.diad import DiAD

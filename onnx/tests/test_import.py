@@ -12,21 +12,20 @@ from pathlib import Path
 
 import golden
 import numpy as np
+import onnx
 import pytest
 import torch
 from diad_train import cli
-from diad_train.checkpoint import CheckpointError, read_state
 from diad_train.config import AutoencoderConfig, ConfigError, DenoiserConfig, ModelConfig
-from diad_train.data import DataError
-from diad_train.importer import FROM_ELSEWHERE, Extras, import_checkpoint, theirs
+from diad_train.exchange.checkpoint import CheckpointError, read_state
+from diad_train.exchange.data import DataError
+from diad_train.exchange.importer import FROM_ELSEWHERE, Extras, import_checkpoint, theirs
 from diad_train.model.diad import DiAD
 from diad_train.model.fold import dead_fusion
 from diad_train.model.resnet import ResNet50
 from diad_train.schedule import alpha_bar
 from PIL import Image
 from safetensors.torch import save_file
-
-import onnx
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 128

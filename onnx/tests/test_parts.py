@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diad_train import pool
-from diad_train.checkpoint import CheckpointError
 from diad_train.config import ConfigError, load
-from diad_train.corrupt import CORRUPTIONS, corrupt
-from diad_train.data import PNG_START, DataError, load_good, read_picture
 from diad_train.evaluate import auroc
-from diad_train.loop import SaveError
+from diad_train.exchange.checkpoint import CheckpointError
+from diad_train.exchange.data import PNG_START, DataError, load_good, read_picture
 from diad_train.model.diad import DiAD
 from diad_train.model.features import anomaly_map, cosine_distance
-from diad_train.pool import held_out_copies, pool_of
 from diad_train.schedule import Sampler
+from diad_train.train import pool
+from diad_train.train.corrupt import CORRUPTIONS, corrupt
+from diad_train.train.loop import SaveError
+from diad_train.train.pool import held_out_copies, pool_of
 from PIL import Image
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from diad_train.config import AutoencoderConfig, DenoiserConfig
-from diad_train.data import normalised
+from diad_train.exchange.data import normalised
 from diad_train.model.autoencoder import Autoencoder, sample_posterior
 from diad_train.model.denoiser import Denoiser
-from diad_train.reference import (
+from reference.losses import (
     AutoencoderLoss,
     adaptive_weight,
     autoencoder_optimisers,

@@ -10,8 +10,8 @@ import onnxruntime as ort
 import pytest
 import torch
 from diad_train.config import StageConfig
-from diad_train.data import DataError
-from diad_train.export import sha256
+from diad_train.exchange.data import DataError
+from diad_train.exchange.export import sha256
 from diad_train.representation import bundle
 from diad_train.representation.features import FoundationSpec
 from diad_train.representation.model import RepresentationConfig, RepresentationDiAD

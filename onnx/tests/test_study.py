@@ -8,11 +8,11 @@ import math
 import numpy as np
 import torch
 from diad_train import study
-from diad_train.data import load_good
+from diad_train.exchange.data import load_good
 from diad_train.model.diad import DiAD
-from diad_train.pool import held_out_copies, pool_of
 from diad_train.schedule import alpha_bar
 from diad_train.study import Point, candidates, measure, plot, spread, table, walk_2m
+from diad_train.train.pool import held_out_copies, pool_of
 from test_train import CONFIG, data
 
 

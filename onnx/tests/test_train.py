@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diad_train import export as export_module
-from diad_train import loop
 from diad_train.config import (
     AutoencoderConfig,
     Config,
@@ -21,13 +19,15 @@ from diad_train.config import (
     StageConfig,
     TrainConfig,
 )
-from diad_train.data import held_out, load_good
-from diad_train.export import ExportError, Options, OrtModel, agree, export, provenance, revision, sha256
-from diad_train.fit import fit
-from diad_train.loop import run_stage
+from diad_train.exchange import export as export_module
+from diad_train.exchange.data import held_out, load_good
+from diad_train.exchange.export import ExportError, Options, OrtModel, agree, export, provenance, revision, sha256
 from diad_train.model.denoiser import Denoiser
 from diad_train.model.diad import DiAD
 from diad_train.schedule import Sampler
+from diad_train.train import loop
+from diad_train.train.fit import fit
+from diad_train.train.loop import run_stage
 from PIL import Image
 from torch import nn
 
@@ -201,15 +201,17 @@ def test_revision_is_the_codes_and_says_if_it_was_changed(tmp_path, monkeypatch)
         own = ["git", "-c", "user.name=x", "-c", "user.email=x@y", *command]
         return subprocess.run(own, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
 
-    code = tmp_path / "code.py"
+    code, other = tmp_path / "exchange" / "export.py", tmp_path / "model.py"
+    code.parent.mkdir()
     code.write_text("1")
+    other.write_text("1")
     monkeypatch.setattr(export_module, "__file__", str(code))
     git("init")
-    assert revision() == "unknown"  # nobody has put this file into the repository that it lies in
+    assert revision() == "unknown"  # the file is not part of the repository that it lies in
     git("add", ".")
     git("commit", "-m", "x")
     assert revision() == git("rev-parse", "HEAD")
-    code.write_text("2")
+    other.write_text("2")
     assert revision() == git("rev-parse", "HEAD") + "-dirty"
 
 

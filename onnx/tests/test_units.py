@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from diad_train.config import AutoencoderConfig, DenoiserConfig
-from diad_train.data import normalised, read_picture
+from diad_train.exchange.data import normalised, read_picture
 from diad_train.model import autoencoder as ae
 from diad_train.model import blocks
 from diad_train.model.denoiser import SpatialFeatureFusion, UNet

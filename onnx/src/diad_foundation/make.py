@@ -10,11 +10,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-import onnx
 from diad_foundation import weights
 from diad_foundation.networks import OUTPUT, Network, WeightsError, network_of
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
-import onnx
 from diad_foundation.graph import Array, GraphWriter
 
 Weights = Mapping[str, Array]

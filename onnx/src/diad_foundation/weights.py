@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from google.protobuf.message import DecodeError
+from onnx import numpy_helper
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-import onnx
 from diad_foundation.graph import Array
 from diad_foundation.networks import Weights, WeightsError
-from onnx import numpy_helper
 
 TORCH_TYPES = {
     "FloatStorage": np.dtype("<f4"),

@@ -11,22 +11,22 @@ from pathlib import Path
 import numpy as np
 
 from diad_train import study
-from diad_train.checkpoint import CheckpointError, is_out_of_memory, mismatches, read_state
 from diad_train.config import Config, ConfigError, FeaturesConfig, load, recommended
-from diad_train.data import DataError, GoodParts, held_out, load_good
 from diad_train.evaluate import evaluate, sheet
-from diad_train.export import MODEL_CARD, PRECISIONS, ExportError, Options, export, provenance
-from diad_train.fit import NETWORKS, STAGES, fit, plan
-from diad_train.importer import Extras, import_checkpoint
+from diad_train.exchange.checkpoint import CheckpointError, is_out_of_memory, mismatches, read_state
+from diad_train.exchange.data import DataError, GoodParts, held_out, load_good
+from diad_train.exchange.export import MODEL_CARD, PRECISIONS, ExportError, Options, export, provenance
+from diad_train.exchange.importer import Extras, import_checkpoint
 from diad_train.model.diad import DiAD
 from diad_train.model.fold import dead_fusion
 from diad_train.model.resnet import load_resnet50
-from diad_train.pool import pool_of
-from diad_train.record import check, started_from
 from diad_train.representation.bundle import attach, embed
 from diad_train.representation.features import Foundation, FoundationSpec, features_of
 from diad_train.representation.model import RepresentationConfig, RepresentationDiAD
 from diad_train.representation.stage import DEFAULT, train
+from diad_train.train.fit import NETWORKS, STAGES, fit, plan
+from diad_train.train.pool import pool_of
+from diad_train.train.record import check, started_from
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from diad_train.data import DataError, normalised, pictures_in, read_picture
+from diad_train.exchange.data import DataError, normalised, pictures_in, read_picture
 from diad_train.model.features import IMAGE_MEAN, IMAGE_STD
 
 Inspect = Callable[[Tensor], tuple[Tensor, Tensor, NDArray[np.float32]]]

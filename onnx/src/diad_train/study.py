@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diad_train.config import ModelConfig
-from diad_train.data import GoodParts, normalised
 from diad_train.evaluate import auroc
-from diad_train.loop import device
+from diad_train.exchange.data import GoodParts, normalised
 from diad_train.model.diad import DiAD
-from diad_train.pool import CorruptionPool, held_out_copies
 from diad_train.schedule import Sampler, alpha_bar
+from diad_train.train.loop import device
+from diad_train.train.pool import CorruptionPool, held_out_copies
 
 SOLVERS = ("ddim", "2m")
 BATCH = 8

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diad_train.checkpoint import CheckpointError, mismatches, not_finite, read_state
+from diad_train.exchange.checkpoint import CheckpointError, mismatches, not_finite, read_state
 
 # What the file may hold beyond what is used: the last stage, the classifier, counters of training.
 UNUSED = ("layer4.", "fc.", "classifier.")

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 import torch.nn.functional as F
+from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-import onnx
-from diad_train.checkpoint import CheckpointError
+from diad_train.exchange.checkpoint import CheckpointError
 from diad_train.model.features import IMAGE_MEAN, IMAGE_STD
-from onnx import helper, numpy_helper
 
 REMEDY = "name a convolutional one that `make setup-foundation` or `python -m diad_foundation.make` wrote"
 

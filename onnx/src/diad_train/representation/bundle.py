@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-import onnx
-from diad_train.data import DataError
-from diad_train.export import (
+from diad_train.exchange.data import DataError
+from diad_train.exchange.export import (
     MODEL_CARD,
     OPSET,
     TOLERANCES,

@@ -12,8 +12,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from diad_train.data import DataError, GoodParts
-from diad_train.export import sha256
+from diad_train.exchange.data import DataError, GoodParts
+from diad_train.exchange.export import sha256
 
 SPEC_FILE = "foundation.json"
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from diad_train.config import StageConfig
-from diad_train.loop import device, run_stage
 from diad_train.representation.model import RepresentationDiAD
+from diad_train.train.loop import device, run_stage
 
 Features = NDArray[np.float16]
 

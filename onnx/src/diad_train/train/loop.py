@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from diad_train.checkpoint import CheckpointError, is_out_of_memory, mismatches
 from diad_train.config import StageConfig
+from diad_train.exchange.checkpoint import CheckpointError, is_out_of_memory, mismatches
 
 M = TypeVar("M", bound=nn.Module)
 # A look at held-out parts: step -> numbers, and a picture sheet uint8 [H, W, 3].

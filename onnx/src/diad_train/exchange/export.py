@@ -21,14 +21,14 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import onnx
 from diad_train.config import Config
-from diad_train.data import GoodParts, normalised
+from diad_train.exchange.data import GoodParts, normalised
 from diad_train.model.diad import DiAD
 from diad_train.model.features import IMAGE_MEAN, IMAGE_STD, anomaly_map
 from diad_train.model.fold import fold
@@ -336,15 +336,16 @@ def noise(folder: Path, name: str, values: Tensor) -> dict[str, str]:
 
 
 def revision() -> str:
-    """The commit of this code, `-dirty` where it was changed since; whatever folder the user works in."""
+    """The commit of this package, `-dirty` where a file of it was changed since; in any working folder."""
+    package = Path(__file__).parents[1]
 
     def git(*command: str) -> str:
-        here = Path(__file__).parent
-        return subprocess.run(["git", *command], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        done = subprocess.run(["git", *command], cwd=package, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
 
     try:
-        # An installed copy may lie in somebody else's repository.
-        git("ls-files", "--error-unmatch", Path(__file__).name)
+        # An installed copy may lie in another project's repository.
+        git("ls-files", "--error-unmatch", str(Path(__file__).relative_to(package)))
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diad_train.checkpoint import CheckpointError, State, mismatches, not_finite, read_state
 from diad_train.config import HINT_FACTOR, AutoencoderConfig, ConfigError, DenoiserConfig, FeaturesConfig, ModelConfig
-from diad_train.data import DataError
+from diad_train.exchange.checkpoint import CheckpointError, State, mismatches, not_finite, read_state
+from diad_train.exchange.data import DataError
 from diad_train.model.diad import DiAD
 from diad_train.model.resnet import load_resnet50
 from diad_train.schedule import Sampler, alpha_bar

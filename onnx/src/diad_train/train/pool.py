@@ -16,10 +16,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
 
-from diad_train.checkpoint import CheckpointError
-from diad_train.corrupt import corrupt
-from diad_train.data import HELD_OUT_EVERY, GoodParts
-from diad_train.loop import SaveError, rank
+from diad_train.exchange.checkpoint import CheckpointError
+from diad_train.exchange.data import HELD_OUT_EVERY, GoodParts
+from diad_train.train.corrupt import corrupt
+from diad_train.train.loop import SaveError, rank
 
 # Half of the copies are made under other light.
 LIGHT_SHARE = 0.5

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import onnx
-from diad_train.checkpoint import CheckpointError, State
 from diad_train.config import ConfigError, ModelConfig, build
-from diad_train.export import GraphSpec, examples, graph_specs, program
+from diad_train.exchange.checkpoint import CheckpointError, State
+from diad_train.exchange.export import GraphSpec, examples, graph_specs, program
 from diad_train.model.denoiser import SpatialFeatureFusion
 from diad_train.model.diad import DiAD
 from diad_train.model.fold import StackedFeatureFusion, fold, norms_behind_convolutions

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from diad_train.checkpoint import CheckpointError
 from diad_train.config import Config
-from diad_train.data import GoodParts
-from diad_train.loop import whole_file
+from diad_train.exchange.checkpoint import CheckpointError
+from diad_train.exchange.data import GoodParts
+from diad_train.train.loop import whole_file
 
 SETTINGS, PARTS = "settings.json", "parts.json"
 # What the weights are of. How they are sampled and scored, and how long they are trained, may change.

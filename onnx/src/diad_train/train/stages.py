@@ -17,18 +17,18 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from diad_train.checkpoint import CheckpointError, is_out_of_memory
 from diad_train.config import Config, StageConfig
-from diad_train.data import HELD_OUT_EVERY, GoodParts, normalised
-from diad_train.loop import SaveError, device, placed, rank, run_stage, save_atomically
+from diad_train.exchange.checkpoint import CheckpointError, is_out_of_memory
+from diad_train.exchange.data import HELD_OUT_EVERY, GoodParts, normalised
 from diad_train.model.autoencoder import kl_divergence, sample_posterior
 from diad_train.model.denoiser import Denoiser
 from diad_train.model.diad import DiAD
 from diad_train.model.features import anomaly_map
 from diad_train.model.teacher import Teacher
-from diad_train.pool import CorruptionPool
 from diad_train.schedule import Sampler
-from diad_train.watch import Held, Watch
+from diad_train.train.loop import SaveError, device, placed, rank, run_stage, save_atomically
+from diad_train.train.pool import CorruptionPool
+from diad_train.train.watch import Held, Watch
 
 KL_WEIGHT = 6.4e-5
 CHUNK = 256

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from diad_train.data import GoodParts, normalised
 from diad_train.evaluate import auroc
-from diad_train.loop import device
+from diad_train.exchange.data import GoodParts, normalised
 from diad_train.model.diad import DiAD
 from diad_train.model.features import IMAGE_MEAN, IMAGE_STD
-from diad_train.pool import CorruptionPool, held_out_copies
+from diad_train.train.loop import device
+from diad_train.train.pool import CorruptionPool, held_out_copies
 
 PARTS = 48
 SHEET_ROWS = 8

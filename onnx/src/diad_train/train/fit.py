@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from diad_train import stages
-from diad_train.bundle import read_bundle, settle_norms
-from diad_train.checkpoint import CheckpointError, mismatches
 from diad_train.config import Config, ConfigError, StageConfig
-from diad_train.data import GoodParts, load_good, normalised
-from diad_train.export import sha256
-from diad_train.importer import is_of_authors, may_be_new, read_context, start_weights
-from diad_train.loop import device, rank, save_atomically, start_processes, steps_done
+from diad_train.exchange.bundle import read_bundle, settle_norms
+from diad_train.exchange.checkpoint import CheckpointError, mismatches
+from diad_train.exchange.data import GoodParts, load_good, normalised
+from diad_train.exchange.export import sha256
+from diad_train.exchange.importer import is_of_authors, may_be_new, read_context, start_weights
 from diad_train.model.diad import DiAD
 from diad_train.model.teacher import Teacher
-from diad_train.pool import pool_of
-from diad_train.record import Start, begin, check, started_from
+from diad_train.train import stages
+from diad_train.train.loop import device, rank, save_atomically, start_processes, steps_done
+from diad_train.train.pool import pool_of
+from diad_train.train.record import Start, begin, check, started_from
 
 RUNNERS = {
     "autoencoder": stages.fit_autoencoder,

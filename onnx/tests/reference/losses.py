@@ -1,19 +1,19 @@
 """The authors' two trainings as losses: the diffusion step with SG network, and the autoencoder's fine-tuning.
 
-Our own stages (`stages`) differ on purpose: they see damage, walk the sampler and need no VGG16. What is here repeats
-the published recipe (He et al., AAAI 2024, on top of Rombach et al. 2022), to compare with and to go on from.
+The stages of `diad_train.train` differ on purpose: they see damage, walk the sampler and need no VGG16. This module
+repeats the published recipe (He et al., AAAI 2024, on top of Rombach et al. 2022), to compare the networks with it.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
 from diad_train.model.autoencoder import Autoencoder, kl_divergence, sample_posterior
 from diad_train.model.denoiser import Denoiser
-from diad_train.model.discriminator import PatchDiscriminator
-from diad_train.model.perceptual import PerceptualDistance
+from torch import Tensor, nn
+
+from reference.discriminator import PatchDiscriminator
+from reference.perceptual import PerceptualDistance
 
 LATENT_SCALE = 0.18215
 
