@@ -25,11 +25,15 @@ from diad_train.config import StageConfig
 from diad_train.exchange.checkpoint import CheckpointError, is_out_of_memory, mismatches
 
 M = TypeVar("M", bound=nn.Module)
-# A look at held-out parts: step -> numbers, and a picture sheet uint8 [H, W, 3].
+# Measures held-out parts after a number of steps: numbers by name, and a picture sheet uint8 [H, W, 3].
 Look = Callable[[int], tuple[dict[str, float], NDArray[np.uint8]]]
 Loss = Callable[[np.random.Generator, int], dict[str, Tensor]]
 
 CHECKPOINT_SECONDS = 120.0
+LOG_EVERY_STEPS = 50
+LARGEST_GRADIENT_NORM = 1.0
+# Where the cosine of the learning rate ends, as a share of its peak.
+LAST_RATE_SHARE = 0.02
 
 
 def device() -> torch.device:
@@ -40,7 +44,7 @@ def device() -> torch.device:
 
 
 def placed(module: M) -> M:
-    """Moves a module to this process's device, in the memory layout that convolutions like; in place."""
+    """Moves a module to this process's device, in the memory layout that is fastest for convolutions; in place."""
     module.to(device())
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     return module
@@ -72,7 +76,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch's writer says RuntimeError when the disk is full
+    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError for a full disk
         partial.unlink(missing_ok=True)
         raise SaveError(
             f"{path}: cannot be written: {error}; what it held before is whole: make room, then run the same again"
@@ -124,16 +128,18 @@ def _average_gradients(parameters: list[nn.Parameter]) -> None:
 
 
 def _learning_rate(stage: StageConfig, step: int) -> float:
-    """Linear warm-up, then a cosine down to 2 % of the peak."""
+    """Linear warm-up, then a cosine down to `LAST_RATE_SHARE` of the peak."""
     if step < stage.warmup:
         return stage.learning_rate * (step + 1) / stage.warmup
     progress = (step - stage.warmup) / max(1, stage.steps - stage.warmup)
-    return stage.learning_rate * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * progress)))
+    return stage.learning_rate * (
+        LAST_RATE_SHARE + (1.0 - LAST_RATE_SHARE) * 0.5 * (1.0 + math.cos(math.pi * progress))
+    )
 
 
 @contextlib.contextmanager
-def _worn(averaged: dict[str, Tensor], module: nn.Module) -> Iterator[None]:
-    """The module with its averaged weights, for the length of a look."""
+def _averaged(averaged: dict[str, Tensor], module: nn.Module) -> Iterator[None]:
+    """Gives the module its averaged weights until the context ends."""
     own = {key: value.detach().clone() for key, value in module.state_dict().items()}
     module.load_state_dict(averaged)
     module.eval()
@@ -162,6 +168,113 @@ class Ema:
                 self.state[key].copy_(value)
 
 
+class _StageRun:
+    """One stage in training: module, optimiser and average of weights, and the files that it keeps in a run folder."""
+
+    def __init__(self, *, name: str, module: nn.Module, stage: StageConfig, folder: Path) -> None:
+        self.name = name
+        self.module = module
+        self.stage = stage
+        self.checkpoint = folder / f"{name}.pt"
+        self.log = folder / f"{name}.jsonl"
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(
+            self.parameters,
+            lr=stage.learning_rate,
+            weight_decay=stage.weight_decay,
+            # One pass over all weights, where the default takes a dozen small ones for each of hundreds of tensors.
+            fused=True,
+        )
+        self.ema = Ema(module, stage.ema)
+        self.first_step = self._resume() if self.checkpoint.exists() else 0
+        self.board: SummaryWriter | None = None
+        if rank() == 0 and self.first_step < stage.steps:
+            _forget(self.log, self.first_step)
+            self.board = SummaryWriter(str(folder / "tensorboard" / name), purge_step=self.first_step)
+        self.saved_at = time.monotonic()
+
+    def _resume(self) -> int:
+        """Loads weights, average and optimiser from the checkpoint; returns the steps that it has behind it."""
+        state = read_checkpoint(self.checkpoint, self.module)
+        self.module.load_state_dict(state["module"])
+        for key, value in state["ema"].items():
+            self.ema.state[key].copy_(value)
+        done = int(state["step"])
+        if done < self.stage.steps:
+            if "optimiser" not in state:
+                raise CheckpointError(
+                    self.checkpoint,
+                    f"ended at its {done} steps and cannot go on to {self.stage.steps}: remove it, and the stage "
+                    f"starts afresh; or set train.{self.name}.steps to {done}",
+                )
+            self.optimiser.load_state_dict(state["optimiser"])
+        return done
+
+    def is_last(self, step: int) -> bool:
+        """Whether the stage ends with this step."""
+        return step + 1 == self.stage.steps
+
+    def update(self, terms: dict[str, Tensor], step: int) -> None:
+        """One step of the optimiser on the sum of `terms`; FloatingPointError before a weight could become NaN."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = _learning_rate(self.stage, step)
+        total = torch.stack(list(terms.values())).sum()
+        self._check_finite("loss", total, step)
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]  # untyped in torch's stubs
+        _average_gradients(self.parameters)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, LARGEST_GRADIENT_NORM)
+        self._check_finite("gradient", norm, step)
+        self.optimiser.step()
+        self.ema.update(self.module, step)
+
+    def _check_finite(self, what: str, value: Tensor, step: int) -> None:
+        if not torch.isfinite(value):
+            place = f"stage {self.name}, step {step}"
+            raise FloatingPointError(f"{place}: {what} is {value.item()}; lower the learning rate")
+
+    def note_losses(self, terms: dict[str, Tensor], step: int) -> dict[str, float]:
+        """Writes the losses of a step to the log and to TensorBoard; returns them as rounded numbers."""
+        losses = {key: round(value.item(), 6) for key, value in terms.items()}
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **losses}) + "\n")
+        self._note(losses, step)
+        return losses
+
+    def show_held_out(self, look: Look, steps: int) -> None:
+        """Looks at the held-out parts with the averaged weights; the result goes to stderr and to TensorBoard."""
+        if self.board is None:
+            return
+        with _averaged(self.ema.state, self.module):
+            numbers, sheet = look(steps)
+        self._note({f"held_out/{key}": value for key, value in numbers.items()}, steps)
+        self.board.add_image("sheet", sheet, steps, dataformats="HWC")
+        listed = ", ".join(f"{key} {value:.4f}" for key, value in numbers.items())
+        tqdm.write(f"{self.name} {steps}: {listed}", file=sys.stderr)
+
+    def _note(self, numbers: dict[str, float], step: int) -> None:
+        if self.board is not None:
+            for key, value in numbers.items():
+                self.board.add_scalar(key, value, step)
+
+    def save_if_due(self, step: int) -> None:
+        """Saves a checkpoint after the last step, and every `CHECKPOINT_SECONDS` before it, then with the optimiser."""
+        last = self.is_last(step)
+        if time.monotonic() - self.saved_at > CHECKPOINT_SECONDS or last:
+            state = {"module": self.module.state_dict(), "ema": self.ema.state, "step": step + 1}
+            if not last:
+                state["optimiser"] = self.optimiser.state_dict()
+            save_atomically(state, self.checkpoint)
+            self.saved_at = time.monotonic()
+
+    def end(self) -> None:
+        """Leaves the averaged weights in the module."""
+        if self.board is not None:
+            self.board.close()
+        self.module.load_state_dict(self.ema.state)
+        self.module.eval()
+
+
 def run_stage(
     *,
     name: str,
@@ -174,87 +287,31 @@ def run_stage(
 ) -> None:
     """Trains `module` in place and leaves its averaged weights in it.
 
-    Step k draws from a generator seeded by (seed, stage, k, process), so a run that was killed and resumed sees the
-    same batches. The checkpoint `<folder>/<name>.pt` holds weights, average, optimiser and step. Losses go to
-    `<folder>/<name>.jsonl` and, with what `look` sees, to TensorBoard under `<folder>/tensorboard`.
+    Step k draws from a generator seeded by (seed, stage, k, process), so a run that was killed and resumed trains on
+    the same batches. The checkpoint `<folder>/<name>.pt` holds weights, average, optimiser and step. Losses go to
+    `<folder>/<name>.jsonl` and, with what `look` returns, to TensorBoard under `<folder>/tensorboard`.
+
+    Raises:
+        CheckpointError: the folder's checkpoint is cut short, of another network, or cannot be trained further.
+        FloatingPointError: a loss or a gradient is not finite; no weight was changed by it.
+        SaveError: a checkpoint cannot be written.
     """
-    path = folder / f"{name}.pt"
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(
-        # Fused: one pass over all weights, where the default takes a dozen small ones for each of hundreds of tensors.
-        parameters,
-        lr=stage.learning_rate,
-        weight_decay=stage.weight_decay,
-        fused=True,
-    )
-    ema = Ema(module, stage.ema)
-    first = 0
-    if path.exists():
-        state = read_checkpoint(path, module)
-        module.load_state_dict(state["module"])
-        for key, value in state["ema"].items():
-            ema.state[key].copy_(value)
-        first = int(state["step"])
-        if first < stage.steps:
-            if "optimiser" not in state:
-                raise CheckpointError(
-                    path,
-                    f"ended at its {first} steps and cannot go on to {stage.steps}: remove it, and the stage starts "
-                    f"afresh; or set train.{name}.steps to {first}",
-                )
-            optimiser.load_state_dict(state["optimiser"])
-        del state
-    log = folder / f"{name}.jsonl"
-    board = None
-    if rank() == 0 and first < stage.steps:
-        _forget(log, first)
-        board = SummaryWriter(str(folder / "tensorboard" / name), purge_step=first)
+    run = _StageRun(name=name, module=module, stage=stage, folder=folder)
     stage_number = sum(name.encode())
-    saved = time.monotonic()
-    bar = tqdm(range(first, stage.steps), initial=first, total=stage.steps, desc=name, disable=None, mininterval=5.0)
+    steps = range(run.first_step, stage.steps)
+    bar = tqdm(steps, initial=run.first_step, total=stage.steps, desc=name, disable=None, mininterval=5.0)
     module.train()
     for step in bar:
-        for group in optimiser.param_groups:
-            group["lr"] = _learning_rate(stage, step)
-        rng = np.random.default_rng((seed, stage_number, step, rank()))
-        terms = loss(rng, step)
-        total = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(total):
-            raise FloatingPointError(f"stage {name}, step {step}: loss is {total.item()}; lower the learning rate")
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]  # untyped in torch's stubs
-        _average_gradients(parameters)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(f"stage {name}, step {step}: gradient is {norm.item()}; lower the learning rate")
-        optimiser.step()
-        ema.update(module, step)
-        if rank() == 0 and (step % 50 == 0 or step + 1 == stage.steps):
-            row = {"step": step, **{k: round(v.item(), 6) for k, v in terms.items()}}
-            with log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            bar.set_postfix({k: v for k, v in row.items() if k != "step"})
-            _note(board, {k: v for k, v in row.items() if k != "step"}, step)
-        last = step + 1 == stage.steps
-        if look is not None and board is not None and (last or (step + 1) % stage.look_every == 0):
-            with _worn(ema.state, module):
-                seen, sheet = look(step + 1)
-            _note(board, {f"held_out/{key}": value for key, value in seen.items()}, step + 1)
-            board.add_image("sheet", sheet, step + 1, dataformats="HWC")
-            tqdm.write(
-                f"{name} {step + 1}: " + ", ".join(f"{key} {value:.4f}" for key, value in seen.items()), file=sys.stderr
-            )
-        due = time.monotonic() - saved > CHECKPOINT_SECONDS
-        if rank() == 0 and (due or last):
-            state = {"module": module.state_dict(), "ema": ema.state, "step": step + 1}
-            if not last:
-                state["optimiser"] = optimiser.state_dict()
-            save_atomically(state, path)
-            saved = time.monotonic()
-    if board is not None:
-        board.close()
-    module.load_state_dict(ema.state)
-    module.eval()
+        terms = loss(np.random.default_rng((seed, stage_number, step, rank())), step)
+        run.update(terms, step)
+        if rank() != 0:
+            continue
+        if step % LOG_EVERY_STEPS == 0 or run.is_last(step):
+            bar.set_postfix(run.note_losses(terms, step))
+        if look is not None and (run.is_last(step) or (step + 1) % stage.look_every == 0):
+            run.show_held_out(look, step + 1)
+        run.save_if_due(step)
+    run.end()
 
 
 def _forget(log: Path, first: int) -> None:
@@ -264,9 +321,3 @@ def _forget(log: Path, first: int) -> None:
     if kept != rows:
         with whole_file(log) as file:
             file.write("".join(kept).encode())
-
-
-def _note(board: SummaryWriter | None, numbers: dict[str, float], step: int) -> None:
-    if board is not None:
-        for key, value in numbers.items():
-            board.add_scalar(key, value, step)
