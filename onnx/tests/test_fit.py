@@ -26,10 +26,12 @@ from diad_train.exchange.export import sha256
 from diad_train.exchange.importer import theirs
 from diad_train.model.diad import DiAD
 from diad_train.model.resnet import ResNet50
-from diad_train.train import loop, stages
-from diad_train.train.fit import _begin, fit
+from diad_train.train import align, loop, stages
+from diad_train.train.fit import fit
+from diad_train.train.order import STAGE_NAMES
 from diad_train.train.pool import pool_of
 from diad_train.train.record import begin
+from diad_train.train.rules import begin_folder
 from PIL import Image
 from test_train import CONFIG, data
 
@@ -219,17 +221,17 @@ def test_reconstructions_are_kept_as_long_as_they_are_those_of_these_networks(pa
     size = CONFIG.model.image_size
     pictures = np.random.default_rng(1).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
     made = []
-    real = stages.reconstruct_all
-    monkeypatch.setattr(stages, "reconstruct_all", lambda *given: made.append(1) or real(*given))
-    first = np.array(stages._reconstructions(model, pictures, tmp_path, "one"))
-    assert np.array_equal(stages._reconstructions(model, pictures, tmp_path, "one"), first) and len(made) == 1
+    real = align.reconstruct_all
+    monkeypatch.setattr(align, "reconstruct_all", lambda *given: made.append(1) or real(*given))
+    first = np.array(align._reconstructions(model, pictures, tmp_path, "one"))
+    assert np.array_equal(align._reconstructions(model, pictures, tmp_path, "one"), first) and len(made) == 1
     with pytest.raises(CheckpointError, match=r"reconstructions\.npy was made of other data"):
-        stages._reconstructions(model, pictures[:2], tmp_path, "one")
-    stages._reconstructions(model, pictures, tmp_path, "another")
+        align._reconstructions(model, pictures[:2], tmp_path, "one")
+    align._reconstructions(model, pictures, tmp_path, "another")
     assert len(made) == 2
     (tmp_path / "reconstructions.npy").write_bytes(b"\x93NUMPY half")
     with pytest.raises(CheckpointError, match=r"reconstructions\.npy cannot be read; remove it"):
-        stages._reconstructions(model, pictures, tmp_path, "another")
+        align._reconstructions(model, pictures, tmp_path, "another")
 
 
 def test_latents_are_kept_as_long_as_they_are_those_of_this_autoencoder(parts, tmp_path, monkeypatch):
@@ -344,7 +346,7 @@ def test_folder_goes_on_from_the_start_it_was_begun_with_and_no_other(parts, tmp
     run.mkdir()
 
     def starts(start: Path | None, *wanted: str, **train):
-        _begin(config(parts, **train), run, good, wanted, start)
+        begin_folder(config(parts, **train), run, good, wanted, start)
         return json.loads((run / "settings.json").read_text()).get("start", "not known")
 
     assert starts(None, "autoencoder") is None
@@ -356,7 +358,7 @@ def test_folder_goes_on_from_the_start_it_was_begun_with_and_no_other(parts, tmp
         assert starts(other, "autoencoder") == sha256(one)  # finished
         none = dict.fromkeys(("denoiser", "sg", "distil", "align"), dataclasses.replace(CONFIG.train.align, steps=0))
         with pytest.raises(CheckpointError, match="begun with another --start-from"):
-            starts(other, *cli.STAGES, **none)  # the denoiser is the start's
+            starts(other, *STAGE_NAMES, **none)  # the denoiser is the start's
     assert starts(one, "denoiser") == sha256(one)
     settings = json.loads((run / "settings.json").read_text())
     del settings["start"]
@@ -397,7 +399,7 @@ def test_fit_of_all_stages_killed_in_the_last_ends_with_the_same_weights(parts, 
     again = fit(five, cut)
     for key, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[key]), key
-    for stage in cli.STAGES:
+    for stage in STAGE_NAMES:
         assert list(losses(run, stage)) == [0, 1] and losses(run, stage) == losses(cut, stage)
     assert set(torch.load(cut / "model.pt", weights_only=True)["model"]) == set(whole.state_dict())
 

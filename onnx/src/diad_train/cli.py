@@ -24,7 +24,9 @@ from diad_train.representation.bundle import attach, embed
 from diad_train.representation.features import Foundation, FoundationSpec, features_of
 from diad_train.representation.model import RepresentationConfig, RepresentationDiAD
 from diad_train.representation.stage import DEFAULT, train
-from diad_train.train.fit import NETWORKS, STAGES, fit, plan
+from diad_train.train.fit import fit
+from diad_train.train.order import NETWORKS, STAGE_NAMES
+from diad_train.train.plan import plan
 from diad_train.train.pool import pool_of
 from diad_train.train.record import check, started_from
 
@@ -37,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", help="folder in MVTec-AD layout; overrides train.data")
     train.add_argument("--teacher", help="folder of a convolutional foundation; overrides train.teacher")
     train.add_argument("--run", type=Path, help="folder of checkpoints and logs; runs/<name of the model> by default")
-    train.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="which stages, in order")
+    train.add_argument(
+        "--stages", nargs="+", choices=STAGE_NAMES, default=list(STAGE_NAMES), help="which stages, in order"
+    )
     train.add_argument(
         "--start-from",
         type=Path,

@@ -135,6 +135,17 @@ class TrainConfig:
     licence: str = "MIT OR Apache-2.0"
     workers: int = 0
 
+    @property
+    def stages(self) -> dict[str, StageConfig]:
+        """Settings of every stage by its name, in the order of training."""
+        return {
+            "autoencoder": self.autoencoder,
+            "denoiser": self.denoiser,
+            "sg": self.sg,
+            "distil": self.distil,
+            "align": self.align,
+        }
+
 
 @dataclass(frozen=True)
 class Config:
@@ -246,8 +257,7 @@ def _misfits(config: Config) -> Iterator[str]:
         yield f"train.crop {train.crop}: must be a multiple of {factor}, at most model.image_size"
     if train.corruptions_per_image < 1:
         yield f"train.corruptions_per_image {train.corruptions_per_image}: must be at least 1"
-    for name in ("autoencoder", "denoiser", "sg", "distil", "align"):
-        stage: StageConfig = getattr(train, name)
+    for name, stage in train.stages.items():
         bounds = {"steps": 0, "batch": 1, "warmup": 0, "look_every": 1, "learning_rate": 0, "weight_decay": 0}
         for key, bound in bounds.items():
             if not getattr(stage, key) >= bound:
