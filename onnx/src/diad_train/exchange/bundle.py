@@ -10,7 +10,6 @@ import json
 import math
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -134,7 +133,7 @@ def settle_norms(features: nn.Module, images: Tensor) -> None:
     A norm in training uses its batch's statistics: only if those are what it expects does it go on where it was.
     """
     norms = [module for module in features.modules() if isinstance(module, nn.BatchNorm2d)]
-    seen: dict[nn.Module, Any] = {}
+    seen: dict[nn.Module, Tensor] = {}
     hooks = [norm.register_forward_pre_hook(lambda module, given: seen.update({module: given[0]})) for norm in norms]
     features.eval()(images)
     for hook in hooks:

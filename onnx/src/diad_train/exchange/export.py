@@ -14,7 +14,7 @@ import math
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor, nn
 
 from diad_train.config import Config
@@ -41,13 +41,17 @@ OPSET = 18
 # Weights of a graph above this many bytes lie in a file of their own: ONNX files end at 2 GiB.
 EXTERNAL_BYTES = 1 << 30
 
-PRECISIONS: dict[str, Any] = {"fp32": np.float32, "fp16": np.float16, "bf16": ml_dtypes.bfloat16}
+PRECISIONS: dict[str, DTypeLike] = {"fp32": np.float32, "fp16": np.float16, "bf16": ml_dtypes.bfloat16}
 # Arrays below this many numbers (biases, norms) stay float32: they weigh nothing.
 HALF_FROM = 1024
 # How far ONNX Runtime may be from PyTorch in float32, as a share of the output's range.
 TOLERANCES = {"fp32": 2e-4, "fp16": 1e-2, "bf16": 5e-2}
 
 Array = NDArray[Any]
+# What one graph computes: a tensor, or the layers of the features.
+Function = Callable[..., Tensor | list[Tensor]]
+# A part of `manifest.json`.
+Json = dict[str, Any]
 
 
 class ExportError(RuntimeError):
@@ -71,7 +75,7 @@ class Options:
 class _Graph(nn.Module):
     """One function of the model as a module, so that it can be exported."""
 
-    def __init__(self, model: DiAD, function: Any) -> None:
+    def __init__(self, model: DiAD, function: Function) -> None:
         super().__init__()
         self.model = model
         self.function = function
@@ -88,7 +92,7 @@ class GraphSpec:
     key: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    function: Callable[..., Any]
+    function: Function
     weights: Callable[[DiAD], list[nn.Module]]
 
 
@@ -141,7 +145,7 @@ def examples(model: DiAD, batch: int, generator: torch.Generator) -> dict[str, T
     }
 
 
-def session(path: Path) -> Any:
+def session(path: Path) -> ort.InferenceSession:
     """A session on the CPU; ExportError where the graph cannot be run."""
     options = ort.SessionOptions()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -189,7 +193,7 @@ def program(model: DiAD, spec: GraphSpec, given: dict[str, Tensor]) -> torch.onn
     return made
 
 
-def _export_graph(model: DiAD, spec: GraphSpec, folder: Path, options: Options) -> dict[str, Any]:
+def _export_graph(model: DiAD, spec: GraphSpec, folder: Path, options: Options) -> Json:
     generator = torch.Generator().manual_seed(0)
     module = _Graph(model, spec.function).eval()
     checks = [(given, _results(module, spec, given)) for given in (examples(model, n, generator) for n in (1, 3))]
@@ -251,14 +255,14 @@ def store(path: Path, *, precision: str, external: bool) -> None:
     onnx.save(model, str(path), save_as_external_data=external, location=data)
 
 
-def tensors(values: Any) -> list[dict[str, Any]]:
+def tensors(values: Iterable[onnx.ValueInfoProto]) -> list[Json]:
     """Inputs or outputs of a graph as the manifest lists them."""
     listed = []
+    dtypes: dict[int, str] = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.INT64: "int64"}
     for value in values:
         kind = value.type.tensor_type
         dims = [d.dim_value if d.HasField("dim_value") else "N" for d in kind.shape.dim]
-        dtype = {onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.INT64: "int64"}[kind.elem_type]
-        listed.append({"name": value.name, "dtype": dtype, "shape": ["N", *dims[1:]]})
+        listed.append({"name": value.name, "dtype": dtypes[kind.elem_type], "shape": ["N", *dims[1:]]})
     return listed
 
 
@@ -311,7 +315,7 @@ class OrtModel:
         return torch.from_numpy(reconstruction), blurred, self.model.score(blurred).numpy()
 
 
-def _calibration(exported: OrtModel, good: GoodParts, held_out: NDArray[np.int64]) -> dict[str, Any]:
+def _calibration(exported: OrtModel, good: GoodParts, held_out: NDArray[np.int64]) -> dict[str, dict[str, float]]:
     statistics = {}
     for number, product in enumerate(good.products):
         index = [i for i in held_out if good.product[i] == number]
@@ -351,7 +355,7 @@ def revision() -> str:
         return "unknown"
 
 
-def provenance(config: Config, *, data: str) -> dict[str, Any]:
+def provenance(config: Config, *, data: str) -> Json:
     """Where a trained model comes from, without the paths of the machine that trained it."""
     train = dataclasses.asdict(config.train)
     for place in ("data", "teacher", "context", "workers"):
@@ -364,11 +368,11 @@ def export(
     model: DiAD,
     *,
     out: Path,
-    origin: dict[str, Any],
+    origin: Json,
     good: GoodParts | None = None,
     held_out: NDArray[np.int64] | None = None,
     options: Options | None = None,
-) -> dict[str, Any]:
+) -> Json:
     """Writes the bundle into `out` (replaced as a whole but for its model card) and returns the manifest.
 
     Folds `model` in place. `origin` says data, licence and settings; scores of `good[held_out]` become the manifest's

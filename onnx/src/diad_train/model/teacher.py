@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from diad_train.exchange.checkpoint import CheckpointError
 from diad_train.model.features import IMAGE_MEAN, IMAGE_STD
 
+# Attributes of an ONNX node by their name: numbers or lists of them.
+Attributes = dict[str, Any]
 REMEDY = "name a convolutional one that `make setup-foundation` or `python -m diad_foundation.make` wrote"
 
 
@@ -63,7 +66,7 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, x: Tensor) -> list[Tensor]:
         """Picture in normalised colours [N, 3, H, W] -> layers [N, C_k, H / 2^(k+1), W / 2^(k+1)]."""
-        values: dict[str, Any] = {name: getattr(self, buffer) for name, buffer in self._names.items()}
+        values = {name: self.get_buffer(buffer) for name, buffer in self._names.items()}
         values["image"] = (x * self.std + self.mean - self.own_mean) / self.own_std
         for node in self._nodes:
             attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -89,7 +92,7 @@ def nodes_until(graph: onnx.GraphProto, wanted: list[str]) -> list[onnx.NodeProt
     return kept[::-1]
 
 
-def _conv(inputs: list[Tensor], attributes: dict[str, Any]) -> Tensor:
+def _conv(inputs: list[Tensor], attributes: Attributes) -> Tensor:
     x, weight, bias = inputs
     top, left, bottom, right = attributes["pads"]
     return F.conv2d(
@@ -101,11 +104,11 @@ def _conv(inputs: list[Tensor], attributes: dict[str, Any]) -> Tensor:
     )
 
 
-def _max_pool(inputs: list[Tensor], attributes: dict[str, Any]) -> Tensor:
+def _max_pool(inputs: list[Tensor], attributes: Attributes) -> Tensor:
     return F.max_pool2d(inputs[0], attributes["kernel_shape"], attributes["strides"], attributes["pads"][0])
 
 
-OPERATORS: dict[str, Any] = {
+OPERATORS: dict[str, Callable[[list[Tensor], Attributes], Tensor]] = {
     "Conv": _conv,
     "MaxPool": _max_pool,
     "Clip": lambda inputs, _: inputs[0].clamp(inputs[1].item(), inputs[2].item()),

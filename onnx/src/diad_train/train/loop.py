@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, NotRequired, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -61,6 +61,15 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+class Checkpoint(TypedDict):
+    """A stage's checkpoint: weights, their average, steps; the optimiser's state unless the stage is finished."""
+
+    module: dict[str, Tensor]
+    ema: dict[str, Tensor]
+    step: int
+    optimiser: NotRequired[dict[str, Any]]
+
+
 class SaveError(OSError):
     """A file of a run could not be written; the one before it is untouched."""
 
@@ -83,16 +92,16 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         ) from error
 
 
-def save_atomically(state: Any, path: Path) -> None:
+def save_atomically(state: object, path: Path) -> None:
     """Saves what torch.load reads as a `whole_file`."""
     with whole_file(path) as file:
         torch.save(state, file)
 
 
-def _stored(path: Path) -> dict[str, Any]:
+def _stored(path: Path) -> Checkpoint:
     try:
         # On the CPU: what is read is copied to where it belongs, and need not lie there twice.
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         state["module"], state["ema"], state["step"]
     except Exception as error:  # the readers raise their own kinds for a file that is cut short or is something else
         if isinstance(error, OSError) or is_out_of_memory(error):  # the checkpoint may be whole
@@ -107,7 +116,7 @@ def steps_done(path: Path) -> int:
     return int(_stored(path)["step"])
 
 
-def read_checkpoint(path: Path, module: nn.Module) -> dict[str, Any]:
+def read_checkpoint(path: Path, module: nn.Module) -> Checkpoint:
     """A stage's checkpoint for this module; CheckpointError where it is cut short or of another network."""
     state = _stored(path)
     faults = mismatches(module.state_dict(), state["module"])
@@ -261,7 +270,7 @@ class _StageRun:
         """Saves a checkpoint after the last step, and every `CHECKPOINT_SECONDS` before it, then with the optimiser."""
         last = self.is_last(step)
         if time.monotonic() - self.saved_at > CHECKPOINT_SECONDS or last:
-            state = {"module": self.module.state_dict(), "ema": self.ema.state, "step": step + 1}
+            state: Checkpoint = {"module": self.module.state_dict(), "ema": self.ema.state, "step": step + 1}
             if not last:
                 state["optimiser"] = self.optimiser.state_dict()
             save_atomically(state, self.checkpoint)

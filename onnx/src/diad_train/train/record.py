@@ -6,7 +6,6 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from diad_train.config import Config
 from diad_train.exchange.checkpoint import CheckpointError
@@ -63,7 +62,7 @@ def check(folder: Path, config: Config, good: GoodParts | None = None) -> None:
         )
 
 
-def _differences(key: str, was: Any, now: Any) -> Iterator[str]:
+def _differences(key: str, was: object, now: object) -> Iterator[str]:
     if isinstance(was, dict) and isinstance(now, dict):
         # A key that an earlier version did not know has the value that it stands for.
         for name in sorted(set(was) & set(now)):
@@ -72,7 +71,7 @@ def _differences(key: str, was: Any, now: Any) -> Iterator[str]:
         yield f"{key} was {was}, is {now}"
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> object:
     """What a file of the record holds; nothing where an earlier version has left none."""
     if not path.exists():
         return None
