@@ -146,7 +146,7 @@ def test_fit_starts_from_a_stable_diffusion_checkpoint(parts, tmp_path):
     assert whole.config.features.kind == "resnet50"
 
 
-def test_fit_starts_from_an_autoencoder_alone_and_says_what_is_fresh(parts, tmp_path, capsys):
+def test_fit_starts_from_an_autoencoder_alone_and_names_what_is_random(parts, tmp_path, capsys):
     donor = {key: torch.ones_like(value) for key, value in DiAD(CONFIG.model).autoencoder.state_dict().items()}
     torch.save({"state_dict": donor}, tmp_path / "kl.ckpt")
     none = dict.fromkeys(STAGES, dataclasses.replace(CONFIG.train.denoiser, steps=0))
@@ -180,7 +180,7 @@ def test_fit_pool_cut_short_or_of_other_data_is_named(parts, tmp_path):
         fit(config(parts), tmp_path, wanted=STAGES[:1])
 
 
-def test_fit_without_a_teacher_says_so_before_the_stages_that_need_none(parts, tmp_path):
+def test_fit_without_a_teacher_is_refused_before_the_stages_that_need_none(parts, tmp_path):
     with pytest.raises(CheckpointError, match=r"none holds no foundation.*setup-foundation"):
         fit(config(parts, teacher=str(tmp_path / "none")), tmp_path)
     with pytest.raises(ConfigError, match=r"widths \[8, 8, 8\] cannot learn from this teacher: .* widths \[6, 6, 6\]"):

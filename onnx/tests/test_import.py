@@ -152,7 +152,7 @@ def test_import_lists_surplus_blocks_half_an_attention_and_numbers_that_are_none
     ]
     diffusers = {key.replace(".down.", ".down_blocks."): value for key, value in state.items()}
     torch.save(diffusers, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match="is not a DiAD checkpoint: no key tells the autoencoder's"):
+    with pytest.raises(CheckpointError, match="is not a DiAD checkpoint: no key states the autoencoder's"):
         imported(tmp_path / "other.pt", files.extras)
 
 
@@ -160,7 +160,7 @@ def test_import_lists_every_key_also_where_a_whole_network_is_gone_and_what_is_n
     state = read_state(files.checkpoint)
     rest = {key: value for key, value in state.items() if not key.startswith("first_stage_model.")}
     torch.save(rest | {"stray.weight": torch.ones(3)}, tmp_path / "rest.pt")
-    with pytest.raises(CheckpointError, match="no key tells the autoencoder's width; beside the paper's") as caught:
+    with pytest.raises(CheckpointError, match="no key states the autoencoder's width; beside the paper's") as caught:
         imported(tmp_path / "rest.pt", files.extras)
     faults = caught.value.faults
     assert "surplus: stray.weight [3]" in faults

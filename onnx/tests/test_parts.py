@@ -290,7 +290,7 @@ def png_of_16_bits(values: np.ndarray, *, row_filter: int = 0) -> bytes:
 
 @pytest.mark.parametrize("row_filter", range(5))
 @pytest.mark.parametrize("bits", [10, 12, 14])
-def test_read_picture_heeds_how_many_of_16_bits_a_png_says_it_has(tmp_path, capsys, bits, row_filter):
+def test_read_picture_uses_the_significant_bits_that_a_png_of_16_states(tmp_path, capsys, bits, row_filter):
     eight = np.random.default_rng(bits).integers(0, 256, (12, 12), dtype=np.uint16)
     eight[0, 0] = 255
     told = tmp_path / "told.png"
@@ -306,7 +306,7 @@ def test_read_picture_heeds_how_many_of_16_bits_a_png_says_it_has(tmp_path, caps
 
 
 @pytest.mark.parametrize("colour", [False, True])
-def test_read_picture_names_a_folder_of_fewer_bits_that_does_not_say_so_once(tmp_path, capsys, colour):
+def test_read_picture_warns_once_of_a_folder_of_fewer_bits_without_their_number(tmp_path, capsys, colour):
     values = np.arange(256, dtype=np.uint16).reshape(16, 16) << 4
     for name in ("1.png", "2.png"):
         (tmp_path / name).write_bytes(png_of_16_bits(np.stack([values] * 3, axis=-1) if colour else values))

@@ -196,7 +196,7 @@ def test_export_in_half_precision_halves_the_weights_and_keeps_the_map(tmp_path,
     assert 0 < (got - wanted).abs().max() < share * wanted.abs().max()
 
 
-def test_revision_is_the_codes_and_says_if_it_was_changed(tmp_path, monkeypatch):
+def test_revision_is_the_codes_and_marks_a_change(tmp_path, monkeypatch):
     def git(*command):
         own = ["git", "-c", "user.name=x", "-c", "user.email=x@y", *command]
         return subprocess.run(own, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()

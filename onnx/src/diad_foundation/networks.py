@@ -340,7 +340,7 @@ def resnet50(weights: Weights, size: int = 256) -> Network:
 
 
 def network_of(weights: Weights) -> Network:
-    """The network that weights belong to, told by their keys.
+    """The network that weights belong to, recognised by their keys.
 
     Raises:
         WeightsError: the keys are those of no network known here, or one is missing.

@@ -211,7 +211,7 @@ def recommended(data: Path) -> Config:
 
 
 def _misfits(config: Config) -> Iterator[str]:
-    """What is right by itself and does not fit together: better said now than after hours of training."""
+    """Values that are allowed alone and do not fit together: named before hours of training."""
     model, train = config.model, config.train
     widths = {"autoencoder": model.autoencoder.width, "denoiser": model.denoiser.width}
     groups = {"autoencoder": model.autoencoder.norm_groups, "denoiser": model.denoiser.norm_groups}

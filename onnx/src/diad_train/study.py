@@ -78,7 +78,7 @@ def measure(
     model.to(device())
     copies = held_out_copies(pool)
     copies = copies[np.unique(np.linspace(0, len(copies) - 1, min(COPIES, len(copies))).astype(int))]
-    # Under the light of the copies: it is no defect, and must not tell the two apart.
+    # Under the light of the copies: light is no defect, and must not separate good parts from damaged ones.
     pictures = np.concatenate([pool.undamaged(copies, good), pool.pictures[copies]])
     masks = np.concatenate([np.zeros_like(pool.masks[copies]), pool.masks[copies]])
     labels = np.arange(len(pictures)) >= len(copies)

@@ -1,7 +1,7 @@
 """Weights out of an exported bundle, so that training can go on from a model that came without its checkpoints.
 
-An exporter that is given the same network writes the same graph. So a network of the bundle's sizes, no two of its
-weights alike, is exported anew: where a weight lies in its own graph, there the bundle's weight lies in the other.
+An exporter that is given the same network writes the same graph. So a network of the bundle's sizes is exported, no two
+of its weights alike: a weight's place in that graph is the place of the bundle's weight in the bundle's graph.
 """
 
 from __future__ import annotations

@@ -47,9 +47,9 @@ class CheckpointError(ValueError):
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether the machine lacks memory just now: torch's allocator for the CPU says so with a plain RuntimeError."""
-    said = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
-    return said or isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    """Whether the machine lacks memory just now: torch's allocator for the CPU raises a plain RuntimeError."""
+    is_of_cpu = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    return is_of_cpu or isinstance(error, (MemoryError, torch.OutOfMemoryError))
 
 
 def read_state(path: Path, *, inside: tuple[str, ...] = ("state_dict",)) -> State:

@@ -53,24 +53,24 @@ class GoodParts:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the pictures: what was made of them tells by it whether they are still the same."""
+        """SHA-256 of the pictures; files made of them carry it, so that other pictures are noticed."""
         return hashlib.sha256(np.ascontiguousarray(self.pictures).data).hexdigest()
 
 
 def read_picture(path: Path, *, size: int) -> NDArray[np.uint8]:
     """Decodes and resizes one picture (Pillow's bilinear, aspect not kept), uint8 [size, size, 3].
 
-    Sixteen bits per channel are scaled to eight; fewer in sixteen are cut to their upper eight where the PNG says in
-    its chunk sBIT that there are fewer. Pictures that seem to have fewer without saying so, and those that are stored
-    turned by EXIF, are learnt as the station judges them, and named once a folder. Raises DataError for what is no
-    whole picture, and for what the station refuses: what it will never judge is nothing to learn from.
+    Sixteen bits per channel are scaled to eight; fewer in sixteen are cut to their upper eight where the PNG's
+    chunk sBIT states that there are fewer. Pictures that seem to have fewer without that chunk, and those that EXIF
+    turns, are learnt as the station judges them, with one warning a folder. Raises DataError for a file that is no
+    whole picture, and for what the station refuses: what it never judges is not learnt.
     """
     try:
         data = path.read_bytes()
         _check_whole(data)
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
             if (turned := image.getexif().get(ORIENTATION, 1)) != 1:
-                _say_once(path, f"stored turned (EXIF orientation {turned}); learnt as stored, not as viewers show it")
+                _warn_once(path, f"stored turned (EXIF orientation {turned}); learnt as stored, not as viewers show it")
             whole = _eight_bits(path, image, data) if _depth(data) == 16 else image
             if whole.mode in ("I", "F"):
                 raise DataError(f"{path}: pixels of mode {whole.mode}; allowed are 8 and 16 bits per channel")
@@ -87,7 +87,7 @@ def read_picture(path: Path, *, size: int) -> NDArray[np.uint8]:
 
 
 def _check_whole(data: bytes) -> None:
-    """Raises ValueError for a picture that lost some of its data: Pillow fills up what a JPEG lacks without a word."""
+    """Raises ValueError for a picture that lost data: Pillow fills up the rest of a JPEG without an error."""
     if data.startswith(JPEG_START):
         # Any colour space will do; grey is the least to decode, and the only one that all of them have.
         simplejpeg.decode_jpeg(data, colorspace="GRAY", strict=True)
@@ -110,7 +110,7 @@ def _depth(data: bytes) -> int:
 
 
 def _significant_bits(data: bytes) -> int | None:
-    """What a PNG's chunk sBIT says of its channels but alpha: the most bits of any of them."""
+    """Most significant bits of a PNG's channels but alpha, from its chunk sBIT; None without one."""
     kept = next(PNG_CHANNELS.get(body[9], (0, 0))[1] for name, body in _chunks(data) if name == b"IHDR")
     bits = next((max(body[:kept], default=0) for name, body in _chunks(data) if name == b"sBIT"), 0)
     return bits if 1 <= bits <= 16 else None
@@ -123,38 +123,38 @@ def _eight_bits(path: Path, image: Image.Image, data: bytes) -> Image.Image:
         # Pillow keeps the upper byte of colours alone: of fewer bits in sixteen that is next to nothing.
         largest = int(np.asarray(image.convert("RGB")).max())
         if bits is None:
-            _say_narrow(path, largest << 8 | 0xFF)
+            _warn_narrow(path, largest << 8 | 0xFF)
         if bits in (None, 16):
             return image
         if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
-            return image  # refused by whoever asked
+            return image  # the caller refuses it
     levels = np.asarray(image).astype(np.uint32) if image.mode.startswith("I;16") else _colours_of_16_bits(data)
     largest = int(levels.max())
     if bits is not None and bits < 16 and largest < 1 << bits:
         narrow = levels >> (bits - 8) if bits >= 8 else levels * 255 // ((1 << bits) - 1)
         return Image.fromarray(narrow.astype(np.uint8))
     if bits is None:
-        _say_narrow(path, largest)
+        _warn_narrow(path, largest)
     return Image.fromarray(((levels * 255 + 32767) // 65535).astype(np.uint8))
 
 
-def _say_narrow(path: Path, largest: int) -> None:
+def _warn_narrow(path: Path, largest: int) -> None:
     bits = next((bits for bits in CAMERA_BITS if largest < 1 << bits), None)
     if bits is not None:
-        _say_once(
+        _warn_once(
             path,
             f"no value of 16 bits is above {(1 << bits) - 1}: {bits} bits in 16? Then it is learnt far too dark; "
             "have them scaled, or stored with the PNG chunk sBIT",
         )
 
 
-_said: set[tuple[Path, str]] = set()
+_warned: set[tuple[Path, str]] = set()
 
 
-def _say_once(path: Path, words: str) -> None:
-    """Names the first picture of a folder that this is to be said of."""
-    if (path.parent, words) not in _said:
-        _said.add((path.parent, words))
+def _warn_once(path: Path, words: str) -> None:
+    """Warns of the first picture of a folder that a text applies to."""
+    if (path.parent, words) not in _warned:
+        _warned.add((path.parent, words))
         tqdm.write(f"{path}: {words}", file=sys.stderr)
 
 

@@ -375,7 +375,7 @@ def export(
 ) -> Json:
     """Writes the bundle into `out` (replaced as a whole but for its model card) and returns the manifest.
 
-    Folds `model` in place. `origin` says data, licence and settings; scores of `good[held_out]` become the manifest's
+    Folds `model` in place. `origin` holds data, licence and settings; scores of `good[held_out]` become the manifest's
     calibration. Raises ExportError if ONNX Runtime computes anything else than PyTorch.
     """
     options = options or Options()

@@ -26,7 +26,7 @@ from diad_train.schedule import Sampler, alpha_bar
 UNET, GUIDE, AUTOENCODER = "model.diffusion_model.", "control_model.", "first_stage_model."
 # The text encoder: its output for the empty text is the constant context, which is given apart.
 TEXT_ENCODER = "cond_stage_model."
-# Tables of the training program. They carry nothing that the schedule does not say.
+# Tables of the training program. They hold nothing that the schedule does not define.
 TABLES = {
     "betas",
     "alphas_cumprod",
@@ -66,7 +66,7 @@ def _dims(state: Mapping[str, Tensor], keys: Iterable[tuple[str, int]]) -> int |
 
 def _need(path: Path, value: int | None, what: str) -> int:
     if value is None or value < 1:
-        raise CheckpointError(path, f"is not a DiAD checkpoint: no key tells {what}")
+        raise CheckpointError(path, f"is not a DiAD checkpoint: no key states {what}")
     return value
 
 
@@ -166,7 +166,7 @@ def _ours(state: State) -> State:
 
 # Parts of a model that its checkpoint does not hold.
 FROM_ELSEWHERE = ("features.", "latent_scale", "start_noise", "denoiser.context")
-# What Stable Diffusion does not have and a start from it makes afresh.
+# Parts that Stable Diffusion does not have: after a start from it they have random weights.
 NEW_PARTS = ("input_hint_block.", "zero_convs.", "middle_block_out.", "fusion.")
 SHARED_PARTS = ("time_embed.", "input_blocks.", "middle_block.")
 BARE_AUTOENCODER = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
@@ -223,7 +223,7 @@ def _numbers(path: Path, what: str) -> NDArray[np.float32]:
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
         kind = values.dtype if isinstance(values, np.ndarray) else "several arrays"
         raise DataError(f"{path}: {what} is {kind}; must be one array of real numbers, as np.save writes it")
-    with np.errstate(over="ignore"):  # what does not fit is infinite, and told below
+    with np.errstate(over="ignore"):  # a number that does not fit becomes infinite and is rejected below
         single = values.astype(np.float32)
     if not np.isfinite(single).all():
         raise DataError(f"{path}: {what} holds a number that is not finite")
@@ -239,7 +239,7 @@ def _array(path: Path, shape: tuple[int, ...], what: str) -> Tensor:
 
 
 def read_context(path: Path, *, width: int) -> Tensor:
-    """The context [1, tokens, width]: an array, or what the CLIP text encoder of a folder says to the empty text."""
+    """The context [1, tokens, width]: an array, or the output of a folder's CLIP text encoder for the empty text."""
     if path.is_dir():
         context = _clip_context(path)
         if context.shape[-1] != width:

@@ -224,8 +224,8 @@ class UNet(EncoderHalf):
 class Denoiser(nn.Module):
     """SG network joined to the U-Net: predicts the noise in a latent.
 
-    With prediction "v" the U-Net speaks v (Salimans & Ho 2022) and this class turns it into noise, so that whoever
-    runs DDIM always sees epsilon.
+    With prediction "v" the U-Net predicts v (Salimans & Ho 2022) and this class converts it to noise, so that DDIM
+    always gets epsilon.
     """
 
     alpha_bars: Tensor

@@ -25,7 +25,7 @@ from diad_train.model.diad import DiAD
 class StepTable(nn.Module):
     """Everything the residual blocks add for a step, one row per known step; any other step reads a row of NaN.
 
-    NaN, because a number that is not finite is refused by whoever runs the graph, and a wrong row would not be.
+    NaN, because the engine rejects a number that is not finite, and would not notice a wrong row.
     """
 
     steps: Tensor
@@ -90,7 +90,7 @@ class ConstantContextAttention(nn.Module):
         self.to_q, self.to_out = attention.to_q, attention.to_out
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """x [N, L, C] -> [N, L, C]; `context` is not looked at."""
+        """x [N, L, C] -> [N, L, C]; `context` is not used."""
         n, length, channels = x.shape
         q = self.to_q(x).view(n, length, self.heads, channels // self.heads).transpose(1, 2)
         out: Tensor = self.to_out(

@@ -106,7 +106,7 @@ def _stored(path: Path) -> Checkpoint:
     except Exception as error:  # the readers raise their own kinds for a file that is cut short or is something else
         if isinstance(error, OSError) or is_out_of_memory(error):  # the checkpoint may be whole
             raise
-        what = "cannot be read; remove it and the stage starts afresh"
+        what = "cannot be read; remove it and the stage starts from its first step"
         raise CheckpointError(path, f"{what}: {type(error).__name__}: {error}") from error
     return state
 
@@ -214,7 +214,7 @@ class _StageRun:
                 raise CheckpointError(
                     self.checkpoint,
                     f"ended at its {done} steps and cannot go on to {self.stage.steps}: remove it, and the stage "
-                    f"starts afresh; or set train.{self.name}.steps to {done}",
+                    f"starts from its first step; or set train.{self.name}.steps to {done}",
                 )
             self.optimiser.load_state_dict(state["optimiser"])
         return done

@@ -34,7 +34,7 @@ class CorruptionPool:
     """Corrupted copies: `pictures` uint8 [M, S, S, 3], `masks` bool [M, S, S], `source` index of the good part.
 
     `light` float32 [M, 2] is the gain and the offset (in 0..255) under which the part was taken before it was damaged:
-    a lamp that ages is no defect, so the picture to rebuild has the same light. `made_of` tells pools apart.
+    a lamp that ages is no defect, so the picture to rebuild has the same light. `made_of` identifies the pool.
     """
 
     pictures: NDArray[np.uint8]
@@ -75,7 +75,7 @@ def pool_of(good: GoodParts, folder: Path, *, copies: int, seed: int, workers: i
             time.sleep(1.0)
     try:
         is_of_these = (path / MADE_OF).read_text(encoding="utf-8") == made_of
-        # Copy on write: torch warns of arrays that it must not write to.
+        # Copy on write: torch warns of read-only arrays.
         arrays = (np.load(path / f"{name}.npy", mmap_mode="c") for name in ("pictures", "masks", "source", "light"))
         pictures, masks, source, light = (array.view(np.ndarray) for array in arrays)
     except (OSError, ValueError, EOFError) as error:

@@ -15,7 +15,7 @@ from diad_train.train.loop import whole_file
 SETTINGS, PARTS = "settings.json", "parts.json"
 # What the weights are of. How they are sampled and scored, and how long they are trained, may change.
 OF_THE_WEIGHTS = ("image_size", "autoencoder", "denoiser", "features")
-# Under "start", the digest of what training started from, None for random weights; empty where it is not known.
+# Under "start", the digest of what training started from, None for random weights; empty where it is unknown.
 Start = dict[str, str | None]
 
 
@@ -30,7 +30,7 @@ def begin(folder: Path, config: Config, good: GoodParts, start: Start) -> None:
 
 
 def started_from(folder: Path) -> Start:
-    """What the folder's training started from; empty where an earlier version has left no word of it."""
+    """What the folder's training started from; empty where an earlier version recorded none."""
     settings = _read(folder / SETTINGS)
     return {"start": settings["start"]} if isinstance(settings, dict) and "start" in settings else {}
 
@@ -38,7 +38,7 @@ def started_from(folder: Path) -> Start:
 def check(folder: Path, config: Config, good: GoodParts | None = None) -> None:
     """Raises CheckpointError if the folder was begun with other networks or, where `good` is given, other parts.
 
-    No shape tells heads or the kind of prediction, and which parts are held out hangs on all of them.
+    Heads and the kind of prediction show in no shape of a weight; which parts are held out depends on all parts.
     """
     faults: list[str] = []
     settings = _read(folder / SETTINGS)

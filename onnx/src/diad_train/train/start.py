@@ -46,7 +46,9 @@ def take_over(model: DiAD, path: Path, good: GoodParts) -> list[str]:
             taken.append(name)
         elif rank() == 0:
             why = f"{len(faults)} keys do not fit, first: {faults[0]}" if found else "it has none"
-            tqdm.write(f"{path}: its {name} is not taken over, this one starts afresh ({why})", file=sys.stderr)
+            tqdm.write(
+                f"{path}: its {name} is not taken over, this one starts with random weights ({why})", file=sys.stderr
+            )
     if not taken:
         raise CheckpointError(path, "has no network of the sizes in the settings")
     own.update({key: given[key] for key in ("latent_scale", "start_noise") if _same(given.get(key), own[key])})

@@ -1,6 +1,6 @@
-"""What a run shows of itself while it trains: numbers on held-out good parts and on their damaged copies, and sheets.
+"""Progress of a run: numbers on held-out good parts and on their damaged copies, and picture sheets.
 
-The test split of a data set is never looked at here.
+The test split of a data set is never read here.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Held:
 
 
 class Watch:
-    """Looks at a model in training. `stage` says how much of the model is worth looking at."""
+    """Measures a model in training. `stage` decides which of its networks are measured."""
 
     def __init__(self, model: DiAD, held: Held, *, stage: str, folder: Path) -> None:
         self.model = model
