@@ -364,6 +364,49 @@ def provenance(config: Config, *, data: str) -> Json:
     return {"data": data, "licence": config.train.licence, "settings": settings}
 
 
+def _manifest(
+    model: DiAD, graphs: dict[str, Json], *, start: Json, posterior: Json | None, known: list[int] | None
+) -> Json:
+    """What the manifest states of the model itself: graphs, scales, schedule, sampler, map and score."""
+    m = model.config
+    return {
+        "format": FORMAT,
+        "name": m.name,
+        "graphs": graphs,
+        "input": {
+            "width": m.image_size,
+            "height": m.image_size,
+            "channels": "rgb",
+            "resize": "bilinear_antialiased",
+            "mean": list(IMAGE_MEAN),
+            "std": list(IMAGE_STD),
+        },
+        "latent": {
+            "scale": float(model.latent_scale),
+            "posterior": "mean" if posterior is None else "sample",
+            "posterior_noise": posterior,
+        },
+        "schedule": {"kind": "scaled_linear", "train_steps": 1000, "beta_start": 0.00085, "beta_end": 0.012},
+        "sampler": {
+            "kind": "ddim",
+            "eta": 0.0,
+            "start": m.sampler.start,
+            "steps": list(m.sampler.steps),
+            "last_previous": m.sampler.last_previous,
+            "known": known,
+        },
+        "start_noise": start,
+        "map": {
+            "fusion": "sum",
+            "layer_weights": list(m.layer_weights),
+            "upsample": "bilinear_align_corners",
+            "blur_sigma_px": m.blur_sigma_px,
+            "blur_truncate": m.blur_truncate,
+        },
+        "score": {"rule": "pooled_max", "window_px": m.pool_window_px, "times": m.pool_times},
+    }
+
+
 def export(
     model: DiAD,
     *,
@@ -376,7 +419,7 @@ def export(
     """Writes the bundle into `out` (replaced as a whole but for its model card) and returns the manifest.
 
     Folds `model` in place. `origin` holds data, licence and settings; scores of `good[held_out]` become the manifest's
-    calibration. Raises ExportError if ONNX Runtime computes anything else than PyTorch.
+    calibration. Raises ExportError if ONNX Runtime computes something else than PyTorch.
     """
     options = options or Options()
     model = model.eval().cpu().requires_grad_(False)
@@ -401,44 +444,10 @@ def export(
         for what, a, b in zip(("reconstruction", "anomaly map"), got[:2], wanted[:2], strict=True):
             name = f"{what} of the whole path"
             agree(name, a.numpy(), b.numpy(), tolerance=TOLERANCES[options.precision])
-        sampler = {
-            "kind": "ddim",
-            "eta": 0.0,
-            "start": m.sampler.start,
-            "steps": list(m.sampler.steps),
-            "last_previous": m.sampler.last_previous,
-            "known": known,
-        }
-        manifest = {
-            "format": FORMAT,
-            "name": m.name,
-            "graphs": graphs,
-            "input": {
-                "width": m.image_size,
-                "height": m.image_size,
-                "channels": "rgb",
-                "resize": "bilinear_antialiased",
-                "mean": list(IMAGE_MEAN),
-                "std": list(IMAGE_STD),
-            },
-            "latent": {
-                "scale": float(model.latent_scale),
-                "posterior": "mean" if posterior is None else "sample",
-                "posterior_noise": posterior,
-            },
-            "schedule": {"kind": "scaled_linear", "train_steps": 1000, "beta_start": 0.00085, "beta_end": 0.012},
-            "sampler": sampler,
-            "start_noise": start,
-            "map": {
-                "fusion": "sum",
-                "layer_weights": list(m.layer_weights),
-                "upsample": "bilinear_align_corners",
-                "blur_sigma_px": m.blur_sigma_px,
-                "blur_truncate": m.blur_truncate,
-            },
-            "score": {"rule": "pooled_max", "window_px": m.pool_window_px, "times": m.pool_times},
+        calibration = {} if good is None or held_out is None else _calibration(exported, good, held_out)
+        manifest = _manifest(model, graphs, start=start, posterior=posterior, known=known) | {
             "products": [] if good is None else list(good.products),
-            "calibration": {} if good is None or held_out is None else _calibration(exported, good, held_out),
+            "calibration": calibration,
             "provenance": {
                 "created_at": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "code": revision(),
