@@ -204,7 +204,7 @@ def test_export_into_a_place_that_is_no_bundle_touches_nothing(tmp_path, monkeyp
 
 def test_evaluate_of_a_run_of_other_settings_or_one_cut_short_is_one_line(parts, tmp_path, monkeypatch, capsys):
     (tmp_path / "c.yaml").write_text(f"train: {{ data: '{parts}' }}")
-    for content, said in (({"x": torch.ones(1)}, "model.pt is of other settings"), (None, "model.pt cannot be read")):
+    for content, text in (({"x": torch.ones(1)}, "model.pt is of other settings"), (None, "model.pt cannot be read")):
         if content is None:
             (tmp_path / "model.pt").write_bytes(b"half")
         else:
@@ -213,7 +213,7 @@ def test_evaluate_of_a_run_of_other_settings_or_one_cut_short_is_one_line(parts,
         monkeypatch.setattr(sys, "argv", command)
         monkeypatch.setattr(cli, "DiAD", lambda config, noise_seed: DiAD(CONFIG.model))
         assert cli.main() == 65
-        assert said in capsys.readouterr().err
+        assert text in capsys.readouterr().err
 
 
 def test_reconstructions_are_kept_as_long_as_they_are_those_of_these_networks(parts, tmp_path, monkeypatch):
@@ -463,7 +463,7 @@ def test_fit_cross_attention_without_a_context_is_refused(parts, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (
             RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried"),
@@ -476,7 +476,7 @@ def test_fit_cross_attention_without_a_context_is_refused(parts, tmp_path):
         (ConfigError("train.context is empty"), 78, "train.context"),
     ],
 )
-def test_fit_errors_end_with_their_code(error, code, said, tmp_path, monkeypatch, capsys):
+def test_fit_errors_end_with_their_code(error, code, message, tmp_path, monkeypatch, capsys):
     def fails(*args, **kwargs):
         raise error
 
@@ -484,7 +484,7 @@ def test_fit_errors_end_with_their_code(error, code, said, tmp_path, monkeypatch
     monkeypatch.setattr(cli, "fit", fails)
     monkeypatch.setattr(sys, "argv", ["diad-train", "fit", str(tmp_path / "c.yaml"), "--run", str(tmp_path / "run")])
     assert cli.main() == code
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_fit_needs_no_settings_and_states_first_what_it_takes(parts, tmp_path, monkeypatch, capsys):

@@ -136,8 +136,8 @@ def test_load_good_skip_bad_names_and_counts_what_it_leaves_out(tmp_path, capsys
     write_good(tmp_path, count=17)
     (tmp_path / "a" / "train" / "good" / "001.png").write_bytes(b"no picture")
     assert len(load_good(tmp_path, size=32, skip_bad=True).pictures) == 33
-    said = capsys.readouterr().err
-    assert "001.png" in said and "left out 1 files, 33 good parts remain" in said
+    message = capsys.readouterr().err
+    assert "001.png" in message and "left out 1 files, 33 good parts remain" in message
 
 
 def test_read_picture_brings_sizes_and_depths_to_one(tmp_path):
@@ -293,15 +293,15 @@ def png_of_16_bits(values: np.ndarray, *, row_filter: int = 0) -> bytes:
 def test_read_picture_uses_the_significant_bits_that_a_png_of_16_states(tmp_path, capsys, bits, row_filter):
     eight = np.random.default_rng(bits).integers(0, 256, (12, 12), dtype=np.uint16)
     eight[0, 0] = 255
-    told = tmp_path / "told.png"
+    picture = tmp_path / "stated.png"
     for values in (eight, np.stack([eight, eight.T, eight[::-1]], axis=-1)):
         sbit = bytes([bits]) * (1 if values.ndim == 2 else 3)
-        told.write_bytes(with_chunk(png_of_16_bits(values << (bits - 8), row_filter=row_filter), b"sBIT", sbit))
+        picture.write_bytes(with_chunk(png_of_16_bits(values << (bits - 8), row_filter=row_filter), b"sBIT", sbit))
         want = values if values.ndim == 3 else np.stack([values] * 3, axis=-1)
-        assert (read_picture(told, size=12) == want).all()
+        assert (read_picture(picture, size=12) == want).all()
         # Scaled to 16 bits, as the standard asks for: they stay what they are.
-        told.write_bytes(with_chunk(png_of_16_bits(values * 257, row_filter=row_filter), b"sBIT", sbit))
-        assert (read_picture(told, size=12) == want).all()
+        picture.write_bytes(with_chunk(png_of_16_bits(values * 257, row_filter=row_filter), b"sBIT", sbit))
+        assert (read_picture(picture, size=12) == want).all()
     assert capsys.readouterr().err == ""
 
 
@@ -311,8 +311,8 @@ def test_read_picture_warns_once_of_a_folder_of_fewer_bits_without_their_number(
     for name in ("1.png", "2.png"):
         (tmp_path / name).write_bytes(png_of_16_bits(np.stack([values] * 3, axis=-1) if colour else values))
         read_picture(tmp_path / name, size=16)
-    said = capsys.readouterr().err
-    assert said.count("no value of 16 bits is above 4095: 12 bits in 16?") == 1 and "1.png" in said
+    message = capsys.readouterr().err
+    assert message.count("no value of 16 bits is above 4095: 12 bits in 16?") == 1 and "1.png" in message
 
 
 def test_read_picture_names_a_folder_of_turned_pictures_and_leaves_them_as_they_are(tmp_path, capsys):
@@ -322,8 +322,8 @@ def test_read_picture_names_a_folder_of_turned_pictures_and_leaves_them_as_they_
     turned.save(tmp_path / "a.png", exif=exif)
     Image.fromarray(picture(1)).save(tmp_path / "b.png")
     assert (read_picture(tmp_path / "a.png", size=64) == read_picture(tmp_path / "b.png", size=64)).all()
-    said = capsys.readouterr().err
-    assert "a.png: stored turned (EXIF orientation 3)" in said and "b.png" not in said
+    message = capsys.readouterr().err
+    assert "a.png: stored turned (EXIF orientation 3)" in message and "b.png" not in message
 
 
 def test_load_good_leaves_litter_alone_and_takes_both_unicode_forms_of_a_name(tmp_path):

@@ -99,16 +99,16 @@ def test_run_stage_killed_and_resumed_gives_the_same_losses(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("loss", "said"),
+    ("loss", "message"),
     [
         (lambda weight: weight * float("nan"), "step 0: loss is nan"),
         (lambda weight: (0.0 * weight).sqrt(), "step 0: gradient is nan"),  # 0, and steep without end
     ],
 )
-def test_run_stage_refuses_what_is_not_finite_before_it_reaches_a_weight(tmp_path, loss, said):
+def test_run_stage_refuses_what_is_not_finite_before_it_reaches_a_weight(tmp_path, loss, message):
     module = nn.Linear(1, 1)
     before = {key: value.clone() for key, value in module.state_dict().items()}
-    with pytest.raises(FloatingPointError, match=said):
+    with pytest.raises(FloatingPointError, match=message):
         run_stage(
             name="x",
             module=module,
