@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn state_reads_as_the_contract_says() {
+    fn state_reads_as_documented() {
         for (state, word) in [
             (State::Starting, "starting"),
             (State::Ready, "ready"),
