@@ -110,11 +110,18 @@ test-python: setup-python ## tests of the Python project in onnx/
 	cd onnx && ../.venv/bin/python -m pytest -q
 
 .PHONY: check
-check: check-scripts check-dependencies check-systemd check-monitoring check-rust check-python ## everything that needs no test run
+check: check-scripts check-docs check-dependencies check-systemd check-monitoring check-rust check-python ## everything that needs no test run
 
 .PHONY: check-scripts
 check-scripts:
 	@for script in $(scripts); do "$$(sed -n '1s/.*[ \/]//p' $$script)" -n $$script; done
+
+.PHONY: check-docs
+check-docs: ## links, references and words of the documents
+	scripts/check_docs.py --self-test
+	scripts/check_docs.py
+	scripts/check_words.py --self-test
+	scripts/check_words.py
 
 .PHONY: check-dependencies
 check-dependencies:
