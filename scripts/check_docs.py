@@ -4,7 +4,8 @@
 - every relative link of every Markdown file leads to a file, and to a heading of it where it has an anchor;
 - every `docs/...` path that source code, settings and scripts name exists;
 - docs/reference/ names every key of the settings with its default, every metric, exit code and column of the export;
-- every message that docs/troubleshooting.md quotes is in the source code.
+- every message that docs/troubleshooting.md quotes is in the source code;
+- every `diad` command line and `make` target in code of a document exists.
 
 usage: check_docs.py [--self-test]
 """
@@ -146,6 +147,30 @@ def quote_faults(document, sources):
     return faults
 
 
+def command_faults(name, text, sections, targets):
+    """Command lines in code that do not exist; `sections` holds the help of each command, `targets` those of make."""
+    faults = []
+    code = [match.group() for match in FENCE.finditer(text)]
+    code += [match.group(2) for match in SPAN.finditer(FENCE.sub("", text))]
+    for line in "\n".join(code).splitlines():
+        line = line.split("#")[0].strip().removeprefix("$ ")
+        for part in re.split(r"&& |\| |; ", line):
+            words = re.sub(r"^(sudo (-u diad )?)", "", part.strip()).split()
+            if words[:1] == ["make"]:
+                named = [word for word in words[1:] if re.fullmatch(r"[a-z][a-z-]*", word)]
+                faults += [f"{name}: make has no target {word}" for word in named if word not in targets]
+            elif words[:1] == ["diad"] and words[1:]:
+                command = next((" ".join(words[1:n]) for n in (3, 2) if " ".join(words[1:n]) in sections), None)
+                if command is None:
+                    if re.fullmatch(r"[a-z]+", words[1]):
+                        faults.append(f"{name}: there is no command `diad {words[1]}`")
+                    continue
+                options = re.findall(r"(?<!\S)--[a-z-]+", part)
+                missing = [option for option in options if not re.search(rf"{option}\b", sections[command])]
+                faults += [f"{name}: `diad {command}` has no option {option}" for option in missing]
+    return faults
+
+
 def squeezed(text):
     """Text with line continuations of Rust taken out and blanks made one."""
     return re.sub(r"\s+", " ", re.sub(r"\\\n\s*", "", text)).replace('\\"', '"')
@@ -174,6 +199,18 @@ def self_test():
     source = squeezed('error("camera {x} is \\\n      away; look")')
     assert quote_faults("| `camera … is away` | x |\n", source) == []
     assert len(quote_faults("| `camera … is gone` | x |\n", source)) == 1
+    sections = {"check": "--config <FILE> --json", "ledger": "", "ledger export": "--out <FILE>"}
+    for text, count in [
+        ("`diad check --config FILE`, `make demo`, `sudo -u diad diad check --json`", 0),
+        ("```sh\nmake demo PARTS=4 && diad ledger export --out a | head\nsystemctl status diad   # diad fly\n```", 0),
+        ("diad fly, make nothing", 0),
+        ("`diad fly`", 1),
+        ("`diad check --loud`", 1),
+        ("```sh\nmake nothing\n```", 1),
+        ("`diad ledger export --json`", 1),
+    ]:
+        found = command_faults("d", text, sections, {"demo"})
+        assert len(found) == count, (text, found)
     assert cells("| a \\| b | `c` |") == ["a | b", "`c`"]
 
 
@@ -198,10 +235,14 @@ def main():
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines()
     names = sorted({name for name in listed if (ROOT / name).is_file()})
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
+    sections = re.split(r"^## diad ?", text("docs/reference/cli.md"), flags=re.MULTILINE)[1:]
+    sections = {section.split("\n")[0]: section for section in sections}
     faults = []
     for name in names:
         if name.endswith(".md"):
             faults += link_faults(name, text(name), read)
+            faults += command_faults(name, text(name), sections, targets) if name != "CHANGELOG.md" else []
         # A changelog names what was there once; the checks name what may come.
         if re.fullmatch(r".*\.(md|rs|py|sh|yaml|yml|toml|service|js)|Makefile", name) and name not in PATHS_LEFT_OUT:
             missing = {path for path in DOCUMENT_PATH.findall(text(name)) if not (ROOT / path).exists()}
