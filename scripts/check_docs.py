@@ -166,7 +166,7 @@ def command_faults(name, text, sections, targets):
                         faults.append(f"{name}: there is no command `diad {words[1]}`")
                     continue
                 options = re.findall(r"(?<!\S)--[a-z-]+", part)
-                missing = [option for option in options if not re.search(rf"{option}\b", sections[command])]
+                missing = [option for option in options if not re.search(rf"{option}(?![\w-])", sections[command])]
                 faults += [f"{name}: `diad {command}` has no option {option}" for option in missing]
     return faults
 
@@ -199,13 +199,14 @@ def self_test():
     source = squeezed('error("camera {x} is \\\n      away; look")')
     assert quote_faults("| `camera … is away` | x |\n", source) == []
     assert len(quote_faults("| `camera … is gone` | x |\n", source)) == 1
-    sections = {"check": "--config <FILE> --json", "ledger": "", "ledger export": "--out <FILE>"}
+    sections = {"check": "--config <FILE> --json --dry-run", "ledger": "", "ledger export": "--out <FILE>"}
     for text, count in [
         ("`diad check --config FILE`, `make demo`, `sudo -u diad diad check --json`", 0),
         ("```sh\nmake demo PARTS=4 && diad ledger export --out a | head\nsystemctl status diad   # diad fly\n```", 0),
         ("diad fly, make nothing", 0),
         ("`diad fly`", 1),
         ("`diad check --loud`", 1),
+        ("`diad check --dry`", 1),
         ("```sh\nmake nothing\n```", 1),
         ("`diad ledger export --json`", 1),
     ]:
