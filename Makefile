@@ -71,7 +71,8 @@ test-rust: setup-tests ## tests and documentation examples of the crates
 
 .PHONY: faults
 faults: setup-tests ## every fault of the promise, longer than `make test` does it, with a table (minutes)
-	$(CARGO) test --locked -p diad --test process -- --ignored --exact promise::table_of_faults --nocapture
+	@mkdir -p target/tmp
+	$(CARGO) test --locked -p diad --test process -- --ignored --exact promise::table_of_faults --nocapture 2>&1 | tee target/tmp/faults.log
 
 .PHONY: bench-page
 bench-page: setup-tests ## what the page and a what-if over a million parts take from the line (minutes)
@@ -121,6 +122,7 @@ check-docs: ## links, references and words of the documents
 	scripts/check_docs.py --self-test
 	scripts/check_docs.py
 	scripts/check_words.py --self-test
+	scripts/fault_table.py --self-test
 	scripts/check_words.py
 
 .PHONY: check-dependencies

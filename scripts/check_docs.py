@@ -3,6 +3,7 @@
 
 - every relative link of every Markdown file leads to a file, and to a heading of it where it has an anchor;
 - every `docs/...` path that source code, settings and scripts name exists;
+- docs/design/promise.md has a row for every fault of the test;
 - docs/reference/ names every key of the settings with its default, every metric, exit code and column of the export;
 - every message that docs/troubleshooting.md quotes is in the source code;
 - every `diad` command line and `make` target in code of a document exists.
@@ -264,6 +265,13 @@ def main():
     page = text("docs/reference/ledger.md").split("## Columns")[1].split("\n## ")[0]
     in_page = [span for row in first_cells(page) for span in row]
     faults += set_faults("docs/reference/ledger.md", in_page, columns, "column")
+    faults_tested = re.findall(r'(?:fault|rare)\("([^"]+)"', text("tests/process/promise/mod.rs"))
+    promise = text("docs/design/promise.md")
+    faults += [
+        f"docs/design/promise.md: no row for the fault {name!r}"
+        for name in faults_tested
+        if f"| {name} |" not in promise
+    ]
     sources = squeezed("\n".join(text(name) for name in rust))
     faults += quote_faults(text("docs/troubleshooting.md"), sources)
     for fault in faults:
