@@ -71,7 +71,8 @@ test-rust: setup-tests ## tests and documentation examples of the crates
 
 .PHONY: faults
 faults: setup-tests ## every fault of the promise, longer than `make test` does it, with a table (minutes)
-	$(CARGO) test --locked -p diad --test process -- --ignored --exact promise::table_of_faults --nocapture
+	@mkdir -p target/tmp
+	$(CARGO) test --locked -p diad --test process -- --ignored --exact promise::table_of_faults --nocapture 2>&1 | tee target/tmp/faults.log
 
 .PHONY: bench-page
 bench-page: setup-tests ## what the page and a what-if over a million parts take from the line (minutes)
@@ -110,11 +111,19 @@ test-python: setup-python ## tests of the Python project in onnx/
 	cd onnx && ../.venv/bin/python -m pytest -q
 
 .PHONY: check
-check: check-scripts check-dependencies check-systemd check-monitoring check-rust check-python ## everything that needs no test run
+check: check-scripts check-docs check-dependencies check-systemd check-monitoring check-rust check-python ## everything that needs no test run
 
 .PHONY: check-scripts
 check-scripts:
 	@for script in $(scripts); do "$$(sed -n '1s/.*[ \/]//p' $$script)" -n $$script; done
+
+.PHONY: check-docs
+check-docs: ## links, references and words of the documents
+	scripts/check_docs.py --self-test
+	scripts/check_docs.py
+	scripts/check_words.py --self-test
+	scripts/fault_table.py --self-test
+	scripts/check_words.py
 
 .PHONY: check-dependencies
 check-dependencies:

@@ -40,19 +40,19 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Measure a model on a data set in MVTec-AD layout
     Eval(EvalArgs),
-    /// Thresholds from good parts, with a promise about those to come
+    /// Compute thresholds from good parts, with a bound on the false rejects of later parts
     Calibrate(CalibrateArgs),
-    /// Learn a product on this machine, from good parts: a reference bank, and cut-offs with a promise
+    /// Learn a product on this machine, from good parts: a reference bank, and cut-offs with a bound
     Learn(LearnArgs),
-    /// Take back what was learnt of a product: the bank, and the cut-offs that belong to it
+    /// Remove a learnt product: its bank and the cut-offs that belong to it
     Unlearn(UnlearnArgs),
     /// List the products that were learnt on this machine
     Products(ProductsArgs),
-    /// What other thresholds would have said of the recorded parts
+    /// Apply other thresholds to the recorded parts and count the changed verdicts
     Whatif(WhatIfArgs),
     /// Time the stages of the model on this machine
     Bench(BenchArgs),
-    /// Read the record of verdicts: counts, export, and the proof that nothing is missing or double
+    /// Read the record of verdicts: counts, export, and a check that no part is missing or double
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// List the cameras that `run` could open, with their formats
@@ -66,7 +66,7 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text.parse().map_err(|_| "it is no address:port, such as 127.0.0.1:8080".to_owned())?;
     if !address.ip().is_loopback() {
         return Err(
-            "other machines reach it, and a demonstration asks nobody for a token; take 127.0.0.1, or `diad run` \
+            "other machines reach it, and a demonstration has no token; take 127.0.0.1, or `diad run` \
                     with http.token_file"
                 .to_owned(),
         );
@@ -80,7 +80,7 @@ pub struct DemoArgs {
     /// Parts to judge before the summary; 0 goes on until Ctrl-C
     #[arg(long, value_name = "N", default_value_t = 40)]
     pub parts: u64,
-    /// Says which parts come; the same seed brings the same parts
+    /// Seed of the rendered parts; the same seed gives the same parts
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub seed: u64,
     /// Address of the dashboard, one of this machine alone; 127.0.0.1:8080 unless given or taken
@@ -189,13 +189,13 @@ pub struct CalibrateArgs {
     /// Which camera took the pictures
     #[command(flatten)]
     pub camera: CameraArgs,
-    /// Take the recorded parts of this ledger instead, as good but for those that a person called bad
+    /// Take the recorded parts of this ledger instead, all as good except those marked as bad on the page
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub ledger: Option<PathBuf>,
-    /// First time of capture, such as 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z
+    /// Start of the capture times, included: such as 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z
     #[arg(long, value_name = "T", value_parser = moment::parse, requires = "ledger")]
     pub since: Option<Moment>,
-    /// First time of capture that is no longer taken
+    /// End of the capture times, not included
     #[arg(long, value_name = "T", value_parser = moment::parse, requires = "ledger")]
     pub until: Option<Moment>,
     /// Model bundle; by default that of --config with its steps, else the program's own
@@ -204,10 +204,10 @@ pub struct CalibrateArgs {
     /// Largest share of good parts that may be rejected
     #[arg(long, value_name = "SHARE", default_value_t = 0.005)]
     pub max_false_reject: f64,
-    /// Largest share of good parts that a person may have to look at; ten times the above unless given
+    /// Largest share of good parts that may go to review; ten times --max-false-reject unless given
     #[arg(long, value_name = "SHARE")]
     pub max_review: Option<f64>,
-    /// How sure both have to be
+    /// Confidence level of both shares
     #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
     pub confidence: f64,
     /// Write the cut-offs into this thresholds file; comments and all else stay. Parts of a folder are judged under its
@@ -256,16 +256,16 @@ pub struct LearnArgs {
     /// they do support is taken, and printed
     #[arg(long, value_name = "SHARE", default_value_t = 0.005)]
     pub max_false_reject: f64,
-    /// Largest share of good parts that a person may have to look at; ten times the above unless given
+    /// Largest share of good parts that may go to review; ten times --max-false-reject unless given
     #[arg(long, value_name = "SHARE")]
     pub max_review: Option<f64>,
-    /// How sure both have to be
+    /// Confidence level of both shares
     #[arg(long, value_name = "SHARE", default_value_t = 0.95)]
     pub confidence: f64,
     /// Most patches that the bank of each foundation keeps
     #[arg(long, value_name = "N", default_value_t = 1500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rows: u32,
-    /// Says which patches are drawn; the same parts with the same seed give the same bank
+    /// Seed of the random choice of patches; the same parts with the same seed give the same bank
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
     /// Learn although parts stand out or look like two products; they are learnt as good ones
@@ -335,13 +335,13 @@ pub struct ProductsArgs {
 /// `diad whatif`.
 #[derive(Debug, Args)]
 pub struct WhatIfArgs {
-    /// The thresholds that are asked about
+    /// Thresholds file to apply to the recorded parts
     #[arg(long, value_name = "FILE")]
     pub thresholds: PathBuf,
-    /// First time of capture, such as 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z
+    /// Start of the capture times, included: such as 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z
     #[arg(long, value_name = "T", value_parser = moment::parse)]
     pub since: Option<Moment>,
-    /// First time of capture that is no longer taken
+    /// End of the capture times, not included
     #[arg(long, value_name = "T", value_parser = moment::parse)]
     pub until: Option<Moment>,
     /// Which ledger
@@ -385,14 +385,14 @@ pub enum LedgerCommand {
     Stats(LedgerStatsArgs),
     /// Write verdicts as CSV or Parquet
     Export(LedgerExportArgs),
-    /// Read every row and prove that none is missing, double or damaged
+    /// Read every row and check that none is missing, double or damaged
     Verify(LedgerVerifyArgs),
 }
 
 /// Which ledger.
 #[derive(Debug, Args)]
 pub struct LedgerFile {
-    /// Database file of the ledger; where the built-in settings have it unless given
+    /// Database file of the ledger; by default `ledger.path` of the built-in settings
     #[arg(long, value_name = "FILE")]
     pub ledger: Option<PathBuf>,
     /// Settings of the station whose ledger it is
@@ -423,10 +423,10 @@ pub struct LedgerExportArgs {
     /// What to write; what the file's name ends in unless given
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<ExportFormat>,
-    /// First time of capture, such as 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z
+    /// Start of the capture times, included: such as 2026-01-31 (midnight UTC) or 2026-01-31T08:00:00Z
     #[arg(long, value_name = "T", value_parser = moment::parse)]
     pub since: Option<Moment>,
-    /// First time of capture that is no longer written
+    /// End of the capture times, not included
     #[arg(long, value_name = "T", value_parser = moment::parse)]
     pub until: Option<Moment>,
     /// Replace the file if it is there
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_the_contract_is_taken() {
+    fn every_documented_command_line_is_taken() {
         for line in [
             "diad demo",
             "diad demo --parts 0 --seed 7 --http 127.0.0.1:8080 --mqtt 127.0.0.1:1883 --json --write-dataset d",

@@ -198,3 +198,30 @@ fn a_log_filter_that_is_none_exits_64() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(64));
 }
+
+/// The names that a help lists under `Commands:`, but for `help` itself.
+fn commands(help: &str) -> Vec<&str> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    lines.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect()
+}
+
+#[test]
+fn reference_of_the_command_line_holds_the_help_of_every_command() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let reference = fs::read_to_string(root.join("docs/reference/cli.md")).unwrap();
+    let help = |words: &[&str]| stdout(&diad(&root, &[words, &["--help"]].concat()));
+    let check = |words: &[&str]| {
+        let section = format!("## diad {}\n\n```text\n{}```\n", words.join(" "), help(words));
+        let remedy = "run scripts/cli_reference.sh target/debug/diad > docs/reference/cli.md";
+        assert!(reference.contains(&section.replace("diad \n", "diad\n")), "help of {words:?} differs; {remedy}");
+    };
+    let top = help(&[]);
+    assert!(commands(&top).len() > 10, "{top}");
+    check(&[]);
+    for command in commands(&top) {
+        check(&[command]);
+        for sub in commands(&help(&[command])) {
+            check(&[command, sub]);
+        }
+    }
+}

@@ -237,7 +237,7 @@ fn table_of_faults() {
         fault("overload, two cameras at 1 ms", || judging::overload(500)),
     ];
     let mut table = String::from(
-        "| fault | parts in | verdicts heard | on record | unjudged | said again | lost | said differently | false PASS | s |\n\
+        "| fault | parts in | verdicts received | on record | unjudged | received twice | lost | differing | false PASS | s |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for (fault, run) in rows {

@@ -33,7 +33,7 @@ impl From<StoreError> for ProductsError {
 }
 
 impl ProductsError {
-    /// The exit code that the contract gives this error.
+    /// The exit code of this error, see docs/reference/exit-codes.md.
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {

@@ -36,7 +36,7 @@ pub enum RegionError {
 }
 
 impl RegionError {
-    /// The exit code that the contract gives this error.
+    /// The exit code of this error, see docs/reference/exit-codes.md.
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {

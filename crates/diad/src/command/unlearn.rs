@@ -66,7 +66,7 @@ impl From<StoreError> for UnlearnError {
 }
 
 impl UnlearnError {
-    /// The exit code that the contract gives this error.
+    /// The exit code of this error, see docs/reference/exit-codes.md.
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {

@@ -95,7 +95,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The exit code that the contract gives this error.
+    /// The exit code of this error, see docs/reference/exit-codes.md.
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {

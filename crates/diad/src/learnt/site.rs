@@ -50,7 +50,7 @@ pub enum SiteError {
 }
 
 impl SiteError {
-    /// The exit code that the contract gives this error.
+    /// The exit code of this error, see docs/reference/exit-codes.md.
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {

@@ -45,7 +45,7 @@ pub enum WitnessError {
 }
 
 impl WitnessError {
-    /// The exit code that the contract gives this error.
+    /// The exit code of this error, see docs/reference/exit-codes.md.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {

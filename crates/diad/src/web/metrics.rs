@@ -51,9 +51,9 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
     let one = |name, help, value: f64| family(name, help, MetricType::GAUGE, vec![gauge(&[], value)]);
     let count = |name, help, value: u64| family(name, help, MetricType::COUNTER, vec![counter(&[], value)]);
     let mut families = vec![
-        family("diad_info", "What runs here; always 1", MetricType::GAUGE, vec![gauge(&info, 1.0)]),
-        family("diad_state", "1 for the state the station is in", MetricType::GAUGE, states.to_vec()),
-        family("diad_problem", "1 for each source that is not well", MetricType::GAUGE, problems.collect()),
+        family("diad_info", "Always 1; the labels identify the run", MetricType::GAUGE, vec![gauge(&info, 1.0)]),
+        family("diad_state", "1 for the present state of the station", MetricType::GAUGE, states.to_vec()),
+        family("diad_problem", "1 for each health source with a fault", MetricType::GAUGE, problems.collect()),
         one(
             "diad_thresholds_valid",
             "0 while a save of thresholds.yaml is refused",
@@ -68,10 +68,10 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
         family("diad_verdicts_total", "Verdicts decided", MetricType::COUNTER, verdicts.collect()),
         count(
             "diad_verdicts_unseen_total",
-            "Verdicts that the page missed, which are missing from the ones above",
+            "Verdicts that diad_verdicts_total misses because the queue of the page was full",
             plant.board.unseen(),
         ),
-        one("diad_parts_open", "Parts that are owed a verdict", totals.open as f64),
+        one("diad_parts_open", "Parts without a verdict yet", totals.open as f64),
         one(
             "diad_parts_unaccounted",
             "Parts that were counted and cannot be found; above 0 is an alarm",
@@ -95,7 +95,7 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
         ),
         count(
             "diad_marks_total",
-            "Words of people on verdicts, those taken back included",
+            "Labels that people gave on the page, withdrawn ones included",
             plant.marked.load(Ordering::Relaxed),
         ),
         count("diad_verdicts_acknowledged_total", "Verdicts that the broker acknowledged", link.acknowledged),
@@ -106,18 +106,18 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
         count("diad_inbound_refused_total", "Messages from the plant that were refused", link.inbound_refused),
         count(
             "diad_triggers_missing_total",
-            "Triggers that never came, by the counts of those that did",
+            "Triggers that never arrived, by the counts of those that did",
             plant.account.get().map_or(0, crate::line::Account::triggers_missing),
         ),
         one(
             "diad_triggers_prompt",
-            "1 while a trigger that comes in proves by that that it has not waited",
+            "1 while the link proves that a trigger that arrives now has not waited",
             f64::from(u8::from(link.prompt)),
         ),
-        count("diad_inbound_lost_total", "Messages from the plant that nobody took in time", link.inbound_lost),
+        count("diad_inbound_lost_total", "Messages from the plant that were dropped because too many came at once", link.inbound_lost),
         one(
             "diad_deadline_seconds",
-            "Time from capture to verdict that is promised",
+            "Promised time from capture to verdict, deadline_ms of the settings",
             f64::from(plant.deadline_ms) / 1e3,
         ),
         family(
@@ -142,7 +142,7 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
             margin_ms / 1e3,
         ));
     }
-    // A family without samples has nothing to say.
+    // A family without samples is left out.
     families.retain(|family| !family.get_metric().is_empty());
     families
 }

@@ -1,5 +1,5 @@
 //! Dashboard, health, metrics and API over HTTP. Never in the way of a verdict.
-//! What it answers is in `docs/http.md`.
+//! What it answers is in `docs/reference/http.md`.
 //!
 //! One thread, `http`, talks; two more read the ledger and draw, with low priority. Whatever a client sends or does not
 //! read is bounded: connections, header and body size, the time of a connection, rows looked at for one answer.
@@ -121,7 +121,7 @@ async fn hardened(request: Request, next: Next) -> Response {
 mod tests {
     #[test]
     fn every_path_is_documented() {
-        let documented = include_str!("../../../../docs/http.md");
+        let documented = include_str!("../../../../docs/reference/http.md");
         let routes = include_str!("mod.rs").split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
         let paths: Vec<String> = routes
             .filter(|path| !["/", "/app.js", "/style.css"].contains(path))
@@ -129,7 +129,7 @@ mod tests {
             .collect();
         assert!(paths.len() > 10, "{paths:?}");
         for path in paths {
-            assert!(documented.contains(&format!(" {path}`")), "docs/http.md does not name {path}");
+            assert!(documented.contains(&format!(" {path}`")), "docs/reference/http.md does not name {path}");
         }
     }
 }

@@ -220,7 +220,7 @@ impl Source<'_> {
         let decoded = String::from_utf8_lossy(payload);
         let is_lossy = matches!(decoded, Cow::Owned(_));
         let text = decoded.trim_start_matches('\u{feff}').trim_start();
-        // The reader would take an array as the fields in order; the contract says object.
+        // The reader would take an array as the fields in order; docs/reference/mqtt.md asks for an object.
         if !text.starts_with('{') || Shape::of(payload) == Shape::Utf16 {
             return Err(self.shape(Shape::of(payload)));
         }

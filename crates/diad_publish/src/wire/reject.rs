@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn reject_message_reads_as_the_contract_says() {
+    fn reject_message_reads_as_documented() {
         for (bit, digit) in [(RejectBit::Keep, 0), (RejectBit::Reject, 1)] {
             let camera = CameraId::try_new("cam0").unwrap();
             let reject =

@@ -102,8 +102,8 @@ fn asyncapi() -> Value {
         "info": {
             "title": "diad station",
             "version": SCHEMA.to_string(),
-            "description": "What a station says of every part, and what it listens to. (line, station, camera, run, seq) \
-                            names a part once and for ever: a receiver drops repeats by it.",
+            "description": "Verdicts of every part of a station, and the messages that it reads. (line, station, camera, \
+                            run, seq) names a part once and for ever: a receiver drops repeats by it.",
         },
         "channels": topics,
         "operations": operations,

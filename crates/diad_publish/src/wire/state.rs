@@ -22,7 +22,7 @@ pub enum State {
     Ready,
     /// Judging, with a fault that a person should look at.
     Degraded,
-    /// Not judging: stopped, or gone without a word (then the broker says so, by the last will).
+    /// Not judging: stopped, or gone (then the broker publishes the last will).
     Offline,
 }
 
@@ -54,7 +54,7 @@ pub struct StateMessage {
     /// What is wrong and since when; empty if nothing is.
     #[schemars(length(max = 400))]
     pub(super) detail: String,
-    /// When that was said, UTC; of the last will, when it was left with the broker.
+    /// Time of this state, UTC; in the last will, the time of the connection.
     pub(super) at: Moment,
 }
 
@@ -104,7 +104,7 @@ pub struct HeartbeatMessage {
     /// Version of the payload.
     #[schemars(schema_with = "schema::version")]
     v: u8,
-    /// Grows by one with every heartbeat, heard or not.
+    /// Rises by one with every heartbeat, sent or not.
     counter: u64,
     /// Parts that entered since the start.
     parts_in: u64,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn state_reads_as_the_contract_says() {
+    fn state_reads_as_documented() {
         for (state, word) in [
             (State::Starting, "starting"),
             (State::Ready, "ready"),

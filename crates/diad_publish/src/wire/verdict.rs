@@ -64,7 +64,7 @@ pub struct VerdictMessage {
     #[serde(serialize_with = "text_or_null")]
     #[schemars(schema_with = "schema::name_or_null")]
     pub(super) product: Option<ProductName>,
-    /// What is said of the part.
+    /// Verdict of the part.
     #[schemars(schema_with = "schema::verdict")]
     pub(super) verdict: &'static str,
     /// Why the part was not judged; null if it was.

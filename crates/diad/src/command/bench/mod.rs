@@ -67,7 +67,7 @@ pub enum BenchError {
 }
 
 impl BenchError {
-    /// The exit code that the contract gives this error.
+    /// The exit code of this error, see docs/reference/exit-codes.md.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {

@@ -259,7 +259,7 @@ impl LearnError {
         Self::Foundation(Box::new(source))
     }
 
-    /// The exit code that the contract gives this error.
+    /// The exit code of this error, see docs/reference/exit-codes.md.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {

@@ -115,7 +115,7 @@ pub enum RequestError {
 }
 
 impl LedgerCommandError {
-    /// The exit code that the contract gives this error.
+    /// The exit code of this error, see docs/reference/exit-codes.md.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {

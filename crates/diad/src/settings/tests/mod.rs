@@ -70,7 +70,7 @@ fn read_of_a_small_file_takes_the_defaults() {
 }
 
 #[test]
-fn read_of_the_contracts_sketch_takes_every_key() {
+fn read_of_settings_with_every_key_takes_them_all() {
     let settings = read(
         r#"
 line: L1

@@ -58,7 +58,7 @@ fn json(message: &VerdictMessage, lane: Lane) -> String {
 }
 
 #[test]
-fn verdict_of_a_judged_part_reads_as_the_contract_says() {
+fn verdict_of_a_judged_part_reads_as_documented() {
     let (captured, judged) = stamps();
     let event = InspectionEvent::judged(
         meta("cam0", 1234, Some(("P-77", "washer")), captured),
