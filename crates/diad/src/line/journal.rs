@@ -79,8 +79,8 @@ fn last_product(ledger: &Ledger, context: &RunContext) -> InForce {
     let unclear = || InForce::Unclear("before the start, see the log of then".into());
     match ledger.read().product_in_force(&context.line, &context.station) {
         Ok(Some((Some(product), _))) => return InForce::Named(product),
-        Ok(Some((None, _))) => return unclear(),
-        Ok(None) | Err(_) => {}
+        Ok(Some((None, _))) | Err(_) => return unclear(),
+        Ok(None) => {}
     }
     let newest = ledger.read().newest(None, NEWEST).unwrap_or_default();
     // A part that was not judged for another reason, and has no product, says nothing of it.
@@ -496,6 +496,8 @@ impl Journal {
                 }
             }
         }
+        // Damage may turn the order around: whoever goes on from here must come to an end.
+        let last = last.max(after);
         match self.damaged {
             0 if last == after => self.health.well(BACKLOG),
             0 => {}
