@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use diad_publish::Publisher;
 use diad_publish::settings::{BrokerUrl, LinkSettings};
+use diad_publish::topic::{NodeTopics, Topics};
+use diad_publish::{Publisher, Trial, Write};
 
 use crate::broker::{Broker, Subscriber, free_port, wait_until};
 use crate::line::{VERDICT, publish, settings_for};
@@ -67,9 +68,19 @@ fn certificates(folder: &Path) {
     run(folder, "openssl", &[&sign[..], &["-days", "30", "-extfile", "names", "-out", "server.pem"]].concat());
 }
 
-fn encrypted(host: &str, port: u16, ca: PathBuf) -> Publisher {
+fn encrypted_link(host: &str, port: u16, ca: PathBuf) -> LinkSettings {
     let url = BrokerUrl::parse(&format!("mqtts://{host}:{port}")).unwrap();
-    Publisher::start(settings_for(LinkSettings::try_new(url, None, None, Some(ca)).unwrap())).unwrap()
+    LinkSettings::try_new(url, None, None, Some(ca)).unwrap()
+}
+
+fn encrypted(host: &str, port: u16, ca: PathBuf) -> Publisher {
+    Publisher::start(settings_for(encrypted_link(host, port, ca))).unwrap()
+}
+
+fn tried(link: &LinkSettings) -> Trial {
+    let settings = settings_for(link.clone());
+    let (line, station) = (&settings.station.line, &settings.station.station);
+    Trial::run(link, &Topics::new(&settings.root, line, station), &NodeTopics::new(line, station)).unwrap()
 }
 
 #[test]
@@ -91,6 +102,11 @@ fn encryption_lets_in_only_the_broker_that_the_authority_signed() {
     publish(&publisher, 1..=10);
     assert_eq!(subscriber.until(|m| m.payload["seq"] == 10).len(), 10);
     drop(publisher);
+
+    let trial = tried(&encrypted_link("localhost", tls_port, broker.folder().join("ca.pem")));
+    assert!(trial.writes.len() == 4 && trial.writes.iter().all(|(_, write)| *write == Write::Allowed), "{trial:?}");
+    let trial = tried(&encrypted_link("localhost", tls_port, broker.folder().join("other.pem")));
+    assert!(trial.connected.is_err_and(|reason| reason.contains("no authority in mqtt.ca_file")));
 
     for (host, ca, cause) in [
         ("localhost", "other.pem", "no authority in mqtt.ca_file signed the broker's certificate"),
