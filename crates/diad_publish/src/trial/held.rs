@@ -32,9 +32,9 @@ const STRAGGLER: Duration = Duration::from_millis(200);
 const HELD: &[u8] = b"{\"doctor\":\"held\"}";
 const AFTER: &[u8] = b"{\"doctor\":\"after\"}";
 
-/// Packet numbers of those two; the topics that are asked follow.
+/// Packet numbers of the message that must be held, and of the one on the topic that is asked for.
 const HELD_ID: u16 = 1;
-const FIRST_ASKED_ID: u16 = 10;
+const ASKED_ID: u16 = 2;
 
 /// Answers of the broker from here on are refusals.
 const REFUSALS: u8 = 0x80;
@@ -50,21 +50,34 @@ pub(super) struct Asked {
 /// Asks for each of `topics`, each answer waited for at most `limit`.
 pub(super) fn ask(broker: &Broker, client_id: &str, own_topic: &str, topics: Vec<String>, limit: Duration) -> Asked {
     let mut own = None;
-    let asked =
-        Asking::open(broker, limit).and_then(|mut asking| asking.ask(broker, client_id, own_topic, &topics, &mut own));
-    let writes = match asked {
-        Ok(codes) => topics.into_iter().zip(codes.into_iter().map(of_code)).collect(),
-        Err(reason) => topics.into_iter().map(|topic| (topic, Write::Unknown(reason.clone()))).collect(),
-    };
+    let mut writes = Vec::new();
+    let mut obstacle: Option<String> = None;
+    // A connection for each: mosquitto 2.0.11 answers nothing more on one after it has denied a message of QoS 2.
+    for topic in topics {
+        let write = match &obstacle {
+            Some(reason) => Write::Unknown(reason.clone()),
+            None => {
+                let asked = Asking::open(broker, limit)
+                    .and_then(|mut asking| asking.ask(broker, client_id, own_topic, &topic, &mut own));
+                asked.map_or_else(
+                    |reason| {
+                        obstacle = Some(reason.clone());
+                        Write::Unknown(reason)
+                    },
+                    of_code,
+                )
+            }
+        };
+        writes.push((topic, write));
+    }
     Asked { writes, own_topic_denied: own.is_some_and(|code| DENIALS.contains(&code)) }
 }
 
-fn of_code(code: Option<u8>) -> Write {
+fn of_code(code: u8) -> Write {
     match code {
-        None => Write::Unknown("the broker did not answer".to_owned()),
-        Some(code) if code < REFUSALS => Write::Allowed,
-        Some(code) if DENIALS.contains(&code) => Write::Denied(code),
-        Some(code) => Write::Unknown(format!("the broker answered with code 0x{code:02x}")),
+        code if code < REFUSALS => Write::Allowed,
+        code if DENIALS.contains(&code) => Write::Denied(code),
+        code => Write::Unknown(format!("the broker answered with code 0x{code:02x}")),
     }
 }
 
@@ -100,15 +113,15 @@ impl Asking {
         Ok(Self { stream, read: Vec::new(), limit })
     }
 
-    /// The code for each topic; none where there was no answer.
+    /// The broker's code for a message on `topic`.
     fn ask(
         &mut self,
         broker: &Broker,
         id: &str,
         own_topic: &str,
-        topics: &[String],
+        topic: &str,
         own: &mut Option<u8>,
-    ) -> Result<Vec<Option<u8>>, String> {
+    ) -> Result<u8, String> {
         self.send(&connect_packet(&format!("{id}:5"), broker.login()))?;
         match self.until(|packet| packet.connack())? {
             0 => {}
@@ -122,19 +135,11 @@ impl Asking {
         if !self.holds(own_topic, own)? {
             return Err("the broker passes messages of QoS 2 on before they are released".to_owned());
         }
-        for (id, topic) in (FIRST_ASKED_ID..).zip(topics) {
-            self.send(&publish_packet(2, id, topic, b""))?;
-        }
-        let mut codes = vec![None; topics.len()];
-        while codes.contains(&None) {
-            let Ok((id, code)) = self.until(|packet| packet.pubrec()) else { break };
-            if let Some(slot) = id.checked_sub(FIRST_ASKED_ID).and_then(|index| codes.get_mut(usize::from(index))) {
-                *slot = Some(code);
-            }
-        }
+        self.send(&publish_packet(2, ASKED_ID, topic, b""))?;
+        let code = self.until(|packet| packet.pubrec().and_then(|(id, code)| (id == ASKED_ID).then_some(code)))?;
         // DISCONNECT: the session ends now, and what was held goes with it.
         let _ = self.send(&[0xe0, 0]);
-        Ok(codes)
+        Ok(code)
     }
 
     /// Whether the broker keeps a message of QoS 2 to itself until it is released.
@@ -373,10 +378,9 @@ mod tests {
 
     #[test]
     fn codes_are_denials_only_where_they_are_about_access() {
-        assert_eq!(of_code(Some(0)), Write::Allowed);
-        assert_eq!(of_code(Some(0x10)), Write::Allowed, "nobody subscribed to it");
-        assert_eq!(of_code(Some(0x87)), Write::Denied(0x87));
-        assert!(matches!(of_code(Some(0x97)), Write::Unknown(_)), "a quota is no denial");
-        assert!(matches!(of_code(None), Write::Unknown(_)));
+        assert_eq!(of_code(0), Write::Allowed);
+        assert_eq!(of_code(0x10), Write::Allowed, "nobody subscribed to it");
+        assert_eq!(of_code(0x87), Write::Denied(0x87));
+        assert!(matches!(of_code(0x97), Write::Unknown(_)), "a quota is no denial");
     }
 }

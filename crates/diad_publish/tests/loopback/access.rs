@@ -121,6 +121,33 @@ fn encryption_lets_in_only_the_broker_that_the_authority_signed() {
     }
 }
 
+#[test]
+fn trial_tells_each_topic_that_is_denied_from_those_that_are_not() {
+    let rules = "user diad\ntopic readwrite factory/L1/S1/probe/#\ntopic write factory/L1/S1/state\n\
+                 topic write factory/L1/S1/heartbeat\n";
+    let broker = Broker::start_with(|folder| {
+        run(folder, "mosquitto_passwd", &["-b", "-c", "passwords", "diad", "right-word"]);
+        std::fs::write(folder.join("rules"), rules).unwrap();
+        std::fs::write(folder.join("secret"), "right-word\n").unwrap();
+        let file = |name: &str| folder.join(name).display().to_string();
+        format!("allow_anonymous false\npassword_file {}\nacl_file {}\n", file("passwords"), file("rules"))
+    });
+    let url = BrokerUrl::parse(&format!("mqtt://127.0.0.1:{}", broker.port())).unwrap();
+    let secret = Some(broker.folder().join("secret"));
+    let trial = tried(&LinkSettings::try_new(url, Some("diad".to_owned()), secret, None).unwrap());
+    assert!(trial.round_trip.is_some_and(|trip| trip.is_ok()));
+    let of =
+        |level: &str| trial.writes.iter().find(|(topic, _)| topic.ends_with(level)).map(|(_, write)| write.clone());
+    for (level, want) in [
+        ("/verdict", Write::Denied(0x87)),
+        ("/reject", Write::Denied(0x87)),
+        ("/state", Write::Allowed),
+        ("/heartbeat", Write::Allowed),
+    ] {
+        assert_eq!(of(level), Some(want), "{level}");
+    }
+}
+
 /// The commands of the guide.
 fn by_the_guide(folder: &Path) {
     let guide = include_str!("../../../../docs/certificates.md");
