@@ -52,7 +52,7 @@ pub(super) fn ask(broker: &Broker, client_id: &str, own_topic: &str, topics: Vec
     let mut own = None;
     let mut writes = Vec::new();
     let mut obstacle: Option<String> = None;
-    // A connection for each: mosquitto 2.0.11 answers nothing more on one after it has denied a message of QoS 2.
+    // A connection for each: a broker may end one, or answer nothing more on it, after it has denied a message.
     for topic in topics {
         let write = match &obstacle {
             Some(reason) => Write::Unknown(reason.clone()),
