@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 use super::stages::LineError;
 use super::vault::Vault;
 use crate::chain::chain;
-use crate::health::Health;
+use crate::health::{Health, Source};
 use crate::products::InForce;
 use crate::retention::Retention;
 
@@ -29,13 +29,13 @@ use crate::retention::Retention;
 mod tests;
 
 /// What the health of a station calls the ledger.
-const SOURCE: &str = "ledger";
+const SOURCE: Source = Source::Ledger;
 /// What it calls stored verdicts that cannot be read.
-const BACKLOG: &str = "ledger backlog";
+const BACKLOG: Source = Source::LedgerBacklog;
 /// What it calls the slip.
-const SLIP: &str = "ledger slip";
+const SLIP: Source = Source::LedgerSlip;
 /// What it calls the deletion of what is old.
-const RETENTION: &str = "retention";
+const RETENTION: Source = Source::Retention;
 /// A ledger that failed is left alone for this long: a try may take a while, and verdicts wait for it.
 const RETRY: Duration = Duration::from_secs(1);
 /// Verdicts that are looked through for the product of the last part.
