@@ -78,6 +78,14 @@ faults: setup-tests ## every fault of the promise, longer than `make test` does 
 bench-page: setup-tests ## what the page and a what-if over a million parts take from the line (minutes)
 	$(CARGO) test --locked -p diad --test process -- --ignored --exact web::load::page_and_what_if_beside_the_line --nocapture
 
+.PHONY: bench-ledger
+bench-ledger: setup-tests ## times of a ledger of millions of verdicts, with a table; ARGS="MILLIONS FOLDER" (1 GB a ledger; minutes)
+	$(CARGO) bench --locked -p diad_ledger --bench large -- $(ARGS)
+
+.PHONY: test-ledger-bytes
+test-ledger-bytes: setup-tests ## every byte of a small ledger, changed one at a time (minutes); `make test` samples them
+	DIAD_LEDGER_FLIP_EVERY=1 $(CARGO) test --locked -p diad_ledger --lib flip_tests -- --nocapture
+
 .PHONY: fuzz
 fuzz: setup-tests ## look for inputs that break a door; SECONDS_PER_DOOR=60 for each (needs cargo-fuzz)
 	@scripts/fuzz.sh $(SECONDS_PER_DOOR)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -192,6 +193,33 @@ def test_read_picture_without_its_end_is_an_error(tmp_path):
     path.write_bytes(path.read_bytes()[:-12])
     with pytest.raises(DataError, match=r"x\.png: .*neither a whole PNG"):
         read_picture(path, size=32)
+
+
+CONTRADICTIONS = Path(__file__).parents[2] / "crates/diad_capture/src/picture/fixtures/contradictions"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), sorted(json.loads((CONTRADICTIONS / "table.json").read_text(encoding="utf-8")).items())
+)
+def test_read_picture_refuses_contradictions_as_the_station_does(name, why):
+    """The tests of the station read the same files."""
+    if why == "":
+        assert read_picture(CONTRADICTIONS / name, size=16).shape == (16, 16, 3)
+        return
+    with pytest.raises(DataError) as refused:
+        read_picture(CONTRADICTIONS / name, size=16)
+    # What is wrong with a JPEG is said by the decoder, in words of its own.
+    assert name.endswith(".jpg") or why in str(refused.value)
+
+
+def test_read_picture_of_too_large_a_picture_is_refused_by_its_header(tmp_path):
+    path = tmp_path / "x.png"
+    for width, height in ((16385, 1), (16000, 16000), (0, 4)):
+        head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+        end = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
+        path.write_bytes(PNG_START + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head)) + end)
+        with pytest.raises(DataError, match=rf"x\.png: .*picture of {width}x{height} px; each side must be 1 to"):
+            read_picture(path, size=16)
 
 
 def test_pool_is_a_function_of_data_and_seed(tmp_path):

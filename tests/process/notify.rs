@@ -7,8 +7,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::broker::{Broker, PATIENCE};
-use super::station::{Station, diad, micro};
+use super::broker::{Broker, PATIENCE, Subscriber};
+use super::station::{Station, diad, is_offline, micro, write_parts};
+use super::web::client::get;
+use super::web::port;
 
 #[test]
 fn systemd_hears_ready_then_signs_of_life_then_stopping() {
@@ -125,4 +127,117 @@ impl Drop for Systemd {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What every interface says of the station at one time.
+#[derive(Debug, PartialEq)]
+struct Said {
+    state: String,
+    heartbeat: String,
+    readyz: (u16, String),
+    systemd: String,
+    metric: Vec<String>,
+    problems: Vec<String>,
+}
+
+/// A station with systemd, a plant and a page, and what it said last.
+struct Heard {
+    systemd: Systemd,
+    plant: Subscriber,
+    port: u16,
+    status: String,
+    state: String,
+    heartbeat: String,
+}
+
+impl Heard {
+    /// Takes in what has come, until all agree on `want`.
+    fn agree_on(&mut self, want: &Said) {
+        let give_up = Instant::now() + PATIENCE;
+        self.systemd.socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        loop {
+            while let Some(message) = self.systemd.next() {
+                let status = message.lines().find_map(|line| line.strip_prefix("STATUS="));
+                self.status = status.map_or(std::mem::take(&mut self.status), str::to_owned);
+            }
+            for message in self.plant.rest() {
+                let word = || message.payload["state"].as_str().unwrap().to_owned();
+                if message.topic.ends_with("/state") {
+                    self.state = word();
+                } else if message.topic.ends_with("/heartbeat") {
+                    self.heartbeat = word();
+                }
+            }
+            let said = self.said();
+            if said == *want {
+                return;
+            }
+            assert!(Instant::now() < give_up, "{said:?}, not {want:?}");
+        }
+    }
+
+    fn said(&self) -> Said {
+        let ready = get(self.port, "/readyz");
+        let metrics = get(self.port, "/metrics").text();
+        let labels = |name: &str| {
+            let start = format!("{name}=\"");
+            let lines = metrics.lines().filter(|line| line.ends_with(" 1"));
+            lines.filter_map(|line| Some(line.split_once(&start)?.1.split('"').next()?.to_owned())).collect::<Vec<_>>()
+        };
+        Said {
+            state: self.state.clone(),
+            heartbeat: self.heartbeat.clone(),
+            readyz: (ready.status, ready.text().trim().to_owned()),
+            systemd: self.status.split(" since ").next().unwrap_or_default().to_owned(),
+            metric: labels("diad_state{state"),
+            problems: labels("diad_problem{source"),
+        }
+    }
+}
+
+fn said(word: &str, systemd: &str, problems: &[&str]) -> Said {
+    Said {
+        state: word.to_owned(),
+        heartbeat: word.to_owned(),
+        readyz: (200, word.to_owned()),
+        systemd: systemd.to_owned(),
+        metric: vec![word.to_owned()],
+        problems: problems.iter().map(|source| (*source).to_owned()).collect(),
+    }
+}
+
+/// A fault of the thresholds, then one of a camera, then none: state, heartbeat, page, systemd and metrics say the same.
+#[test]
+fn everything_that_tells_of_the_state_agrees() {
+    let broker = Broker::start();
+    let plant = Subscriber::start(broker.port(), "factory/L1/S1/#");
+    let pictures = tempfile::tempdir().unwrap();
+    write_parts(pictures.path(), 2);
+    let cameras = format!(
+        "  - {{ id: cam0, source: {{ kind: replay, folder: {}, looped: true }}, trigger: {{ kind: free_run, every_ms: 200 }} }}",
+        pictures.path().display()
+    );
+    let station = Station::prepare_at(broker.port(), &micro(), &cameras, "deadline_ms: 20000");
+    let log = fs::File::create(station.folder.path().join("log")).unwrap();
+    let systemd = Systemd::start(&station, log.into());
+    let port = port(&station);
+    let (status, state, heartbeat) = Default::default();
+    let mut heard = Heard { systemd, plant, port, status, state, heartbeat };
+    heard.agree_on(&said("ready", "ready", &[]));
+
+    let thresholds = station.folder.path().join("thresholds.yaml");
+    let good = fs::read_to_string(&thresholds).unwrap();
+    fs::write(&thresholds, "default: { review: 0.9, reject: 0.4 }\n").unwrap();
+    heard.agree_on(&said("degraded", "degraded: thresholds", &["thresholds"]));
+    fs::write(&thresholds, good).unwrap();
+    heard.agree_on(&said("ready", "ready", &[]));
+
+    let stopped = Command::new("kill").arg(heard.systemd.child.id().to_string()).status().unwrap();
+    assert!(stopped.success());
+    heard.systemd.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    heard.systemd.hear("STOPPING=1");
+    heard.systemd.hear("STATUS=stopping");
+    heard.systemd.hear("STATUS=offline");
+    assert_eq!(heard.systemd.child.wait().unwrap().code(), Some(0));
+    heard.plant.until(is_offline);
 }

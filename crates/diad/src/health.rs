@@ -1,4 +1,9 @@
-//! Whether the station is well, as the retained `state` topic says it.
+//! How the station is: one state machine, of which the `state` topic, the heartbeat, `/readyz`, systemd and the metrics each
+//! show a part. `docs/design/states.md` has it as a table.
+
+mod source;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,6 +12,11 @@ use std::time::SystemTime;
 use diad_publish::Publisher;
 use diad_publish::wire::{Moment, State};
 use tracing::{error, info, warn};
+
+pub use source::{Effect, Facts, Source};
+
+/// Longest status text for systemd, in bytes; its message has room for 4096.
+const MAX_STATUS_BYTES: usize = 400;
 
 /// What is wrong at the moment, by source. Clones share it; every change is published.
 #[derive(Clone)]
@@ -20,7 +30,55 @@ struct Inner {
 #[derive(Default)]
 struct Known {
     ready: bool,
+    end: End,
     problems: BTreeMap<String, Problem>,
+}
+
+/// How far the end has come; it never goes back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    /// Nobody has asked for it.
+    #[default]
+    None,
+    /// Parts on the line get their verdicts; the plant's next ones wait at the broker for the next start.
+    Stopping,
+    /// The line is over.
+    Stopped,
+}
+
+/// How a station is at a moment: all that its interfaces say of it comes from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// The word on the `state` topic, in the heartbeat and in the metric `diad_state`.
+    pub state: State,
+    /// What is wrong and since when, the newest first.
+    pub detail: String,
+    stopping: bool,
+}
+
+impl Condition {
+    /// Whether `/readyz` answers 200, and the word that it answers. While the station stops, the state stays as it is, for
+    /// the gate must still go by the verdicts of parts on the line; who asks here wants to know about the next part.
+    #[must_use]
+    pub const fn readyz(&self) -> (bool, &'static str) {
+        match self.state {
+            _ if self.stopping => (false, "stopping"),
+            State::Ready | State::Degraded => (true, self.state.as_str()),
+            State::Starting | State::Offline => (false, self.state.as_str()),
+        }
+    }
+
+    /// One line for `systemctl status`: the word of `/readyz`, and the detail.
+    #[must_use]
+    pub fn systemd_status(&self) -> String {
+        let (_, word) = self.readyz();
+        // The detail of a station that stops begins with the word itself.
+        let detail = self.detail.strip_prefix(word).map_or(&*self.detail, |rest| rest.trim_start_matches("; "));
+        let text = if detail.is_empty() { word.to_owned() } else { format!("{word}: {detail}") };
+        // A line break would begin another message to systemd.
+        let kept = text[..text.floor_char_boundary(MAX_STATUS_BYTES)].chars();
+        kept.map(|c| if c.is_control() { ' ' } else { c }).collect()
+    }
 }
 
 /// What is wrong with one source, and since when anything has been.
@@ -43,10 +101,11 @@ enum Weight {
 impl Known {
     fn state(&self) -> State {
         let well = self.problems.values().all(|problem| problem.weight == Weight::Notice);
-        match (self.ready, well) {
-            (false, _) => State::Starting,
-            (true, true) => State::Ready,
-            (true, false) => State::Degraded,
+        match (self.end, self.ready, well) {
+            (End::Stopped, ..) => State::Offline,
+            (_, false, _) => State::Starting,
+            (_, true, true) => State::Ready,
+            (_, true, false) => State::Degraded,
         }
     }
 }
@@ -64,14 +123,24 @@ impl Health {
         self.change(|known| known.ready = true);
     }
 
+    /// A stop was asked for: from now on only what is on the line gets a verdict.
+    pub fn stopping(&self) {
+        self.change(|known| known.end = known.end.max(End::Stopping));
+    }
+
+    /// The line is over. The link says so to the broker, behind the last verdict.
+    pub fn stopped(&self) {
+        self.change(|known| known.end = End::Stopped);
+    }
+
     /// Something is wrong with `source`; inspection goes on as far as it can.
-    pub fn problem(&self, source: &str, detail: &str) {
-        self.tell(source, detail, Weight::Fault);
+    pub fn problem(&self, source: Source, detail: &str) {
+        self.tell(&String::from(source), detail, Weight::Fault);
     }
 
     /// Something about `source` that a person should look at, and that leaves the state as it is.
-    pub fn notice(&self, source: &str, detail: &str) {
-        self.tell(source, detail, Weight::Notice);
+    pub fn notice(&self, source: Source, detail: &str) {
+        self.tell(&String::from(source), detail, Weight::Notice);
     }
 
     fn tell(&self, source: &str, detail: &str, weight: Weight) {
@@ -89,9 +158,10 @@ impl Health {
     }
 
     /// `source` is well again.
-    pub fn well(&self, source: &str) {
+    pub fn well(&self, source: Source) {
+        let source = String::from(source);
         self.change(|known| {
-            if known.problems.remove(source).is_some() {
+            if known.problems.remove(&source).is_some() {
                 info!(source, "well again");
             }
         });
@@ -115,13 +185,22 @@ impl Health {
 
     fn change(&self, change: impl FnOnce(&mut Known)) {
         let mut known = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = (known.ready, known.problems.clone());
+        let before = (known.ready, known.end, known.problems.clone());
         change(&mut known);
-        if before == (known.ready, known.problems.clone()) {
+        // The link says itself that a station is gone, behind the last verdict.
+        if before == (known.ready, known.end, known.problems.clone()) || known.end == End::Stopped {
             return;
         }
         let (state, detail) = known.told();
         self.0.publisher.set_state(state, &detail);
+    }
+
+    /// How the station is now.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        let known = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (state, detail) = known.told();
+        Condition { state, detail, stopping: known.end == End::Stopping }
     }
 
     /// What the `state` topic says: the state, and what is wrong.
@@ -144,35 +223,8 @@ impl Known {
                 format!("{source} since {}Z: {detail}", since.get(11..19).unwrap_or_default())
             })
             .collect();
+        let stopping = (self.end == End::Stopping).then(|| "stopping".to_owned());
+        let detail: Vec<_> = stopping.into_iter().chain(detail).collect();
         (self.state(), detail.join("; "))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::testing;
-
-    #[test]
-    fn notice_is_told_and_is_no_fault() {
-        let health = testing::health();
-        health.ready();
-        health.notice("thresholds", "product nut is not one of the model's");
-        assert_eq!(health.faults(), (State::Ready, Vec::new()));
-        assert!(health.told().1.starts_with("thresholds since "), "{:?}", health.told());
-        health.problem("thresholds", "not taken over");
-        assert_eq!(health.faults(), (State::Degraded, vec!["thresholds".to_owned()]));
-    }
-
-    #[test]
-    fn newest_problem_is_told_first() {
-        let health = testing::health();
-        health.problem("camera cam0", "gone");
-        std::thread::sleep(Duration::from_millis(2));
-        health.problem("thresholds", "not taken over");
-        let (_, detail) = health.told();
-        assert!(detail.starts_with("thresholds since ") && detail.contains("; camera cam0 since "), "{detail}");
     }
 }

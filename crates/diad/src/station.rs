@@ -18,9 +18,10 @@ use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 use self::heard::{ProductWatch, Unread};
+use self::systemd::{Status, tell as tell_systemd};
 use crate::archive::{Archive, ArchiveSpec};
 use crate::guard::GuardSpec;
-use crate::health::Health;
+use crate::health::{Health, Source};
 use crate::line::{
     self, Balance, CameraSpec, Ended, Journal, LateTriggers, LineError, LineSpec, Listener, Rebuild, Stop, Totals,
     Witness,
@@ -33,6 +34,7 @@ use crate::web::board::Board;
 use crate::web::{self, Plant, WebSpec};
 
 mod heard;
+mod systemd;
 
 /// How long parts on the line may still be judged after a wish to stop.
 const DRAIN_LINE: Duration = Duration::from_secs(3);
@@ -47,17 +49,17 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Words of people that may wait for the record stage.
 const MARKS_WAITING: usize = 16;
 /// What the health of a station calls parts that cannot be found.
-const ACCOUNT: &str = "account";
+const ACCOUNT: Source = Source::Account;
 /// What it calls messages of the plant that were lost.
-const INBOUND: &str = "messages";
+const INBOUND: Source = Source::Messages;
 /// What it calls topics that the broker does not let the station hear.
-const DEAF: &str = "subscription";
+const DEAF: Source = Source::Subscription;
 /// What it calls triggers that no camera takes.
-const UNHEEDED: &str = "messages unheeded";
+const UNHEEDED: Source = Source::MessagesUnheeded;
 /// What it calls triggers that came late.
-const LATE: &str = "late triggers";
+const LATE: Source = Source::LateTriggers;
 /// What it calls those that never came.
-const MISSING: &str = "triggers missing";
+const MISSING: Source = Source::TriggersMissing;
 /// How often the heartbeat goes out.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -167,6 +169,8 @@ pub fn run<W: Witness + 'static>(
         outbox_capacity: PublisherSettings::OUTBOX_CAPACITY,
     })?);
     let health = Health::new(Arc::clone(&publisher));
+    let mut status = Status::default();
+    status.tell(&health);
     prepare(&health);
     let (archive, archiving) = Archive::start(spec.archive, Retention::starting(ledger.read()), &health);
     let (marks, marked) = bounded(MARKS_WAITING);
@@ -197,7 +201,7 @@ pub fn run<W: Witness + 'static>(
         (web::start(web.listen, web.access, Arc::clone(&plant)), plant)
     });
     if let Some((Err(error), _)) = &page {
-        health.problem("http", &format!("no thread for the page: {error}"));
+        health.problem(Source::Http, &format!("no thread for the page: {error}"));
     }
     let board = page.as_ref().map(|(_, plant)| plant.board.clone());
     wait_for_link(&publisher, stop);
@@ -247,16 +251,21 @@ pub fn run<W: Witness + 'static>(
             None
         }
     };
-    tell_systemd(&[NotifyState::Ready, NotifyState::Status("judging parts")]);
+    // Parts are judged: for systemd the start is over, with golden parts or without.
+    tell_systemd(&[NotifyState::Ready]);
 
     let account = line.account().clone();
-    let line = supervise(line, &publisher, &health, &watch, stop);
+    let line = supervise(line, &publisher, &health, &watch, stop, &mut status);
     drop(golden);
+    health.stopping();
     tell_systemd(&[NotifyState::Stopping]);
+    status.tell(&health);
     stop.ask(DRAIN_LINE);
     let ended = line.join(|| publisher.close_inbound());
     let totals = account.totals();
     tell_unsettled(&health, &totals);
+    health.stopped();
+    status.tell(&health);
     drop(archiving);
     let link = publisher.status();
     let drained = publisher.drain(Instant::now() + GOODBYE);
@@ -335,6 +344,7 @@ fn supervise<W>(
     health: &Health,
     products: &ProductWatch,
     stop: &Stop,
+    status: &mut Status,
 ) -> line::Line<W> {
     let mut next_heartbeat = Instant::now();
     let mut balance = Balance::default();
@@ -350,6 +360,7 @@ fn supervise<W>(
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
         }
         let now = Instant::now();
+        status.tell(health);
         if now >= next_heartbeat {
             next_heartbeat = now + HEARTBEAT;
             let totals = line.account().totals();
@@ -439,13 +450,6 @@ fn tell_deaf(health: &Health, deaf: bool) {
         health.problem(DEAF, "the broker refused the trigger or product subscription; check its access rules");
     } else {
         health.well(DEAF);
-    }
-}
-
-/// Outside systemd there is nobody to tell, and a failure to tell is not worth a part.
-fn tell_systemd(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        warn!(%error, "systemd could not be told");
     }
 }
 

@@ -29,7 +29,7 @@ pub use backoff::Backoff;
 pub use camera::{Camera, Capture, Take, Truth};
 pub use error::{CaptureError, ErrorKind, LostError, OpenError, Refusal};
 pub use litter::is_litter;
-pub use picture::{JpegFault, MAX_FILE_BYTES, MAX_PIXELS, Picture, PictureError, Remarks, read_image};
+pub use picture::{JpegFault, MAX_FILE_BYTES, MAX_PIXELS, Picture, PictureError, PngFault, Remarks, read_image};
 pub use pool::{BufferPool, PooledPixels};
 pub use rendered::{RenderedCamera, RenderedSettings};
 pub use replay::{Replay, ReplayCamera};

@@ -19,6 +19,7 @@ use rusqlite::types::{FromSql, FromSqlError, ToSqlOutput, ValueRef};
 
 use crate::moment::Moment;
 use crate::row::{Key, Origin, Row, RowId, Series, Timings};
+use crate::seal;
 
 #[cfg(test)]
 mod tests;
@@ -89,6 +90,10 @@ const COUNT: usize = SERIES.len() + OWN.len() + ORIGIN.len();
 /// The last of [`OWN`]. Rows of versions that did not have it yet hold a null there, which their checksum knows nothing of.
 const REPEAT: usize = SERIES.len() + OWN.len() - 1;
 
+/// Mixed into the checksum of rows that version 5 of the schema or a later one wrote. The checksum of such a row covers the
+/// number beside its cells as well, see [`seal_of`]; in rows of earlier versions it covers that only where it came later.
+const SINCE_5: u32 = 0x4469_4144;
+
 /// Why a row that was read is not the row that was written.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum RowFault {
@@ -115,9 +120,9 @@ pub enum RowFault {
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("row {id} of table {table} is damaged")]
 pub struct DamagedRow {
-    /// `parts` or `late`.
+    /// The table.
     pub table: &'static str,
-    /// The row.
+    /// The row; in tables other than `parts` and `late` its place, counted from 1 in the order of the table.
     pub id: RowId,
     /// What is wrong with it.
     #[source]
@@ -219,6 +224,11 @@ impl<'a> Cells<'a> {
         self.0.into_iter().skip(SERIES.len()).take(OWN.len()).map(ToSqlOutput::Borrowed)
     }
 
+    /// What is written beside the cells of a row that is not acknowledged.
+    pub(crate) fn seal(&self) -> i64 {
+        i64::from(self.checksum() ^ SINCE_5)
+    }
+
     /// CRC-32 over every cell with its type and length, so that no two lists of cells read as the same bytes.
     pub(crate) fn checksum(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
@@ -226,24 +236,19 @@ impl<'a> Cells<'a> {
         let kept = (0..COUNT).filter(|at| !(WITNESSED.contains(at) || (*at == REPEAT && is_null(at))));
         let witnessed = Some(WITNESSED).filter(|columns| !columns.clone().all(|at| is_null(&at)));
         for cell in kept.chain(witnessed.into_iter().flatten()).map(|at| self.0[at]) {
-            let (kind, fixed, bytes) = match cell {
-                ValueRef::Null => (0, 0, &[][..]),
-                ValueRef::Integer(value) => (1, value.cast_unsigned(), &[][..]),
-                ValueRef::Real(value) => (2, value.to_bits(), &[][..]),
-                ValueRef::Text(bytes) => (3, bytes.len() as u64, bytes),
-                ValueRef::Blob(bytes) => (4, bytes.len() as u64, bytes),
-            };
-            hasher.update(&[kind]);
-            hasher.update(&fixed.to_le_bytes());
-            hasher.update(bytes);
+            seal::add(&mut hasher, cell);
         }
         hasher.finalize()
     }
 
-    /// The row, if these are the cells that `stored` was taken over.
-    pub(crate) fn row(&self, stored: i64) -> Result<Row, RowFault> {
-        let computed = i64::from(self.checksum());
-        if computed != stored {
+    /// The row, if these are the cells and this is the number beside them that `stored` was taken over.
+    pub(crate) fn row(&self, stored: ValueRef<'_>, beside_them: ValueRef<'_>) -> Result<Row, RowFault> {
+        let stored = i64::column_result(stored).map_err(|source| RowFault::Value { column: "crc32", source })?;
+        let checksum = self.checksum();
+        let number = beside(beside_them)?.map_or(0, seal_of);
+        let computed = i64::from(checksum ^ SINCE_5 ^ number);
+        let earlier = [checksum, checksum ^ number].map(i64::from);
+        if computed != stored && !earlier.contains(&stored) {
             return Err(RowFault::Checksum { stored, computed });
         }
         let mut read = Reading { cells: self.0, at: 0 };
@@ -269,6 +274,20 @@ impl<'a> Cells<'a> {
             origin: Origin { model: read.cell()?, thresholds: read.cell()?, settings: read.cell()? },
         })
     }
+}
+
+/// The number that is kept beside the cells of a row: see [`seal_of`].
+pub(crate) fn beside(cell: ValueRef<'_>) -> Result<Option<i64>, RowFault> {
+    Option::<i64>::column_result(cell)
+        .map_err(|source| RowFault::Value { column: "acknowledged_us or first_id", source })
+}
+
+/// What a number beside the cells changes of the checksum of its row: these bits are turned over. In `parts` it is the time of
+/// the acknowledgement in microseconds, in `late` the id of the verdict that stands.
+pub(crate) fn seal_of(number: i64) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    seal::add(&mut hasher, ValueRef::Integer(number));
+    hasher.finalize()
 }
 
 /// The columns of a row of `parts AS r` (or `late AS r`) beside its ids, for a SELECT with [`JOINS`].

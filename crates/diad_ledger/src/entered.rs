@@ -12,6 +12,7 @@ use crate::error::LedgerError;
 use crate::ledger::{Ledger, Recorded, record};
 use crate::moment::Moment;
 use crate::row::{Key, Origin, Row, Timings};
+use crate::seal::ENTERED;
 
 #[cfg(test)]
 mod tests;
@@ -38,10 +39,11 @@ pub struct Entered {
 
 /// Notes parts that have no verdict; one that has is not noted.
 pub(crate) fn note(change: &Connection, entered: &[Entered]) -> rusqlite::Result<()> {
-    let mut insert = change.prepare_cached(
-        "INSERT OR IGNORE INTO entered (series, seq, part, product, captured_us, deadline_ms, origin) \
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM parts WHERE series = ?1 AND seq = ?2)",
-    )?;
+    let mut insert = change.prepare_cached(&format!(
+        "INSERT OR IGNORE INTO {} SELECT {} WHERE NOT EXISTS (SELECT 1 FROM parts WHERE series = ?1 AND seq = ?2)",
+        ENTERED.target(),
+        ENTERED.values(),
+    ))?;
     for part in entered {
         insert.execute(params![
             catalogue::series_id(change, &part.key.series)?,

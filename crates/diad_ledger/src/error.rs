@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::schema;
 
@@ -157,7 +157,7 @@ pub enum LedgerError {
         /// The last run id.
         last: String,
     },
-    /// SQLite refused a step for a reason that has no variant of its own: a bug.
+    /// SQLite refused a step for a reason that has no variant of its own and that damage does not explain: a bug.
     #[error("{step} of ledger {path}")]
     Step {
         /// The database file.
@@ -175,7 +175,7 @@ impl LedgerError {
     pub(crate) fn of(path: &Path, step: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
         let path = path.to_path_buf();
         move |source| match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged { path, source },
+            _ if is_damage(&source) => Self::Damaged { path, source },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
                 Self::Busy { path, source }
             }
@@ -194,8 +194,48 @@ impl LedgerError {
         matches!(self, Self::Disk { .. } | Self::Hangs { begun: true, .. })
     }
 
+    /// Something is wrong with it that SQLite itself does not see.
+    pub(crate) fn damaged(path: &Path, what: &str) -> Self {
+        let corrupt = ffi::Error::new(ffi::SQLITE_CORRUPT);
+        let source = rusqlite::Error::SqliteFailure(corrupt, Some(what.to_owned()));
+        Self::Damaged { path: path.to_path_buf(), source }
+    }
+
+    /// Rows do not come in the order that they are kept in: whoever goes on after the last one would never come to an end.
+    pub(crate) fn out_of_order(path: &Path) -> Self {
+        Self::damaged(path, "rows are out of order")
+    }
+
     pub(crate) fn newer(path: &Path, found: u32) -> Self {
         Self::NewerSchema { path: path.to_path_buf(), found, known: schema::VERSION }
+    }
+}
+
+/// Whether a sound ledger cannot be the reason. Every statement of this crate is fixed and tested: one that a ledger refuses,
+/// or answers with values of another kind, has met a schema or values that are not what was written. A value that breaks a
+/// CHECK is one of the program's own.
+fn is_damage(source: &rusqlite::Error) -> bool {
+    use rusqlite::Error;
+    match source {
+        Error::SqliteFailure(error, _) | Error::SqlInputError { error, .. } => match error.code {
+            ErrorCode::ConstraintViolation => error.extended_code != ffi::SQLITE_CONSTRAINT_CHECK,
+            ErrorCode::DatabaseCorrupt
+            | ErrorCode::NotADatabase
+            | ErrorCode::SchemaChanged
+            | ErrorCode::TooBig
+            | ErrorCode::TypeMismatch
+            | ErrorCode::Unknown => true,
+            _ => false,
+        },
+        Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::Utf8Error(..)
+        | Error::NulError(..)
+        | Error::InvalidColumnType(..)
+        | Error::InvalidColumnName(..)
+        | Error::InvalidColumnIndex(..)
+        | Error::QueryReturnedNoRows => true,
+        _ => false,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::error::LedgerError;
 use crate::ledger::Ledger;
 use crate::moment::Moment;
 use crate::reader::Reader;
+use crate::seal::IN_FORCE;
 
 impl Ledger {
     /// Keeps, durably, that `product` is in force at a station since `since`, or that it is not known which. It replaces the
@@ -27,7 +28,7 @@ impl Ledger {
         let failed = || LedgerError::of(&path, "write the product in force");
         change
             .execute(
-                "INSERT OR REPLACE INTO in_force (line, station, product, since_us) VALUES (?1, ?2, ?3, ?4)",
+                &format!("INSERT OR REPLACE INTO {} VALUES ({})", IN_FORCE.target(), IN_FORCE.values()),
                 params![line.as_str(), station.as_str(), product.map_or("", ProductName::as_str), since.micros()],
             )
             .map_err(failed())?;
@@ -40,12 +41,13 @@ impl Reader {
     /// `None` if it never kept anything.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// [`LedgerError`]; [`LedgerError::DamagedRow`] where it does not read as it was written.
     pub fn product_in_force(
         &self,
         line: &LineName,
         station: &StationName,
     ) -> Result<Option<(Option<ProductName>, Moment)>, LedgerError> {
+        self.expect_sealed(IN_FORCE)?;
         let sql = "SELECT product, since_us FROM in_force WHERE line = ?1 AND station = ?2";
         let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
         let found = self.connection().query_row(sql, params![line.as_str(), station.as_str()], read).optional();

@@ -19,12 +19,15 @@ use crate::reader::Reader;
 use crate::row::{Row, RowId, RunContext};
 use crate::run;
 use crate::schema;
+use crate::seal::GAPS;
 use crate::watch::{Watch, beside};
 
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod fault_tests;
+#[cfg(test)]
+pub(crate) mod flip_tests;
 #[cfg(test)]
 mod tests;
 
@@ -81,7 +84,7 @@ impl Ledger {
         let lock = WriterLock::take(&path)?;
         let conn = schema::open_writer(&path)?;
         let reader = Reader::new(conn, path);
-        reader.expect_sound_end(NEWEST)?;
+        reader.expect_sound_start(NEWEST)?;
         let path = reader.path();
         // A new file is on the disk only when its name is.
         path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()).map_err(folder)?;
@@ -276,7 +279,7 @@ pub(crate) fn record(change: &Connection, rows: &[Row]) -> rusqlite::Result<Vec<
             let witnesses = cells::witnesses(row);
             let cells = Cells::of_row(row, witnesses.as_deref());
             let series = catalogue::series_id(change, &row.key.series)?;
-            let ids = [series, catalogue::origin_id(change, &row.origin)?, i64::from(cells.checksum())];
+            let ids = [series, catalogue::origin_id(change, &row.origin)?, cells.seal()];
             match first.execute(params_from_iter(cells.own().chain(ids.map(ToSqlOutput::from))))? {
                 0 => record_beside(change, &cells, ids),
                 _ => {
@@ -292,10 +295,11 @@ pub(crate) fn record(change: &Connection, rows: &[Row]) -> rusqlite::Result<Vec<
 /// A gap that was kept before it had ended makes room for what it came to; one that began at another time stands.
 fn keep_gaps(change: &Connection, gaps: &[Gap]) -> rusqlite::Result<()> {
     let mut earlier = change.prepare_cached("DELETE FROM gaps WHERE series = ?1 AND since_us = ?2 AND parts <= ?3")?;
-    let mut insert = change.prepare_cached(
-        "INSERT INTO gaps (series, from_seq, to_seq, parts, since_us, until_us, cause) \
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM gaps WHERE series = ?1 AND since_us = ?5)",
-    )?;
+    let mut insert = change.prepare_cached(&format!(
+        "INSERT INTO {} SELECT {} WHERE NOT EXISTS (SELECT 1 FROM gaps WHERE series = ?1 AND since_us = ?5)",
+        GAPS.target(),
+        GAPS.values(),
+    ))?;
     for gap in gaps {
         let series = catalogue::series_id(change, &gap.series)?;
         earlier.execute(params![series, gap.since.micros(), gap.parts.cast_signed()])?;
@@ -318,7 +322,7 @@ fn keep_late(change: &Connection, late: &[Row]) -> rusqlite::Result<()> {
         let witnesses = cells::witnesses(row);
         let cells = Cells::of_row(row, witnesses.as_deref());
         let series = catalogue::series_id(change, &row.key.series)?;
-        let ids = [series, catalogue::origin_id(change, &row.origin)?, i64::from(cells.checksum())];
+        let ids = [series, catalogue::origin_id(change, &row.origin)?, cells.seal()];
         match record_beside(change, &cells, ids) {
             Ok(_) | Err(rusqlite::Error::QueryReturnedNoRows) => {}
             Err(error) => return Err(error),
@@ -337,7 +341,9 @@ fn record_beside(change: &Connection, cells: &Cells<'_>, ids: [i64; 3]) -> rusql
     if equal {
         return Ok(Recorded::Again(RowId(first)));
     }
-    let values = cells.own().chain(ids.map(ToSqlOutput::from)).chain([ToSqlOutput::from(first)]);
+    let [series, origin, seal] = ids;
+    let ids = [series, origin, seal ^ i64::from(cells::seal_of(first)), first];
+    let values = cells.own().chain(ids.map(ToSqlOutput::from));
     change
         .prepare_cached(&cells::insert("late", &["series", "origin", "crc32", "first_id"]))?
         .execute(params_from_iter(values))?;
@@ -345,7 +351,13 @@ fn record_beside(change: &Connection, cells: &Cells<'_>, ids: [i64; 3]) -> rusql
 }
 
 fn mark(change: &Connection, sent: &[Sent]) -> rusqlite::Result<()> {
-    let mut mark =
-        change.prepare_cached("UPDATE parts SET acknowledged_us = ?2 WHERE id = ?1 AND acknowledged_us IS NULL")?;
-    sent.iter().try_for_each(|sent| mark.execute([sent.row.0, sent.at.micros()]).map(drop))
+    // SQLite has no exclusive or: what either has, without what both have.
+    let mut mark = change.prepare_cached(
+        "UPDATE parts SET acknowledged_us = ?2, crc32 = (crc32 | ?3) - (crc32 & ?3) \
+         WHERE id = ?1 AND acknowledged_us IS NULL",
+    )?;
+    sent.iter().try_for_each(|sent| {
+        let at = sent.at.micros();
+        mark.execute([sent.row.0, at, i64::from(cells::seal_of(at))]).map(drop)
+    })
 }

@@ -5,6 +5,7 @@
 //! | `row` | [`Row`]: what a verdict says, with the time each stage took |
 //! | `moment` | [`Moment`]: wall time to the microsecond, as receivers read it |
 //! | `cells`, `catalogue` | rows as database values and their checksum; what rows share |
+//! | `seal` | checksums of the tables beside the verdicts |
 //! | `schema` | tables and migrations; the tables themselves are in `schema/` |
 //! | `lock`, `watch` | nobody else writes this ledger; its files are still where they were |
 //! | `entered` | parts without a verdict yet, and what becomes of those that a killed process left |
@@ -25,8 +26,9 @@
 //! - A verdict is unsent until [`Ledger::mark_sent`] says otherwise, also over a crash. Only sent ones are ever deleted.
 //! - A part that was noted with [`Ledger::commit`] gets a verdict also where the process is killed before it has one:
 //!   [`Ledger::close_entered`].
-//! - A row reads back as it was written, bit for bit, or not at all: its checksum covers everything but the time of
-//!   acknowledgement. A row that fails it is reported as a [`DamagedRow`] and never handed out.
+//! - A row reads back as it was written, bit for bit, or not at all: its checksum covers everything. A row that fails it is
+//!   reported as a [`DamagedRow`] and never handed out. Rows that were acknowledged before version 5 of the schema are the
+//!   exception: the checksum does not cover the time of their acknowledgement.
 //! - One process writes. Any number of [`Reader`]s, also in other processes, read beside it and never hold it up.
 //! - After an error the ledger can be used again: nothing of the failed batch is kept, and it may be handed in again.
 //!
@@ -57,6 +59,7 @@ mod reader;
 mod row;
 mod run;
 mod schema;
+mod seal;
 mod stats;
 mod verify;
 mod watch;

@@ -9,6 +9,7 @@ use crate::ledger::Ledger;
 use crate::moment::Moment;
 use crate::reader::Reader;
 use crate::row::{Key, RowId, Series};
+use crate::seal::MARKS;
 
 #[cfg(test)]
 mod tests;
@@ -66,7 +67,7 @@ impl Ledger {
             let Some(part) = part else { return Ok(false) };
             match mark {
                 Some(mark) => change
-                    .prepare_cached("INSERT OR REPLACE INTO marks (part, mark, at_us) VALUES (?1, ?2, ?3)")?
+                    .prepare_cached(&format!("INSERT OR REPLACE INTO {} VALUES ({})", MARKS.target(), MARKS.values()))?
                     .execute(params![part, mark.as_str(), at.micros()])?,
                 None => change.prepare_cached("DELETE FROM marks WHERE part = ?1")?.execute([part])?,
             };
@@ -78,21 +79,22 @@ impl Ledger {
 }
 
 impl Reader {
-    /// What was said of one verdict.
+    /// What was said of one verdict. A word that does not read as it was written counts as none: it can be said again.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub fn mark(&self, row: RowId) -> Result<Option<Mark>, LedgerError> {
-        let marks =
-            self.all("SELECT mark FROM marks WHERE part = ?1", [row.number()], |row| row.get::<_, String>(0))?;
+        let sql = format!("SELECT mark FROM marks AS m WHERE part = ?1 AND {}", MARKS.is_whole("m"));
+        let marks = self.all(&sql, [row.number()], |row| row.get::<_, String>(0))?;
         Ok(marks.first().and_then(|word| Mark::from_word(word)))
     }
 
     /// Everything that was said: as many as people had time for.
     ///
     /// # Errors
-    /// [`LedgerError`].
+    /// [`LedgerError`]; [`LedgerError::DamagedRow`] where one of them does not read as it was written.
     pub fn marks(&self) -> Result<BTreeMap<RowId, Mark>, LedgerError> {
+        self.expect_sealed(MARKS)?;
         let read = |row: &rusqlite::Row<'_>| Ok((RowId(row.get(0)?), row.get::<_, String>(1)?));
         let marks = self.all("SELECT part, mark FROM marks", [], read)?;
         Ok(marks.into_iter().filter_map(|(row, word)| Some((row, Mark::from_word(&word)?))).collect())

@@ -3,15 +3,17 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, params};
 
 use crate::catalogue;
-use crate::cells::{self, Cells, DamagedRow, JOINS};
+use crate::cells::{self, Cells, DamagedRow, JOINS, RowFault};
 use crate::error::LedgerError;
 use crate::gap::Gap;
 use crate::moment::Moment;
 use crate::row::{Key, Row, RowId, Series};
 use crate::schema;
+use crate::seal::{ENTERED, GAPS, IN_FORCE, Sealed};
 
 #[cfg(test)]
 mod tests;
@@ -170,21 +172,25 @@ impl Reader {
             "SELECT r.id, r.crc32, r.first_id, {columns} FROM late AS r {JOINS} WHERE r.id > ?1 ORDER BY r.id LIMIT ?2"
         );
         let read = |row: &rusqlite::Row<'_>| {
-            let first = RowId(row.get(2)?);
+            // Where it is not a number, the row is damaged.
+            let first = RowId(cells::beside(row.get_ref(2)?).ok().flatten().unwrap_or_default());
             let checked = checked(row, "late")?;
             Ok(checked.map(|(id, row)| LateRow { id, first, row }))
         };
         self.all(&sql, params![after.0, limit], read)
     }
 
-    /// The gaps on record, oldest first.
+    /// The gaps on record, oldest first. One that does not read as it was written is left out; [`Reader::verify`] names it.
     ///
     /// # Errors
     /// [`LedgerError`].
     pub fn gaps(&self) -> Result<Vec<Gap>, LedgerError> {
-        let sql = "SELECT s.line, s.station, s.camera, s.run, g.from_seq, g.to_seq, g.parts, g.since_us, g.until_us, \
-                   g.cause FROM gaps AS g JOIN series AS s ON s.id = g.series ORDER BY g.id";
-        self.all(sql, [], |row| {
+        let sql = format!(
+            "SELECT s.line, s.station, s.camera, s.run, g.from_seq, g.to_seq, g.parts, g.since_us, g.until_us, g.cause \
+             FROM gaps AS g JOIN series AS s ON s.id = g.series WHERE {} ORDER BY g.id",
+            GAPS.is_whole("g")
+        );
+        self.all(&sql, [], |row| {
             let number = |column| row.get::<_, i64>(column);
             Ok(Gap {
                 series: catalogue::read_series(row, 0)?,
@@ -198,12 +204,38 @@ impl Reader {
         })
     }
 
-    /// Reads the newest `count` rows and refuses a ledger whose end is damaged.
-    pub(crate) fn expect_sound_end(&self, count: u32) -> Result<(), LedgerError> {
+    /// Reads what a start goes by, the newest `count` rows among it, and refuses a ledger where that is damaged.
+    pub(crate) fn expect_sound_start(&self, count: u32) -> Result<(), LedgerError> {
+        [ENTERED, IN_FORCE].into_iter().try_for_each(|table| self.expect_sealed(table))?;
         let newest = self.newest(None, count)?;
         newest.into_iter().try_for_each(|entry| match entry {
             Ok(_) => Ok(()),
             Err(source) => Err(LedgerError::DamagedRow { path: self.path.clone(), source }),
+        })
+    }
+
+    /// Refuses a table with a row that does not read as it was written.
+    pub(crate) fn expect_sealed(&self, table: Sealed) -> Result<(), LedgerError> {
+        match self.unsealed(table)?.into_iter().next() {
+            None => Ok(()),
+            Some(source) => Err(LedgerError::DamagedRow { path: self.path.clone(), source }),
+        }
+    }
+
+    /// The rows of a table that do not read as they were written, each by its place.
+    pub(crate) fn unsealed(&self, sealed: Sealed) -> Result<Vec<DamagedRow>, LedgerError> {
+        let (table, computed) = (sealed.table, sealed.computed("t"));
+        let sql = format!(
+            "SELECT place, stored, computed FROM (SELECT row_number() OVER () AS place, t.crc32 AS stored, \
+             {computed} AS computed FROM {table} AS t) WHERE stored IS NOT computed"
+        );
+        self.all(&sql, [], |row| {
+            let computed = row.get(2)?;
+            let fault = match i64::column_result(row.get_ref(1)?) {
+                Ok(stored) => RowFault::Checksum { stored, computed },
+                Err(source) => RowFault::Value { column: "crc32", source },
+            };
+            Ok(DamagedRow { table, id: RowId(row.get(0)?), fault })
         })
     }
 
@@ -235,16 +267,16 @@ fn select(from: &str, filter: &str) -> String {
 /// Where the cells begin in every query of rows.
 const VALUES: usize = 3;
 
-/// Reads id (column 0), checksum (column 1) and cells, and compares them.
+/// Reads id (column 0), checksum (column 1), the number beside the cells (column 2) and the cells, and compares them.
 fn checked(row: &rusqlite::Row<'_>, table: &'static str) -> rusqlite::Result<Result<(RowId, Row), DamagedRow>> {
     let id = RowId(row.get(0)?);
-    let stored = row.get::<_, i64>(1)?;
-    let read = Cells::of_columns(row, VALUES)?.row(stored);
+    let read = Cells::of_columns(row, VALUES)?.row(row.get_ref(1)?, row.get_ref(2)?);
     Ok(read.map(|row| (id, row)).map_err(|fault| DamagedRow { table, id, fault }))
 }
 
 fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
-    let acknowledged = row.get::<_, Option<i64>>(2)?.map(Moment::from_micros);
+    // Where it is not a number, the row is damaged.
+    let acknowledged = cells::beside(row.get_ref(2)?).ok().flatten().map(Moment::from_micros);
     Ok(checked(row, "parts")?.map(|(id, row)| StoredRow { id, row, acknowledged }))
 }
 
@@ -267,6 +299,9 @@ impl Rows<'_> {
             self.at = (row.get("captured_us")?, row.get(0)?);
             entry(row)
         })?;
+        if !page.is_empty() && self.at <= (captured, id) {
+            return Err(LedgerError::out_of_order(self.reader.path()));
+        }
         self.more = page.len() == PAGE as usize;
         self.page = page.into();
         Ok(())

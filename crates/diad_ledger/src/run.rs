@@ -10,6 +10,7 @@ use crate::error::LedgerError;
 use crate::ledger::Ledger;
 use crate::moment::Moment;
 use crate::row::RunContext;
+use crate::seal::RUNS;
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,7 @@ impl Ledger {
         let name = name.ok_or_else(|| LedgerError::Run { path: path.clone(), last: last.unwrap_or_default() })?;
         change
             .execute(
-                "INSERT INTO runs (run, line, station, started_us) VALUES (?1, ?2, ?3, ?4)",
+                &format!("INSERT INTO {} VALUES ({})", RUNS.target(), RUNS.values()),
                 params![name.as_str(), line.as_str(), station.as_str(), started.micros()],
             )
             .map_err(failed())?;
@@ -47,7 +48,7 @@ pub(crate) fn know(change: &Connection, context: &RunContext) -> rusqlite::Resul
     let RunContext { line, station, run, .. } = context;
     let started = Ulid::from_string(run.as_str()).map_or(0, |id| id.timestamp_ms().cast_signed() * 1000);
     change
-        .prepare_cached("INSERT OR IGNORE INTO runs (run, line, station, started_us) VALUES (?1, ?2, ?3, ?4)")?
+        .prepare_cached(&format!("INSERT OR IGNORE INTO {} VALUES ({})", RUNS.target(), RUNS.values()))?
         .execute(params![run.as_str(), line.as_str(), station.as_str(), started])
         .map(drop)
 }

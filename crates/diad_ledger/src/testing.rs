@@ -26,6 +26,12 @@ impl Place {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
+    /// In memory, where the system has a folder for that: for tests that write thousands of ledgers.
+    pub(crate) fn in_memory() -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self { folder: folder.unwrap() }
+    }
+
     pub(crate) fn folder(&self) -> PathBuf {
         // As the ledger names it: temporary folders may lie behind a link.
         self.folder.path().canonicalize().unwrap()

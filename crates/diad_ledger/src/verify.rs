@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use diad_core::event::{Outcome, Reason};
 use rusqlite::params;
 
 use crate::catalogue;
@@ -10,6 +11,8 @@ use crate::error::LedgerError;
 use crate::gap::Gap;
 use crate::reader::Reader;
 use crate::row::{Key, RowId, Series};
+use crate::schema;
+use crate::seal::{ENTERED, PURGED, Sealed};
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +63,8 @@ pub struct Report {
     pub rows: u64,
     /// Late results read, each with its checksum.
     pub late: u64,
+    /// `UNJUDGED` among the verdicts that read as they were written, by reason; in the order of [`Reason::ALL`].
+    pub unjudged: [u64; Reason::ALL.len()],
     /// Verdicts among them that the broker has not acknowledged. Not a fault: they are still to be sent.
     pub unsent: u64,
     /// Parts that have entered and have no verdict yet. Not a fault: a daemon is at them, or its next start will be.
@@ -68,7 +73,7 @@ pub struct Report {
     pub gaps: Vec<Gap>,
     /// What SQLite says of pages, indexes and constraints.
     pub structure: Findings<String>,
-    /// Rows that are not what was written.
+    /// Rows that are not what was written, of every table.
     pub damaged: Findings<DamagedRow>,
     /// Parts with more than one verdict.
     pub doubles: Findings<Key>,
@@ -77,6 +82,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// `UNJUDGED` parts, whatever the reason.
+    #[must_use]
+    pub fn unjudged_total(&self) -> u64 {
+        self.unjudged.iter().sum()
+    }
+
     /// True if every part up to the last of its series has exactly one verdict that reads as it was written, or is
     /// accounted for. Parts after the last row are beyond what a ledger can know.
     #[must_use]
@@ -95,6 +106,7 @@ impl Reader {
         let mut report = Report {
             rows: 0,
             late: 0,
+            unjudged: [0; Reason::ALL.len()],
             unsent: 0,
             open: self.count("SELECT count(*) FROM entered")?,
             gaps: Vec::new(),
@@ -108,8 +120,14 @@ impl Reader {
                 report.structure.note(line);
             }
         }
+        for object in schema::differences(self.connection()).map_err(LedgerError::of(self.path(), "read the schema"))? {
+            report.structure.note(object.to_string());
+        }
         self.read_rows(&mut report)?;
         self.read_late(&mut report)?;
+        for table in Sealed::ALL {
+            self.unsealed(table)?.into_iter().for_each(|damaged| report.damaged.note(damaged));
+        }
         loop {
             report.gaps = self.gaps()?;
             (report.doubles, report.missing) = (Findings::NONE, Findings::NONE);
@@ -126,11 +144,16 @@ impl Reader {
         loop {
             let page = self.oldest(at, PAGE)?;
             let Some(last) = page.last() else { return Ok(()) };
-            at = last.as_ref().map_or_else(|damaged| damaged.id, |stored| stored.id);
+            at = self.later(at, last.as_ref().map_or_else(|damaged| damaged.id, |stored| stored.id))?;
             for entry in page {
                 report.rows += 1;
                 match entry {
-                    Ok(stored) => report.unsent += u64::from(stored.acknowledged.is_none()),
+                    Ok(stored) => {
+                        report.unsent += u64::from(stored.acknowledged.is_none());
+                        if let Outcome::Unjudged(reason) = stored.row.outcome {
+                            report.unjudged[reason as usize] += 1;
+                        }
+                    }
                     Err(damaged) => report.damaged.note(damaged),
                 }
             }
@@ -142,10 +165,15 @@ impl Reader {
         loop {
             let page = self.late(at, PAGE)?;
             let Some(last) = page.last() else { return Ok(()) };
-            at = last.as_ref().map_or_else(|damaged| damaged.id, |late| late.id);
+            at = self.later(at, last.as_ref().map_or_else(|damaged| damaged.id, |late| late.id))?;
             report.late += page.len() as u64;
             page.into_iter().filter_map(Result::err).for_each(|damaged| report.damaged.note(damaged));
         }
+    }
+
+    /// The end of a page that begins after `at`.
+    fn later<T: PartialOrd>(&self, at: T, end: T) -> Result<T, LedgerError> {
+        if end > at { Ok(end) } else { Err(LedgerError::out_of_order(self.path())) }
     }
 
     /// Walks the numbers of every series, and looks for an explanation of each that is not there.
@@ -160,9 +188,8 @@ impl Reader {
             let page = self.all(sql, params![at.0, at.1, PAGE], |row| {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
             })?;
-            if page.is_empty() {
-                return Ok(());
-            }
+            let Some((number, seq, _)) = page.last() else { return Ok(()) };
+            self.later(at, (*number, *seq))?;
             for (number, seq, rows) in page {
                 if at.0 != number {
                     at = (number, 0);
@@ -180,7 +207,7 @@ impl Reader {
                 if rows > 1 {
                     report.doubles.note(Key { series: series.clone(), seq: seq.cast_unsigned() });
                 }
-                for (from, to) in self.holes(number, last + 1, seq - 1)? {
+                for (from, to) in self.holes(number, last.saturating_add(1), seq.saturating_sub(1))? {
                     let (from, to) = (from.cast_unsigned(), to.cast_unsigned());
                     let parts = budget.charge(from, to);
                     if parts > 0 {
@@ -198,17 +225,21 @@ impl Reader {
             return Ok(Vec::new());
         }
         // One statement, so that a part that gets its verdict just now is seen once.
-        let sql = "SELECT from_seq, to_seq FROM purged WHERE series = ?1 AND from_seq <= ?3 AND to_seq >= ?2 \
-                   UNION ALL SELECT seq, seq FROM entered WHERE series = ?1 AND seq BETWEEN ?2 AND ?3 \
-                   UNION ALL SELECT seq, seq FROM parts WHERE series = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY 1";
-        let explained = self.all(sql, [series, from, to], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+        let sql = format!(
+            "SELECT from_seq, to_seq FROM purged AS p WHERE series = ?1 AND from_seq <= ?3 AND to_seq >= ?2 AND {} \
+             UNION ALL SELECT seq, seq FROM entered AS e WHERE series = ?1 AND seq BETWEEN ?2 AND ?3 AND {} \
+             UNION ALL SELECT seq, seq FROM parts WHERE series = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY 1",
+            PURGED.is_whole("p"),
+            ENTERED.is_whole("e"),
+        );
+        let explained = self.all(&sql, [series, from, to], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
         let mut holes = Vec::new();
         let mut at = from;
         for (start, end) in explained {
             if at < start {
                 holes.push((at, start - 1));
             }
-            at = at.max(end + 1);
+            at = at.max(end.saturating_add(1));
         }
         if at <= to {
             holes.push((at, to));
@@ -228,11 +259,11 @@ impl Budget {
 
     /// How many of the numbers `from` to `to` no gap accounts for.
     fn charge(&mut self, from: u64, to: u64) -> u64 {
-        let mut open = to - from + 1;
+        let mut open = to.saturating_sub(from).saturating_add(1);
         for (first, last, left) in &mut self.0 {
             let (start, end) = (from.max(*first), to.min(*last));
             if start <= end {
-                let taken = open.min(*left).min(end - start + 1);
+                let taken = open.min(*left).min((end - start).saturating_add(1));
                 open -= taken;
                 *left -= taken;
             }

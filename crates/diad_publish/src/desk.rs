@@ -238,7 +238,9 @@ impl Desk {
         }
         if let Some(beat) = self.heartbeat.take() {
             let unrecorded = self.outbox.unrecorded() as u64;
-            return Some(Outgoing::Heartbeat(HeartbeatMessage::new(self.beats, &beat, unrecorded).to_json()));
+            return Some(Outgoing::Heartbeat(
+                HeartbeatMessage::new(self.beats, self.state.state, &beat, unrecorded).to_json(),
+            ));
         }
         let dispatch = self.outbox.dispatch()?;
         let Parcel { verdict, .. } = dispatch.item;

@@ -29,7 +29,7 @@ use tracing::{debug, info, warn};
 
 use crate::chain::chain;
 use crate::files::{Draft, FileError};
-use crate::health::Health;
+use crate::health::{Health, Source};
 use crate::picture::HeatScale;
 use crate::retention::Retention;
 use crate::settings::Kept;
@@ -38,7 +38,7 @@ use shelf::Shelf;
 pub use print::Print;
 
 /// What the health of a station calls the pictures.
-const SOURCE: &str = "images";
+const SOURCE: Source = Source::Images;
 /// A part that passed with more than this share of the review cut-off was near it.
 const NEAR: f32 = 0.9;
 /// Pictures that may be on their way to the disk: bounds memory, however slow the disk is.

@@ -29,6 +29,7 @@ use super::run::{stop_on_signals, tell};
 use crate::archive::{self, ArchiveSpec};
 use crate::cli::DemoArgs;
 use crate::guard::GuardSpec;
+use crate::health::Source;
 use crate::line::{CameraSpec, Listener, Rebuild};
 use crate::model::{Model, ModelError, ModelSpec, default_folder};
 use crate::output;
@@ -138,7 +139,7 @@ pub fn run(args: &DemoArgs, variables: &[Variable]) -> Result<(), CommandError> 
         let tell_health = health.clone();
         match watcher.spawn(move |change| tell(&tell_health, &thresholds, &known, change)) {
             Ok(watching) => watch = Some(watching),
-            Err(error) => health.problem("thresholds", &format!("not watched: {error}")),
+            Err(error) => health.problem(Source::Thresholds, &format!("not watched: {error}")),
         }
     })?;
     drop(watch);

@@ -14,7 +14,7 @@ use super::{CommandError, check};
 use crate::archive::{self, ArchiveSpec};
 use crate::cli::RunArgs;
 use crate::guard::{GoldenRequest, GoldenSpec, GuardSpec};
-use crate::health::Health;
+use crate::health::{Health, Source};
 use crate::learnt::Store;
 use crate::line::{CameraSpec, Stop};
 use crate::model::{Model, ModelError, ModelSpec};
@@ -26,7 +26,7 @@ use crate::web::{Access, WebSpec};
 use crate::yaml::Fault;
 
 /// What the health of a station calls the thresholds file.
-const THRESHOLDS: &str = "thresholds";
+const THRESHOLDS: Source = Source::Thresholds;
 
 /// Loads settings, thresholds and model, starts the line and runs it until it is asked to stop.
 ///

@@ -11,12 +11,12 @@ use diad_core::frame::PartMeta;
 use diad_core::name::{CameraId, ProductName};
 use tracing::warn;
 
-use crate::health::Health;
+use crate::health::{Health, Source};
 
 /// What the health of a station calls drift.
-const SOURCE: &str = "drift";
+const SOURCE: Source = Source::Drift;
 /// What it calls a score that stands still.
-const STANDING: &str = "score";
+const STANDING: Source = Source::Score;
 /// Products and cameras that are watched at most: their names come from outside.
 const MOST_CHARTS: usize = 256;
 /// An alarm of a product that has not come for this many parts of its camera is withdrawn: nobody can see whether it is

@@ -24,12 +24,12 @@ use diad_core::score::Score;
 use tracing::{info, warn};
 
 use crate::chain::chain;
-use crate::health::Health;
+use crate::health::{Health, Source};
 
 pub use folder::{Golden, GoldenError, Kind, check, list, without_bad};
 
 /// What the health of a station calls golden parts.
-const SOURCE: &str = "golden";
+const SOURCE: Source = Source::Golden;
 /// How often the thread looks whether it has been asked.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a picture waits for its turn. Parts that come without a gap for that long leave no time for golden ones.

@@ -25,7 +25,7 @@ use crate::archive::Seen;
 use crate::chain::chain;
 use crate::guard::Guards;
 use crate::guard::golden::{Answer, Exam};
-use crate::health::Health;
+use crate::health::{Health, Source};
 use crate::picture::HeatScale;
 use crate::products::Products;
 use crate::thresholds::{LiveThresholds, ThresholdSet};
@@ -65,7 +65,7 @@ pub type Rebuild<G> = Box<dyn FnMut() -> Result<Inspector<G>, String> + Send>;
 const FAILURES: u32 = 3;
 
 /// What the health of a station calls the networks.
-const SOURCE: &str = "engine";
+const SOURCE: Source = Source::Engine;
 /// How long the networks may take to be loaded: TensorRT builds its engines, which takes minutes. After that the watchdog
 /// is fed no more.
 const LOADING: Duration = Duration::from_secs(15 * 60);

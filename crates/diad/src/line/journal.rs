@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 use super::stages::LineError;
 use super::vault::Vault;
 use crate::chain::chain;
-use crate::health::Health;
+use crate::health::{Health, Source};
 use crate::products::InForce;
 use crate::retention::Retention;
 
@@ -29,13 +29,13 @@ use crate::retention::Retention;
 mod tests;
 
 /// What the health of a station calls the ledger.
-const SOURCE: &str = "ledger";
+const SOURCE: Source = Source::Ledger;
 /// What it calls stored verdicts that cannot be read.
-const BACKLOG: &str = "ledger backlog";
+const BACKLOG: Source = Source::LedgerBacklog;
 /// What it calls the slip.
-const SLIP: &str = "ledger slip";
+const SLIP: Source = Source::LedgerSlip;
 /// What it calls the deletion of what is old.
-const RETENTION: &str = "retention";
+const RETENTION: Source = Source::Retention;
 /// A ledger that failed is left alone for this long: a try may take a while, and verdicts wait for it.
 const RETRY: Duration = Duration::from_secs(1);
 /// Verdicts that are looked through for the product of the last part.
@@ -79,8 +79,8 @@ fn last_product(ledger: &Ledger, context: &RunContext) -> InForce {
     let unclear = || InForce::Unclear("before the start, see the log of then".into());
     match ledger.read().product_in_force(&context.line, &context.station) {
         Ok(Some((Some(product), _))) => return InForce::Named(product),
-        Ok(Some((None, _))) => return unclear(),
-        Ok(None) | Err(_) => {}
+        Ok(Some((None, _))) | Err(_) => return unclear(),
+        Ok(None) => {}
     }
     let newest = ledger.read().newest(None, NEWEST).unwrap_or_default();
     // A part that was not judged for another reason, and has no product, says nothing of it.
@@ -496,6 +496,8 @@ impl Journal {
                 }
             }
         }
+        // Damage may turn the order around: whoever goes on from here must come to an end.
+        let last = last.max(after);
         match self.damaged {
             0 if last == after => self.health.well(BACKLOG),
             0 => {}

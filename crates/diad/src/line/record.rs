@@ -27,7 +27,7 @@ use super::journal::{Journal, Kept, MarkRequest};
 use super::lane::{Exit, Take};
 use super::sleep::Sleep;
 use crate::archive::{self, Archive, Evidence};
-use crate::health::Health;
+use crate::health::{Health, Source};
 use crate::thresholds::{LiveThresholds, ThresholdSet};
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ const SHORT: Duration = Duration::from_millis(10);
 const MARK_AFTER: Duration = Duration::from_millis(50);
 
 /// What the health of a station calls verdicts that were on the disk too late.
-const DEADLINE: &str = "deadline";
+const DEADLINE: Source = Source::Deadline;
 /// The disk is well again when no verdict was late for this long.
 const IN_TIME: Duration = Duration::from_secs(10);
 

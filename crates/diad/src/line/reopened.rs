@@ -13,7 +13,7 @@ use super::sources::Open;
 use super::stages::LineError;
 use super::stop::Stop;
 use crate::chain::chain;
-use crate::health::Health;
+use crate::health::{Health, Source};
 
 /// Waits between attempts to open a lost camera again.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
@@ -27,7 +27,7 @@ type Opened = Result<Box<dyn Camera>, CaptureError>;
 pub(super) struct Reopened {
     id: CameraId,
     /// What the health of a station calls it.
-    name: String,
+    name: Source,
     health: Health,
     stop: Stop,
     camera: Option<Box<dyn Camera>>,
@@ -56,7 +56,7 @@ impl Reopened {
         Builder::new().name(thread.clone()).spawn(body).map_err(|source| LineError::Thread { name: thread, source })?;
         let mut reopened = Self {
             id: id.clone(),
-            name: format!("camera {id}"),
+            name: Source::Camera(id.clone()),
             health,
             stop,
             camera: None,
@@ -106,7 +106,7 @@ impl Reopened {
             Ok(opened) => match self.take(opened) {
                 Ok(()) => {
                     if let Some(trouble) = &self.trouble {
-                        self.health.problem(&self.name, &format!("{trouble}; open again, and no picture yet"));
+                        self.health.problem(self.name.clone(), &format!("{trouble}; open again, and no picture yet"));
                     }
                 }
                 Err(error) => self.failed(&error),
@@ -120,7 +120,7 @@ impl Reopened {
     pub(super) fn succeeded(&mut self) {
         self.backoff.succeeded();
         if self.trouble.take().is_some() {
-            self.health.well(&self.name);
+            self.health.well(self.name.clone());
         }
     }
 
@@ -128,13 +128,13 @@ impl Reopened {
     pub(super) fn failed(&mut self, error: &CaptureError) {
         let told = chain(error);
         if !error.is_fatal() {
-            warn!(camera = self.name, error = told, "bad picture");
+            warn!(camera = %self.name, error = told, "bad picture");
             return;
         }
         self.camera = None;
         let wait = self.backoff.failed(Instant::now(), dice());
-        info!(camera = self.name, retry_ms = wait.as_millis() as u64, "camera will be opened again");
-        self.health.problem(&self.name, &told);
+        info!(camera = %self.name, retry_ms = wait.as_millis() as u64, "camera will be opened again");
+        self.health.problem(self.name.clone(), &told);
         self.trouble = Some(told);
     }
 
@@ -147,7 +147,7 @@ impl Reopened {
     fn take(&mut self, opened: Opened) -> Result<(), CaptureError> {
         self.is_opening = false;
         let camera = opened?;
-        info!(camera = self.name, source = camera.describe(), "camera open");
+        info!(camera = %self.name, source = camera.describe(), "camera open");
         self.camera = Some(camera);
         Ok(())
     }

@@ -4,17 +4,17 @@ use std::time::{Duration, Instant};
 
 use diad_publish::LinkStatus;
 
-use crate::health::Health;
+use crate::health::{Health, Source};
 use crate::line::CameraSpec;
 use crate::products::{InForce, Products, Remark};
 use crate::thresholds::LiveThresholds;
 
 /// What the health of a station calls messages whose meaning is not certain.
-const UNREAD: &str = "messages unread";
+const UNREAD: Source = Source::MessagesUnread;
 /// How long after the last of them that is told: each is on record as a part, and counted in the metrics.
 const UNREAD_FOR: Duration = Duration::from_secs(60);
 /// What it calls the product in force.
-const PRODUCT: &str = "product";
+const PRODUCT: Source = Source::Product;
 /// How long a station waits for the plant to name a product before it says that none is named.
 const UNNAMED_FOR: Duration = Duration::from_secs(5);
 

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
@@ -13,6 +14,9 @@ use crate::yaml::{Fault, text};
 
 #[cfg(test)]
 mod tests;
+
+/// Where a browser says that a request comes from.
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Decides whether a request is answered.
 ///
@@ -42,7 +46,7 @@ impl Access {
     /// [`Refusal`], with what to do.
     pub fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let host = text(header::HOST).unwrap_or_default();
+        let host = single(headers, &header::HOST).flatten().unwrap_or_default();
         match self.token {
             Some(token) if text(header::AUTHORIZATION).and_then(shown).is_none_or(|shown| shown != token) => {
                 return Err(Refusal::new(
@@ -59,10 +63,7 @@ impl Access {
             _ => {}
         }
         if method == Method::POST {
-            // No header says where it comes from: a program, not a page.
-            let foreign = text(header::ORIGIN)
-                .is_some_and(|origin| origin.split_once("://").is_none_or(|(_, authority)| authority != host));
-            if foreign {
+            if !is_of_our_page(headers, host) {
                 return Err(Refusal::new(StatusCode::FORBIDDEN, "this must come from the station's own page"));
             }
             let kind = text(header::CONTENT_TYPE).unwrap_or_default();
@@ -72,6 +73,59 @@ impl Access {
         }
         Ok(())
     }
+}
+
+/// The value of a header that may be there once: the outer `None` if it is there several times, or is not ASCII.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a str>> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Some(None),
+        (Some(value), None) => value.to_str().ok().map(Some),
+        (Some(_), Some(_)) => None,
+    }
+}
+
+/// Whether a request that changes something comes from the page that this station shows under `host`, or from a program: then
+/// no header says where it comes from. What cannot be read counts as another page.
+fn is_of_our_page(headers: &HeaderMap, host: &str) -> bool {
+    let same_site = match single(headers, &FETCH_SITE) {
+        Some(site) => site.is_none_or(|site| matches!(site, "same-origin" | "none")),
+        None => false,
+    };
+    let same_origin = match single(headers, &header::ORIGIN) {
+        Some(origin) => origin.is_none_or(|origin| is_origin_of(origin, host)),
+        None => false,
+    };
+    same_site && same_origin
+}
+
+/// Whether `origin` is a page at `host`: name and port are the same, and a port that is not written is the one of the scheme.
+/// The scheme is `http`, or `https` where a proxy speaks TLS for the station: on one port there is only one of the two.
+fn is_origin_of(origin: &str, host: &str) -> bool {
+    let Ok(uri) = origin.parse::<Uri>() else { return false };
+    let default_port = match uri.scheme_str() {
+        Some("http") => 80,
+        Some("https") => 443,
+        _ => return false,
+    };
+    let Some(authority) = uri.authority() else { return false };
+    // Nothing stands before the name, and nothing behind the port.
+    if origin.split_once("://").is_none_or(|(_, rest)| rest != authority.as_str()) {
+        return false;
+    }
+    let Ok(ours) = host.parse::<Authority>() else { return false };
+    let (theirs, ours) = (name_and_port(authority, default_port), name_and_port(&ours, default_port));
+    theirs.zip(ours).is_some_and(|(theirs, ours)| theirs.1 == ours.1 && theirs.0.eq_ignore_ascii_case(ours.0))
+}
+
+/// Name and port; none if the port is no port, or if a user is named.
+fn name_and_port(authority: &Authority, default_port: u16) -> Option<(&str, u16)> {
+    let name = authority.host();
+    let port = match authority.as_str().strip_prefix(name)? {
+        "" => default_port,
+        port => port.strip_prefix(':')?.parse().ok()?,
+    };
+    Some((name, port))
 }
 
 fn digest(token: &str) -> [u8; 32] {

@@ -11,6 +11,7 @@ use rustix::fs::statvfs;
 use super::board::{Labels, Latency};
 use super::plant::Plant;
 use crate::guard::GoldenRequest;
+use crate::health::{Health, Source};
 
 /// The format of [`text`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -27,7 +28,6 @@ pub fn text(plant: &Plant) -> String {
 }
 
 fn families(plant: &Plant) -> Vec<MetricFamily> {
-    let (state, faults) = plant.health.faults();
     let totals = plant.account.get().map(crate::line::Account::totals).unwrap_or_default();
     let (late, unrecorded) = plant.account.get().map(crate::line::Account::asides).unwrap_or_default();
     let link = plant.publisher.status();
@@ -41,9 +41,6 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
         ("model", &plant.model.to_string()),
         ("thresholds", &plant.thresholds.current().digest().to_string()),
     ];
-    let states = State::ALL.map(|word| gauge(&[("state", word.as_str())], f64::from(u8::from(word == state))));
-    let thresholds_valid = !faults.iter().any(|source| source == "thresholds");
-    let problems = faults.iter().map(|source| gauge(&[("source", source)], 1.0));
     let verdicts = verdicts.iter().map(|(Labels { camera, product, verdict, reason }, count)| {
         let labels = [("camera", camera.as_str()), ("product", product), ("verdict", verdict), ("reason", reason)];
         counter(&labels, *count)
@@ -52,13 +49,6 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
     let count = |name, help, value: u64| family(name, help, MetricType::COUNTER, vec![counter(&[], value)]);
     let mut families = vec![
         family("diad_info", "Always 1; the labels identify the run", MetricType::GAUGE, vec![gauge(&info, 1.0)]),
-        family("diad_state", "1 for the present state of the station", MetricType::GAUGE, states.to_vec()),
-        family("diad_problem", "1 for each health source with a fault", MetricType::GAUGE, problems.collect()),
-        one(
-            "diad_thresholds_valid",
-            "0 while a save of thresholds.yaml is refused",
-            f64::from(u8::from(thresholds_valid)),
-        ),
         count("diad_parts_entered_total", "Parts that entered the line", totals.triggered),
         count(
             "diad_verdicts_overdue_total",
@@ -133,6 +123,7 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
             stages.iter().map(|(stage, latency)| histogram(&[("stage", stage.as_str())], latency)).collect(),
         ),
     ];
+    families.extend(states(&plant.health));
     families.extend(results(plant));
     families.extend(disk(&plant.ledger));
     if let Some(margin_ms) = plant.board.least_margin_ms() {
@@ -145,6 +136,31 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
     // A family without samples is left out.
     families.retain(|family| !family.get_metric().is_empty());
     families
+}
+
+/// How the station is.
+fn states(health: &Health) -> [MetricFamily; 3] {
+    let (state, faults) = health.faults();
+    let states = State::ALL.map(|word| gauge(&[("state", word.as_str())], f64::from(u8::from(word == state))));
+    let problems = faults.iter().map(|source| gauge(&[("source", source)], 1.0));
+    let valid = !faults.iter().any(|source| *source == Source::Thresholds);
+    [
+        family("diad_state", "1 for the present state of the station", MetricType::GAUGE, states.to_vec()),
+        family("diad_problem", "1 for each health source with a fault", MetricType::GAUGE, problems.collect()),
+        family(
+            "diad_thresholds_valid",
+            "0 while a save of thresholds.yaml is refused",
+            MetricType::GAUGE,
+            vec![gauge(&[], f64::from(u8::from(valid)))],
+        ),
+    ]
+}
+
+/// What Prometheus reads of how the station is.
+#[cfg(test)]
+pub(crate) fn states_text(health: &Health) -> String {
+    let families: Vec<_> = states(health).into_iter().filter(|family| !family.get_metric().is_empty()).collect();
+    TextEncoder::new().encode_to_string(&families).unwrap()
 }
 
 /// The file system of the ledger; nothing where it cannot be asked. Its numbers are in the system's memory, so that a disk

@@ -7,7 +7,7 @@
 mod access;
 pub mod answer;
 pub mod board;
-mod metrics;
+pub(crate) mod metrics;
 mod parts;
 mod plant;
 mod server;

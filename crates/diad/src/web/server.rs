@@ -18,9 +18,10 @@ use tracing::{debug, info, warn};
 use super::plant::{Plant, WORKERS};
 use super::{Access, router};
 use crate::chain::chain;
+use crate::health::Source;
 
 /// What the health of a station calls the page.
-const SOURCE: &str = "http";
+const SOURCE: Source = Source::Http;
 /// Connections at a time: a few browsers, a scraper, and some that hang.
 const CONNECTIONS: usize = 64;
 /// A client must have sent its headers by then.

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use diad_publish::wire::{Moment, State as Word};
+use diad_publish::wire::Moment;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use serde_json::{Value, json};
@@ -38,10 +38,9 @@ pub async fn alive() -> &'static str {
 
 /// `GET /readyz`: whether parts are judged. Nothing more: whoever asks need not show a token.
 pub async fn ready(State(plant): State<Arc<Plant>>) -> Response {
-    let (state, _) = plant.health.look();
-    let status =
-        if matches!(state, Word::Ready | Word::Degraded) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, format!("{}\n", state.as_str())).into_response()
+    let (is_ready, word) = plant.health.condition().readyz();
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, format!("{word}\n")).into_response()
 }
 
 /// `POST /api/v1/golden`: has the golden parts judged as soon as parts leave time for it; the state says what came of it.

@@ -16,6 +16,7 @@ use diad_core::frame::{FrameError, MAX_SIDE_PX, PixelFormat, PixelsView};
 
 pub use jpeg::JpegFault;
 pub(crate) use jpeg::decode as decode_jpeg;
+pub use png::PngFault;
 pub use remarks::Remarks;
 
 use crate::{BufferPool, CaptureError, PooledPixels, WireFormat};
@@ -127,12 +128,12 @@ pub enum PictureError {
     /// The JPEG could not be decoded.
     #[error("decode the JPEG")]
     Jpeg(#[source] zune_jpeg::errors::DecodeErrors),
-    /// The PNG file ends before its last chunk.
-    #[error("truncated: the PNG ends before its last chunk")]
-    PngCut,
+    /// The PNG is not whole, or contradicts itself.
+    #[error("check the PNG")]
+    PngFault(#[from] PngFault),
     /// The PNG could not be decoded.
     #[error("decode the PNG")]
-    Png(#[source] image::ImageError),
+    Png(#[from] ::png::DecodingError),
     /// Some pixels are not opaque: they have no colour of their own.
     #[error("the PNG is see-through in places; save it without transparency")]
     SeeThrough,

@@ -376,3 +376,103 @@ fn decode_of_a_turned_picture_says_so_and_leaves_it_as_it_is() {
     }
     assert_eq!(decoded(&upright).unwrap().remarks(), Remarks::default());
 }
+
+/// Pictures whose parts do not agree, and why each is refused; the tests of the trainer read the same files.
+#[test]
+fn decode_of_a_picture_that_contradicts_itself_is_refused_and_says_why() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/picture/fixtures/contradictions");
+    let table: std::collections::BTreeMap<String, String> =
+        serde_json::from_slice(&std::fs::read(folder.join("table.json")).unwrap()).unwrap();
+    assert!(table.len() > 20, "{table:?}");
+    for (name, why) in table {
+        match decoded(&std::fs::read(folder.join(&name)).unwrap()) {
+            Ok(_) => assert_eq!(why, "", "{name} is judged"),
+            Err(error) => assert!(!why.is_empty() && told(&error).contains(&why), "{name}: {}", told(&error)),
+        }
+    }
+}
+
+#[test]
+fn decode_of_an_interlaced_picture_puts_every_pixel_in_its_place() {
+    for bytes in [
+        &include_bytes!("fixtures/contradictions/interlaced_8_bits.png")[..],
+        include_bytes!("fixtures/contradictions/interlaced_16_bits.png"),
+    ] {
+        let picture = decoded(bytes).unwrap();
+        let step = picture.format().bytes_per_pixel();
+        let upper: Vec<u8> = picture.view().unwrap().data().iter().copied().step_by(step).collect();
+        let want: Vec<u8> = (0..16_u32).flat_map(|y| (0..24_u32).map(move |x| (x + 16 * y & 0xFF) as u8)).collect();
+        assert_eq!(upper, want);
+    }
+}
+
+/// Bytes that decoding takes at most at a time, beside the file.
+fn most_bytes(file: &[u8]) -> (u64, Result<Picture, PictureError>) {
+    let mut result = None;
+    let info = allocation_counter::measure(|| result = Some(decode(file, &BufferPool::new(0))));
+    (info.bytes_max, result.unwrap())
+}
+
+/// A PNG of these chunks; `data` is deflated.
+fn png_of(width: u32, height: u32, depth: u8, colour: u8, more: &[(&[u8; 4], Vec<u8>)], data: &[u8]) -> Vec<u8> {
+    let mut deflated = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut deflated, data).unwrap();
+    let head = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[depth, colour, 0, 0, 0]].concat();
+    let mut bytes = png::START.to_vec();
+    let mut chunk = |name: &[u8; 4], body: &[u8]| {
+        let named = [&name[..], body].concat();
+        let mut crc = flate2::Crc::new();
+        crc.update(&named);
+        bytes.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
+        bytes.extend(named);
+        bytes.extend(crc.sum().to_be_bytes());
+    };
+    chunk(b"IHDR", &head);
+    more.iter().for_each(|(name, body)| chunk(name, body));
+    chunk(b"IDAT", &deflated.finish().unwrap());
+    chunk(b"IEND", &[]);
+    bytes
+}
+
+/// What is refused costs next to nothing, whatever its header or its profile promise.
+#[test]
+fn decode_of_a_hostile_png_takes_no_memory_before_it_is_refused() {
+    const LIMIT_BYTES: u64 = 1 << 20;
+    let short = vec![0; 1 << 20];
+    let bomb = vec![0; 64 << 20];
+    for (name, file) in [
+        ("16 bits, 16384x4096 px, a few rows", png_of(16_384, 4096, 16, 2, &[], &short)),
+        ("8 bits, 16384x4096 px, a few rows", png_of(16_384, 4096, 8, 6, &[], &short)),
+        ("more data than pixels", png_of(1, 1, 8, 0, &[], &bomb)),
+    ] {
+        let (bytes, result) = most_bytes(&file);
+        assert!(matches!(result, Err(PictureError::PngFault(_))), "{name}: {result:?}");
+        assert!(bytes < LIMIT_BYTES, "{name}: {bytes} bytes");
+    }
+}
+
+/// What is judged costs its pixels and a few rows: not what a profile is inflated to, and not a second copy of 16 bits.
+#[test]
+fn decode_of_a_png_takes_little_more_than_its_pixels() {
+    const LIMIT_BYTES: u64 = 2 << 20;
+    let deflate = |bytes: usize| {
+        let mut deflated = flate2::write::ZlibEncoder::new(b"a\0\0".to_vec(), flate2::Compression::best());
+        std::io::Write::write_all(&mut deflated, &vec![0; bytes]).unwrap();
+        deflated.finish().unwrap()
+    };
+    let profile = deflate(64 << 20);
+    let text = [&b"a\0"[..], &vec![b'x'; 4 << 20]].concat();
+    let (wide, high) = (1024, 512);
+    let data = |row_bytes: usize| vec![0; (1 + row_bytes) * high as usize];
+    for (name, pixels, file) in [
+        ("profile", 1, png_of(1, 1, 8, 0, &[(b"iCCP", profile)], &[0, 7])),
+        ("text", 1, png_of(1, 1, 8, 0, &[(b"tEXt", text)], &[0, 7])),
+        ("16 bits grey", wide * high, png_of(wide, high, 16, 0, &[], &data(2 * wide as usize))),
+        ("16 bits colour", 3 * wide * high, png_of(wide, high, 16, 2, &[], &data(6 * wide as usize))),
+        ("8 bits colour", 3 * wide * high, png_of(wide, high, 8, 2, &[], &data(3 * wide as usize))),
+    ] {
+        let (bytes, result) = most_bytes(&file);
+        assert!(result.is_ok(), "{name}: {result:?}");
+        assert!(bytes < u64::from(pixels) + LIMIT_BYTES, "{name}: {bytes} bytes for {pixels}");
+    }
+}

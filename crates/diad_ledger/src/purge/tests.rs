@@ -105,3 +105,12 @@ proptest! {
         prop_assert_eq!(purged.cast_unsigned() + report.rows, next - 1);
     }
 }
+
+/// A backlog that is older than anything is kept for must not be looked through again and again.
+#[test]
+fn what_is_old_is_found_without_looking_at_what_is_owed() {
+    let reader = testing::in_memory();
+    let plan = format!("EXPLAIN QUERY PLAN {OLDEST}").replace('?', "0+");
+    let plan = reader.all(&plan, [], |row| row.get::<_, String>(3)).unwrap().join("; ");
+    assert!(plan.contains("parts_kept (captured_us<") && !plan.contains("TEMP B-TREE"), "{plan}");
+}

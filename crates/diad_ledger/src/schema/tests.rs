@@ -1,10 +1,11 @@
+use diad_core::event::Reason;
 use rusqlite::params_from_iter;
 use rusqlite::types::ToSqlOutput;
 
 use super::*;
 use crate::cells::{Cells, OWN};
 use crate::testing::{self, Place};
-use crate::{Ledger, Recorded, Row, Span, catalogue};
+use crate::{Ledger, Mark, Reader, Recorded, Row, RowId, Span, catalogue};
 
 /// Columns of `OWN` that version 2 had.
 const OF_VERSION_2: usize = 27;
@@ -75,10 +76,53 @@ fn open_takes_over_the_rows_of_an_older_version() {
     let repeat = Row { repeat: true, ..testing::row(2) };
     ledger.record(std::slice::from_ref(&repeat)).unwrap();
     let rows: Vec<_> =
-        ledger.read().oldest(crate::RowId::START, 9).unwrap().into_iter().map(|r| r.unwrap().row).collect();
+        ledger.read().oldest(RowId::START, 9).unwrap().into_iter().map(|r| r.unwrap().row).collect();
     assert_eq!(rows, [row, repeat]);
     assert!(ledger.read().verify().unwrap().is_sound());
     assert_eq!(text(ledger.read().connection(), "SELECT group_concat(repeat) FROM verdicts"), "0,1");
+}
+
+/// A ledger that the program wrote when version 4 was the newest, with rows in every table: nothing of it is lost, and from
+/// now on all of it is sealed.
+#[test]
+fn open_takes_over_a_file_of_version_4_and_seals_it() {
+    let place = Place::new();
+    std::fs::write(place.path(), include_bytes!("version_4.sqlite3")).unwrap();
+    let error = Reader::open(&place.path()).unwrap_err();
+    assert!(matches!(error, LedgerError::OlderSchema { found: 4, .. }), "{error:?}");
+    let mut ledger = place.open();
+    let report = ledger.read().verify().unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((report.rows, report.late, report.unsent, report.open, report.gaps.len()), (10, 1, 6, 1, 1));
+    assert_eq!(report.unjudged[Reason::LateTrigger as usize], 1);
+    let rows: Vec<_> = ledger.read().rows(Span::ALL).map(|row| row.unwrap().unwrap()).collect();
+    assert_eq!((&rows[0].row, rows[0].acknowledged), (&testing::row(3), Some(testing::sent(RowId(3)).at)));
+    let marks = ledger.read().marks().unwrap();
+    assert_eq!(marks.values().collect::<Vec<_>>(), [&Mark::TrueReject, &Mark::FalseReject]);
+    let (line, station) = (testing::context().line, testing::context().station);
+    let (product, _) = ledger.read().product_in_force(&line, &station).unwrap().unwrap();
+    assert_eq!(product.unwrap().as_str(), "washer");
+
+    // A row of before that is acknowledged now, and one that is made now: both times are covered.
+    let owed = ledger.read().unsent(RowId::START, 1).unwrap().remove(0).unwrap().id;
+    let new = testing::firsts(&ledger.record(&[testing::row(14)]).unwrap())[0];
+    ledger.mark_sent(&[testing::sent(owed), testing::sent(new)]).unwrap();
+    assert_eq!(ledger.close_entered(testing::sent(new).at).unwrap(), 1);
+    assert!(ledger.read().verify().unwrap().is_sound());
+    let shell = testing::shell(&ledger);
+    for (damaged, change) in [
+        (1, format!("UPDATE parts SET acknowledged_us = acknowledged_us + 1 WHERE id = {}", owed.number())),
+        (2, format!("UPDATE parts SET acknowledged_us = acknowledged_us + 1 WHERE id = {}", new.number())),
+        (3, "UPDATE purged SET to_seq = to_seq + 1".to_owned()),
+        (4, "UPDATE marks SET mark = 'false_reject' WHERE mark = 'true_reject'".to_owned()),
+        (5, "UPDATE in_force SET product = 'gear'".to_owned()),
+    ] {
+        shell.execute(&change, []).unwrap();
+        assert_eq!(ledger.read().verify().unwrap().damaged.total, damaged, "{change}");
+    }
+    drop((shell, ledger));
+    let error = Ledger::open(&place.path()).unwrap_err();
+    assert!(error.to_string().contains("is damaged; move it aside"), "{error}");
 }
 
 #[test]
@@ -171,4 +215,25 @@ fn late_results_have_every_column_of_verdicts() {
     let late: Vec<_> = columns("late").into_iter().filter(|(name, ..)| own(name)).collect();
     assert_eq!(parts, late);
     assert!(OWN.iter().all(|name| parts.iter().any(|(known, ..)| known == name)));
+}
+
+/// A definition that still reads, but not as it was written, would refuse or take other rows.
+#[test]
+fn open_refuses_a_changed_definition_and_a_reader_saves_what_it_can() {
+    let place = Place::new();
+    place.open().record(&testing::rows(1..=2)).unwrap();
+    let bytes = std::fs::read(place.path()).unwrap();
+    let mut changed = bytes.clone();
+    // The definition of `parts`, and what earlier versions of it have left in free pages.
+    for (at, _) in bytes.windows(8).enumerate().filter(|(_, window)| window == b"'REVIEW'") {
+        changed[at + 1] = b'S';
+    }
+    std::fs::write(place.path(), changed).unwrap();
+    let error = Ledger::open(&place.path()).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(matches!(error, LedgerError::Damaged { .. }) && source.contains("the definition of table "), "{error:?}");
+    let reader = Reader::open(&place.path()).unwrap();
+    assert_eq!(reader.rows(Span::ALL).filter(|row| row.as_ref().is_ok_and(Result::is_ok)).count(), 2);
+    let report = reader.verify().unwrap();
+    assert!(!report.is_sound() && report.structure.listed[0].contains("the definition of table "), "{report:?}");
 }

@@ -1,6 +1,7 @@
 use diad_core::event::Reason;
 
 use super::*;
+use crate::ledger::flip_tests;
 use crate::testing::{self, Place};
 use crate::{Entered, Missed, Moment, Row};
 
@@ -85,14 +86,57 @@ fn verify_names_damaged_rows_of_both_tables() {
         ("UPDATE parts SET score = 0.9 WHERE seq = 5", 1),
         ("UPDATE parts SET crc32 = crc32 + 1 WHERE seq = 6", 2),
         ("UPDATE late SET reason = 'camera' WHERE seq = 4", 3),
-        // Acknowledgement is no part of what was said.
-        ("UPDATE parts SET acknowledged_us = 1 WHERE seq = 7", 3),
+        ("UPDATE parts SET acknowledged_us = 1 WHERE seq = 7", 4),
         ("UPDATE series SET station = 'S2'", 11),
     ] {
         shell.execute(sql, []).unwrap();
         let report = ledger.read().verify().unwrap();
         assert_eq!(report.damaged.total, faults, "{sql}");
         assert!(!report.is_sound());
+    }
+}
+
+/// A value that is changed together with its indexes, so that the database finds nothing wrong with itself.
+#[test]
+fn verify_sees_a_change_of_every_column_of_every_table() {
+    let place = Place::new();
+    let ids = {
+        let mut ledger = place.open();
+        flip_tests::fill(&mut ledger);
+        ledger.read().oldest(RowId::START, 99).unwrap().len()
+    };
+    assert!(ids > 5);
+    let sound = std::fs::read(place.path()).unwrap();
+    let columns = "SELECT t.name, c.name, c.type, c.hidden FROM sqlite_schema AS t, pragma_table_xinfo(t.name) AS c \
+                   WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%'";
+    let columns: Vec<(String, String, String, i64)> = Reader::open(&place.path())
+        .unwrap()
+        .all(columns, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .unwrap();
+    assert!(columns.len() > 100, "{columns:?}");
+    for (table, column, kind, hidden) in columns {
+        // Numbers that SQLite gives: the indexes hold them as well. A generated column is not kept.
+        if column == "id" || hidden != 0 {
+            continue;
+        }
+        std::fs::write(place.path(), &sound).unwrap();
+        let shell = rusqlite::Connection::open(place.path()).unwrap();
+        let other = match kind.as_str() {
+            "TEXT" => format!("ifnull({column}, '') || 'x'"),
+            "REAL" => format!("ifnull({column}, 0) + 0.5"),
+            "BLOB" => "randomblob(32)".to_owned(),
+            _ => format!("ifnull({column}, 0) + 1000"),
+        };
+        let row = format!("SELECT {column} FROM {table} ORDER BY {column} LIMIT 1");
+        shell
+            .execute_batch(&format!(
+                "PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF; \
+                 UPDATE {table} SET {column} = {other} WHERE {column} IS ({row})"
+            ))
+            .unwrap();
+        drop(shell);
+        let report = Reader::open(&place.path()).unwrap().verify().unwrap();
+        assert!(report.damaged.total > 0, "{table}.{column}: {report:?}");
     }
 }
 

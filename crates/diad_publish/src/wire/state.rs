@@ -50,7 +50,7 @@ pub struct StateMessage {
     #[schemars(schema_with = "schema::version")]
     v: u8,
     /// What the station can do now.
-    pub(super) state: State,
+    pub(crate) state: State,
     /// What is wrong and since when; empty if nothing is.
     #[schemars(length(max = 400))]
     pub(super) detail: String,
@@ -106,6 +106,8 @@ pub struct HeartbeatMessage {
     v: u8,
     /// Rises by one with every heartbeat, sent or not.
     counter: u64,
+    /// The state, as on the topic `state`.
+    state: State,
     /// Parts that entered since the start.
     parts_in: u64,
     /// Verdicts decided since the start.
@@ -125,10 +127,11 @@ impl HeartbeatMessage {
     /// could not be written. `outbox_depth` counts all verdicts without acknowledgement.
     /// A margin that is not finite is sent as `null`.
     #[must_use]
-    pub fn new(counter: u64, beat: &Heartbeat, unrecorded: u64) -> Self {
+    pub fn new(counter: u64, state: State, beat: &Heartbeat, unrecorded: u64) -> Self {
         Self {
             v: SCHEMA,
             counter,
+            state,
             parts_in: beat.parts_in,
             verdicts_out: beat.verdicts_out,
             queue_depth: beat.queue_depth,
@@ -191,17 +194,17 @@ mod tests {
             margin_ms: Some(-12.345_678),
         };
         let want = concat!(
-            r#"{"v":1,"counter":3,"parts_in":7,"verdicts_out":6,"queue_depth":1,"#,
+            r#"{"v":1,"counter":3,"state":"degraded","parts_in":7,"verdicts_out":6,"queue_depth":1,"#,
             r#""outbox_depth":7,"unaccounted":0,"margin_ms":-12.346}"#
         );
-        assert_eq!(json(HeartbeatMessage::new(3, &beat, 2).to_json()), want);
+        assert_eq!(json(HeartbeatMessage::new(3, State::Degraded, &beat, 2).to_json()), want);
     }
 
     #[test]
     fn heartbeat_with_a_margin_that_is_no_number_says_null() {
         for margin_ms in [None, Some(f64::NAN), Some(f64::INFINITY)] {
             let beat = Heartbeat { parts_in: 0, verdicts_out: 0, queue_depth: 0, owed: 0, unaccounted: 0, margin_ms };
-            assert!(json(HeartbeatMessage::new(1, &beat, 0).to_json()).ends_with(r#""margin_ms":null}"#));
+            assert!(json(HeartbeatMessage::new(1, State::Ready, &beat, 0).to_json()).ends_with(r#""margin_ms":null}"#));
         }
     }
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import struct
 import sys
 import unicodedata
@@ -28,7 +29,12 @@ HELD_OUT_EVERY = 16
 # As the station has it.
 MAX_NAME_BYTES = 64
 EXTENSIONS = (".png", ".jpg", ".jpeg")
-JPEG_START, PNG_START, PNG_END = b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+JPEG_START, PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+# As the station has it: the largest picture, and the bytes that a camera may leave before the end of a JPEG.
+MAX_SIDE_PX, MAX_PIXELS = 16384, 64 << 20
+STRAY_BYTES = 16
+# Bytes of a PNG that are inflated at a time while it is checked.
+WINDOW_BYTES = 64 << 10
 # What other systems leave beside pictures, as the station has it.
 LITTER = ("__macosx", "@eadir", "@recycle", "#recycle", "$recycle.bin", "system volume information", "lost+found")
 # Bits that cameras have, for values of 16 that need no more.
@@ -36,6 +42,11 @@ CAMERA_BITS = (8, 10, 12, 14)
 ORIENTATION = 0x0112
 # Channels of a PNG's colour types, and how many of them are no alpha.
 PNG_CHANNELS = {0: (1, 1), 2: (3, 3), 4: (2, 1), 6: (4, 3)}
+PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+# First column, step, first row and step of the passes of an interlaced PNG (third edition, 8.1).
+PNG_PASSES = ((0, 8, 0, 8), (4, 8, 0, 8), (0, 4, 4, 8), (2, 4, 0, 4), (0, 2, 2, 4), (1, 2, 0, 2), (0, 1, 1, 2))
+# The chunks that Pillow gets to see: a profile or a text may be inflated to any size.
+PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND")
 
 
 class DataError(ValueError):
@@ -67,8 +78,7 @@ def read_picture(path: Path, *, size: int) -> NDArray[np.uint8]:
     """
     try:
         data = path.read_bytes()
-        _check_whole(data)
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+        with Image.open(io.BytesIO(_checked(data)), formats=("PNG", "JPEG")) as image:
             if (turned := image.getexif().get(ORIENTATION, 1)) != 1:
                 _warn_once(path, f"stored turned (EXIF orientation {turned}); learnt as stored, not as viewers show it")
             whole = _eight_bits(path, image, data) if _depth(data) == 16 else image
@@ -86,13 +96,93 @@ def read_picture(path: Path, *, size: int) -> NDArray[np.uint8]:
         raise DataError(f"{path}: cannot be read as a picture: {error}") from error
 
 
-def _check_whole(data: bytes) -> None:
-    """Raises ValueError for a picture that lost data: Pillow fills up the rest of a JPEG without an error."""
-    if data.startswith(JPEG_START):
+def _checked(data: bytes) -> bytes:
+    """The bytes that Pillow may decode. Raises ValueError for a picture that is not whole or contradicts itself, as the station
+    does: Pillow fills up what a JPEG lacks, and ignores what a PNG has too much of, without a word.
+    """
+    if data.startswith(PNG_START):
+        return _checked_png(data)
+    if not data.startswith(JPEG_START):
+        raise ValueError("it is neither a whole PNG nor a JPEG")
+    with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+        _check_size(*image.size)
+    try:
         # Any colour space will do; grey is the least to decode, and the only one that all of them have.
         simplejpeg.decode_jpeg(data, colorspace="GRAY", strict=True)
-    elif PNG_END not in data:
+    except ValueError as error:
+        stray = re.search(r"(\d+) extraneous bytes before marker 0xd9", str(error))
+        if stray is None or int(stray[1]) > STRAY_BYTES:
+            raise
+    return data
+
+
+def _check_size(width: int, height: int) -> None:
+    if not (0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX and width * height <= MAX_PIXELS):
+        raise ValueError(
+            f"picture of {width}x{height} px; each side must be 1 to {MAX_SIDE_PX} px, and {MAX_PIXELS} px are the most"
+        )
+
+
+def _checked_png(data: bytes) -> bytes:
+    """The chunks of a PNG that make its pixels, once its data are known to be exactly those of its header."""
+    if data[8:16] != b"\0\0\0\rIHDR":
         raise ValueError("it is neither a whole PNG nor a JPEG")
+    kept, coded, coded_end, at, name = [PNG_START], [], None, len(PNG_START), b""
+    while name != b"IEND":
+        length, name = struct.unpack_from(">I4s", data, at) if at + 8 <= len(data) else (len(data), b"")
+        end = at + 12 + length
+        if end > len(data):
+            raise ValueError("truncated: it is neither a whole PNG nor a JPEG")
+        if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
+            raise ValueError(f"broken: wrong checksum of the chunk at byte {at}")
+        if name == b"IDAT":
+            if coded_end not in (None, at):
+                raise ValueError(f"broken: more pixels in the chunk at byte {at}, behind a chunk of another kind")
+            coded.append(data[at + 8 : end - 4])
+            coded_end = end
+        if name in PNG_KEPT:
+            kept.append(data[at:end])
+        at = end
+    _check_pixels(coded, _png_bytes(data))
+    return b"".join(kept)
+
+
+def _png_bytes(data: bytes) -> int:
+    """Bytes of all rows of a PNG by its header, each with the byte of its filter."""
+    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", data, 16)
+    _check_size(width, height)
+    if depth not in PNG_DEPTHS.get(colour, ()) or interlaced > 1:
+        raise ValueError("broken header: a PNG has no such colour type, depth or interlacing")
+    bits = depth * PNG_CHANNELS.get(colour, (1, 1))[0]
+    passes = PNG_PASSES if interlaced else ((0, 1, 0, 1),)
+    # Columns and rows of each pass, rounded up.
+    sides = [(-((x - width) // dx), -((y - height) // dy)) for x, dx, y, dy in passes]
+    return sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in sides if columns > 0 and rows > 0)
+
+
+def _check_pixels(coded: list[bytes], size: int) -> None:
+    """Raises ValueError unless the coded bytes are `size` bytes with the right checksum, and nothing else."""
+    inflater = zlib.decompressobj()
+    found = 0
+    try:
+        for part in coded:
+            while part:
+                found += len(inflater.decompress(part, WINDOW_BYTES))
+                if found > size or inflater.unused_data or (inflater.eof and inflater.unconsumed_tail):
+                    raise ValueError(f"more data than pixels: the size in the header takes {size} bytes")
+                part = inflater.unconsumed_tail
+                if inflater.eof:
+                    break
+        while not inflater.eof and found <= size and (more := len(inflater.decompress(b"", WINDOW_BYTES))):
+            found += more
+    except zlib.error as error:
+        raise ValueError(f"broken: the coded pixels are damaged, or their checksum is wrong: {error}") from error
+    if found > size:
+        raise ValueError(f"more data than pixels: the size in the header takes {size} bytes")
+    if found < size:
+        raise ValueError(f"incomplete: {found} bytes of pixels, and the size in the header takes {size}")
+    if not inflater.eof:
+        raise ValueError("broken: the checksum of the coded pixels is not there")
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write};
 use std::path::Path;
 
+use diad_core::event::Reason;
 use diad_ledger::{DamagedRow, Findings, Gap, Missing, Report, Series};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -35,6 +36,7 @@ fn json(path: &Path, report: &Report) -> String {
         "sound": report.is_sound(),
         "rows": report.rows,
         "late": report.late,
+        "unjudged": { "total": report.unjudged_total(), "reasons": reasons_json(report) },
         "unsent": report.unsent,
         "open": report.open,
         "gaps": report.gaps.iter().map(gap_json).collect::<Vec<_>>(),
@@ -48,6 +50,11 @@ fn json(path: &Path, report: &Report) -> String {
         "structure": findings_json(&report.structure, |line| line.as_str().into()),
     });
     format!("{document:#}\n")
+}
+
+fn reasons_json(report: &Report) -> Value {
+    let counts = Reason::ALL.iter().zip(report.unjudged);
+    Value::Object(counts.map(|(reason, count)| (reason.as_str().to_owned(), count.into())).collect())
 }
 
 fn findings_json<T>(findings: &Findings<T>, one: impl FnMut(&T) -> Value) -> Value {
@@ -86,6 +93,11 @@ fn text(path: &Path, report: &Report) -> String {
         counted(report.late, "late result"),
     );
     // Writing to a `String` cannot fail.
+    if report.unjudged_total() > 0 {
+        let counts = Reason::ALL.iter().zip(report.unjudged).filter(|(_, count)| *count > 0);
+        let counts: Vec<String> = counts.map(|(reason, count)| format!("{count} {}", reason.as_str())).collect();
+        let _ = writeln!(text, "unjudged: {}, {}", counted(report.unjudged_total(), "part"), counts.join(", "));
+    }
     if report.unsent > 0 {
         let _ = writeln!(text, "unsent: {} not acknowledged by the broker", counted(report.unsent, "verdict"));
     }
@@ -166,6 +178,7 @@ mod tests {
         Report {
             rows: 1,
             late: 0,
+            unjudged: [0; Reason::ALL.len()],
             unsent: 0,
             open: 0,
             gaps: Vec::new(),
@@ -188,6 +201,18 @@ mod tests {
         assert_eq!(lines[1], "unsent: 2 verdicts not acknowledged by the broker");
         assert!(lines[2].starts_with("gap on record: 2 parts of L1/S1/cam0/R, numbers 5 to 7, 1970-"), "{text}");
         assert!(lines[2].ends_with(": disk full") && lines[3].starts_with("sound: "), "{text}");
+    }
+
+    #[test]
+    fn unjudged_parts_are_counted_by_reason() {
+        let mut report = sound();
+        (report.unjudged[Reason::Trigger as usize], report.unjudged[Reason::LateTrigger as usize]) = (2, 5);
+        let text = text(Path::new("l"), &report);
+        assert_eq!(text.lines().nth(1), Some("unjudged: 7 parts, 2 trigger, 5 late_trigger"));
+        let document: Value = serde_json::from_str(&json(Path::new("l"), &report)).unwrap();
+        assert_eq!(document["unjudged"]["total"], 7);
+        assert_eq!(document["unjudged"]["reasons"]["late_trigger"], 5);
+        assert_eq!(document["unjudged"]["reasons"]["camera"], 0);
     }
 
     #[test]

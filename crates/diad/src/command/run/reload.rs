@@ -8,13 +8,13 @@ use signal_hook::consts::SIGHUP;
 use signal_hook::iterator::{Handle, Signals};
 use tracing::{error, info, warn};
 
-use crate::health::Health;
+use crate::health::{Health, Source};
 use crate::settings::{self, Settings, Variable};
 use crate::thresholds::Watch;
 use crate::yaml::Fault;
 
 /// What the health of a station calls the settings file.
-const SETTINGS: &str = "settings";
+const SETTINGS: Source = Source::Settings;
 
 /// Hears SIGHUP from now on: one that comes while the station starts is heeded once it runs.
 pub(super) fn listen() -> io::Result<Signals> {

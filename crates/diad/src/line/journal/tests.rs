@@ -253,7 +253,7 @@ fn damaged_page_in_the_backlog_is_told_and_leaves_the_writer_alone() {
             None => break true,
         }
     };
-    let told = |health: &Health| health.look().1.iter().any(|(source, ..)| source == BACKLOG);
+    let told = |health: &Health| health.look().1.iter().any(|(source, ..)| *source == BACKLOG);
     assert!(stuck && told(&health), "{:?}", health.look());
     assert!(!journal.is_broken());
     let next = row(&journal, 1);

@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 
-fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
+fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
     pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
 }
 
@@ -67,5 +67,101 @@ fn check_of_a_change_wants_our_own_page_and_json() {
     ] {
         let sent = headers(&[vec![host.clone()], more.clone()].concat());
         assert_eq!(access.check(&Method::POST, &sent).is_ok(), allowed, "{more:?}");
+    }
+}
+
+/// The headers of a change; a value that is no text is given in bytes.
+fn change(host: &str, more: &[(HeaderName, &[u8])]) -> HeaderMap {
+    let mut sent = headers(&[(header::HOST, host), (header::CONTENT_TYPE, "application/json")]);
+    for (name, value) in more {
+        sent.append(name, axum::http::HeaderValue::from_bytes(value).unwrap());
+    }
+    sent
+}
+
+/// Scheme, name and port of the page must be those that the request was sent to.
+#[test]
+fn check_of_a_change_compares_scheme_name_and_port() {
+    let access = Access::open(None).unwrap();
+    for (host, origin, allowed) in [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080", true),
+        ("localhost:8080", "http://LocalHost:8080", true),
+        ("[::1]:8080", "http://[::1]:8080", true),
+        // A proxy that speaks TLS and passes the name on.
+        ("localhost:8443", "https://localhost:8443", true),
+        // A port that is not written is the one of the scheme.
+        ("localhost", "http://localhost", true),
+        ("localhost", "http://localhost:80", true),
+        ("localhost:80", "http://localhost", true),
+        ("localhost", "https://localhost", true),
+        ("localhost:443", "https://localhost", true),
+        ("localhost", "https://localhost:443", true),
+        ("localhost", "http://localhost:443", false),
+        ("localhost:8080", "http://localhost", false),
+        ("127.0.0.1:8080", "http://127.0.0.1:8081", false),
+        ("127.0.0.1:8080", "http://127.0.0.2:8080", false),
+        ("[::1]:8080", "http://[::2]:8080", false),
+        ("[::1]:8080", "http://127.0.0.1:8080", false),
+        // Other schemes, and what is no origin.
+        ("127.0.0.1:8080", "evil://127.0.0.1:8080", false),
+        ("127.0.0.1:8080", "file://127.0.0.1:8080", false),
+        ("127.0.0.1:8080", "127.0.0.1:8080", false),
+        ("127.0.0.1:8080", "//127.0.0.1:8080", false),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080/", false),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080/page", false),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080?x", false),
+        ("127.0.0.1:8080", "http://user@127.0.0.1:8080", false),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080@evil.example", false),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080 http://127.0.0.1:8080", false),
+        ("localhost", "http://localhost:99999", false),
+        ("localhost", "http://localhost:", false),
+        ("127.0.0.1:8080", "http://evil.example", false),
+        ("127.0.0.1:8080", "null", false),
+        ("127.0.0.1:8080", "", false),
+    ] {
+        let sent = change(host, &[(header::ORIGIN, origin.as_bytes())]);
+        assert_eq!(access.check(&Method::POST, &sent).is_ok(), allowed, "{host} from {origin}");
+    }
+}
+
+/// What a browser says of the site, and headers that are there twice or cannot be read.
+#[test]
+fn check_of_a_change_refuses_other_sites_and_what_it_cannot_read() {
+    let access = Access::open(None).unwrap();
+    let (host, ours) = ("127.0.0.1:8080", b"http://127.0.0.1:8080" as &[u8]);
+    for (more, allowed) in [
+        (vec![(FETCH_SITE, b"same-origin" as &[u8])], true),
+        (vec![(FETCH_SITE, b"none")], true),
+        (vec![(FETCH_SITE, b"same-origin"), (header::ORIGIN, ours)], true),
+        (vec![(FETCH_SITE, b"cross-site")], false),
+        (vec![(FETCH_SITE, b"cross-site"), (header::ORIGIN, ours)], false),
+        (vec![(FETCH_SITE, b"same-site"), (header::ORIGIN, ours)], false),
+        (vec![(FETCH_SITE, b"same-origin"), (FETCH_SITE, b"cross-site")], false),
+        (vec![(FETCH_SITE, b"\xE9")], false),
+        (vec![(header::ORIGIN, b"http://127.0.0.1:8080\xE9")], false),
+        (vec![(header::ORIGIN, ours), (header::ORIGIN, ours)], false),
+        (vec![(header::ORIGIN, ours), (header::ORIGIN, b"http://evil.example")], false),
+        (vec![(header::HOST, b"127.0.0.1:8080")], false),
+    ] {
+        assert_eq!(access.check(&Method::POST, &change(host, &more)).is_ok(), allowed, "{more:?}");
+    }
+    // To look is allowed from everywhere: a browser does not hand the answer to another page.
+    let looked = access.check(&Method::GET, &change(host, &[(FETCH_SITE, b"cross-site")]));
+    assert!(looked.is_ok());
+}
+
+/// With a token the same holds: a browser sends along the token that it knows.
+#[test]
+fn check_of_a_change_with_a_token_wants_our_own_page_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    fs::write(&path, "s3cret").unwrap();
+    let access = Access::open(Some(&path)).unwrap();
+    for (origin, allowed) in
+        [("https://station.plant", true), ("https://station.plant:444", false), ("https://evil.example", false)]
+    {
+        let more: [(HeaderName, &[u8]); 2] =
+            [(header::AUTHORIZATION, b"Bearer s3cret"), (header::ORIGIN, origin.as_bytes())];
+        assert_eq!(access.check(&Method::POST, &change("station.plant", &more)).is_ok(), allowed, "{origin}");
     }
 }

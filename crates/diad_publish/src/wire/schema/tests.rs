@@ -178,7 +178,7 @@ fn every_message_is_as_its_schema_says_and_every_schema_knows_every_field() {
     }
     for margin_ms in [None, Some(-3.5)] {
         let beat = Heartbeat { parts_in: 1, verdicts_out: 1, queue_depth: 0, owed: 0, unaccounted: 0, margin_ms };
-        expect_valid("heartbeat", &HeartbeatMessage::new(1, &beat, 0).to_json());
+        expect_valid("heartbeat", &HeartbeatMessage::new(1, State::Ready, &beat, 0).to_json());
     }
 }
 
