@@ -15,6 +15,7 @@
 #[path = "../../crates/diad_publish/tests/broker/mod.rs"]
 mod broker;
 mod calibration;
+mod doctor;
 mod faults;
 mod golden;
 mod learn;

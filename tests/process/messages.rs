@@ -4,10 +4,13 @@
 use std::fs;
 use std::path::Path;
 
+use diad_core::event::Reason;
 use serde_json::Value;
 
-use super::broker::{Broker, Received, Subscriber};
-use super::station::{Station, micro, verdicts, write_parts};
+use super::broker::{Broker, Received, Subscriber, wait_until};
+use super::station::{Station, diad, micro, verdicts, write_parts};
+use super::web::client::get;
+use super::web::port;
 
 const TRIGGER: &str = "factory/L1/S1/trigger";
 const PRODUCT: &str = "factory/L1/S1/product";
@@ -69,7 +72,7 @@ fn every_trigger_is_one_part_whatever_a_controller_puts_around_it() {
     let (broker, pictures) = (Broker::start(), pictures());
     let plant = Plant::listen(&broker);
     let bits = Subscriber::start(broker.port(), "factory/L1/S1/reject");
-    let _station = station(&broker, pictures.path(), "");
+    let station = station(&broker, pictures.path(), "");
     plant.state("ready");
     let long = "x".repeat(128);
     let whole = format!(r#"{{"part":"{long}"}}"#);
@@ -112,6 +115,32 @@ fn every_trigger_is_one_part_whatever_a_controller_puts_around_it() {
         let verdict = &verdicts[&bit["seq"].as_u64().unwrap()];
         let unjudged = u64::from(verdict["verdict"] == "UNJUDGED");
         assert_eq!((&bit["part"], &bit["reject"]), (&verdict["part"], &unjudged.into()));
+    }
+    expect_counts_to_agree(&station, 12, &[("trigger", 5)]);
+}
+
+/// The ledger, as verify counts it, has the `UNJUDGED` parts that the station has counted since its start, by reason.
+fn expect_counts_to_agree(station: &Station, parts: u64, reasons: &[(&str, u64)]) {
+    let output = diad().args(["ledger", "verify", "--json", "--ledger"]).arg(station.ledger()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let port = port(station);
+    let mut metrics = String::new();
+    let counted_in = |metrics: &str, label: &str| -> u64 {
+        let lines = metrics.lines().filter(|line| line.starts_with("diad_verdicts_total{") && line.contains(label));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    };
+    wait_until("the counts", || {
+        metrics = get(port, "/metrics").text();
+        counted_in(&metrics, "verdict=") == parts
+    });
+    let counted = |label: &str| counted_in(&metrics, label);
+    assert_eq!(report["rows"].as_u64(), Some(parts), "{report}");
+    assert_eq!(report["unjudged"]["total"], counted("verdict=\"UNJUDGED\""));
+    for reason in Reason::ALL.map(Reason::as_str) {
+        let want = reasons.iter().find(|(name, _)| *name == reason).map_or(0, |(_, count)| *count);
+        assert_eq!(report["unjudged"]["reasons"][reason], want, "{report}");
+        assert_eq!(counted(&format!("reason=\"{reason}\"")), want, "{metrics}");
     }
 }
 

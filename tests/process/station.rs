@@ -127,6 +127,11 @@ impl Station {
         self.child.as_mut().expect("the daemon was started")
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the daemon was started").id()
+    }
+
     /// The ledger's database file.
     pub fn ledger(&self) -> PathBuf {
         self.folder.path().join("state/ledger.sqlite3")

@@ -57,7 +57,7 @@ pub enum Command {
     Ledger(LedgerCommand),
     /// List the cameras that `run` could open, with their formats
     Cameras(CamerasArgs),
-    /// Examine this machine: runtime library, providers, cameras, broker, disk, clock, permissions
+    /// Try what a station opens: broker, cameras, disk, clock, model, ports, files; without --config, examine this machine
     Doctor(DoctorArgs),
 }
 
@@ -467,11 +467,23 @@ pub struct CamerasArgs {
 
 /// `diad doctor`.
 #[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXAMPLES)]
 pub struct DoctorArgs {
+    /// Settings of a station: try everything that `run` would open. May be asked while the station runs, and disturbs it in
+    /// nothing
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
 }
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  sudo -u diad diad doctor --config /etc/diad/diad.yaml    everything that the station opens, as its user
+  diad doctor                                              this machine alone: library, providers, cameras, disk
+
+Ends with 0 if no check failed, else with the exit code of the first one that did. Every row is explained in docs/doctor.md.";
 
 #[cfg(test)]
 mod tests {
@@ -517,6 +529,7 @@ mod tests {
             "diad ledger verify --config c --json",
             "diad cameras --json",
             "diad doctor --json",
+            "diad doctor --config c --json",
         ] {
             assert!(parse(line).is_ok(), "{line}");
         }

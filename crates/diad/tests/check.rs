@@ -121,11 +121,72 @@ fn check_names_golden_parts_that_cannot_be_judged() {
 }
 
 #[test]
+fn check_names_every_place_that_is_not_there() {
+    let camera = "source: { kind: replay, folder: pictures }";
+    let settings = STATION.replace("source: { kind: rendered }", camera);
+    let settings = settings.replace("{ model: model }", "{ model: model, library: none.so, foundations: none }");
+    let folder = station(&format!("{settings}ledger: {{ path: state/ledger.sqlite3 }}\n"), THRESHOLDS);
+    let faults = || {
+        let output = diad(folder.path(), &["check", "--config", "diad.yaml"]);
+        (output.status.code(), stdout(&output))
+    };
+    let (code, said) = faults();
+    assert_eq!(code, Some(78), "{said}");
+    let remedy = "allowed: a place that is there: correct the path, make it, or mount what belongs there";
+    for fault in [
+        "diad.yaml:5:37: cameras[0].source.folder: open camera pictures: list folder pictures;",
+        "diad.yaml:8:34: engine.library: library none.so cannot be found: No such file",
+        "diad.yaml:8:56: engine.foundations: folder none cannot be listed: No such file",
+        "diad.yaml:9:17: ledger.path: folder state of the ledger and of its pictures cannot be used: No such file",
+    ] {
+        let line =
+            said.lines().find(|line| line.starts_with(fault)).unwrap_or_else(|| panic!("no {fault:?} in\n{said}"));
+        assert!(line.ends_with(remedy), "{line}");
+    }
+
+    // Something is there, and it is not what is meant.
+    for name in ["pictures", "state", "none"] {
+        fs::write(folder.path().join(name), "").unwrap();
+    }
+    fs::create_dir(folder.path().join("none.so")).unwrap();
+    let (_, said) = faults();
+    assert_eq!(said.matches("Not a directory").count() + said.matches("not a directory").count(), 3, "{said}");
+    assert!(said.contains("library none.so is not a file"), "{said}");
+
+    // A mount that is gone leaves an empty folder.
+    for name in ["pictures", "state"] {
+        fs::remove_file(folder.path().join(name)).unwrap();
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let (_, said) = faults();
+    assert!(
+        said.contains("cameras[0].source.folder: open camera pictures: no PNG or JPEG file under pictures"),
+        "{said}"
+    );
+    assert!(!said.contains("ledger.path"), "{said}");
+    fs::create_dir(folder.path().join("state/ledger.sqlite3")).unwrap();
+    assert!(
+        faults().1.contains("ledger.path: state/ledger.sqlite3 is a folder, allowed: the file of the ledger in it")
+    );
+}
+
+#[test]
+fn check_lets_the_folder_that_the_service_makes_be_missing() {
+    let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../diad_engine/tests/fixtures/micro");
+    let settings = STATION.replace("model: model", &format!("model: {}", bundle.display()));
+    let folder = station(&format!("{settings}ledger: {{ path: /var/lib/diad/ledger.sqlite3 }}\n"), THRESHOLDS);
+    let output = diad(folder.path(), &["check", "--config", "diad.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let there = Path::new("/var/lib/diad").exists();
+    assert!(there || stdout(&output).contains("notice: ledger.path: folder /var/lib/diad is not there yet; "));
+}
+
+#[test]
 fn check_tells_what_has_changed_and_what_nobody_knows() {
     let bundle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../diad_engine/tests/fixtures/micro");
     let station_of = |more: &str, thresholds: &str| {
         let settings = STATION.replace("model: model", &format!("model: {}", bundle.display()));
-        let folder = station(&format!("{settings}{more}"), thresholds);
+        let folder = station(&format!("{settings}ledger: {{ path: ledger.sqlite3 }}\n{more}"), thresholds);
         for (name, grey) in [("washer/bad", 1), ("Washer/good", 2)] {
             let path = folder.path().join("golden").join(name);
             fs::create_dir_all(&path).unwrap();

@@ -209,7 +209,8 @@ fn doctor_text_marks_every_check() {
     let root = checkout();
     let output = diad(&["doctor"]).current_dir(&root).output().unwrap();
     assert_eq!(code(&output), 0, "{}\n{}", stdout(&output), stderr(&output));
-    let marked = |line: &str| ["ok    ", "warn  ", "      "].iter().any(|mark| line.starts_with(mark));
+    let marked =
+        |line: &str| ["ok       ", "warning  ", "skipped  ", "         "].iter().any(|mark| line.starts_with(mark));
     assert!(stdout(&output).lines().all(marked), "{}", stdout(&output));
 }
 

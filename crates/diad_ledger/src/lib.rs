@@ -72,6 +72,7 @@ pub use entered::Entered;
 pub use error::LedgerError;
 pub use gap::{Gap, Missed};
 pub use ledger::{Ledger, Recorded, Sent};
+pub use lock::writer;
 pub use mark::Mark;
 pub use moment::Moment;
 pub use outage::Slip;

@@ -172,7 +172,7 @@ impl Reader {
     }
 
     /// The end of a page that begins after `at`.
-    fn later<T: PartialOrd>(&self, at: T, end: T) -> Result<T, LedgerError> {
+    fn later<T: Copy + PartialOrd>(&self, at: T, end: T) -> Result<T, LedgerError> {
         if end > at { Ok(end) } else { Err(LedgerError::out_of_order(self.path())) }
     }
 

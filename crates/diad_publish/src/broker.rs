@@ -200,25 +200,41 @@ impl Broker {
     pub(crate) fn link_client(&self, topics: &Topics, now: SystemTime) -> (AsyncClient, EventLoop) {
         let last = StateMessage::new(State::Offline, "connection lost; the time is when it began", now).to_json();
         let will = LastWill::new(topics.state.as_str(), last, QoS::AtLeastOnce, true);
-        let mut options = self.options(&topics.client_id, will, MAX_PACKET_OUT_BYTES);
-        options.set_clean_session(false).set_manual_acks(true);
+        let mut options = self.options(&topics.client_id, MAX_PACKET_OUT_BYTES);
+        options.set_last_will(will).set_clean_session(false).set_manual_acks(true);
         connect(options)
     }
 
     /// A client for one connection, in a clean session: what the broker is to say when it breaks, and how large a packet
     /// may be.
     pub(crate) fn client(&self, client_id: &str, will: LastWill, max_out_bytes: usize) -> (AsyncClient, EventLoop) {
-        connect(self.options(client_id, will, max_out_bytes))
+        let mut options = self.options(client_id, max_out_bytes);
+        options.set_last_will(will);
+        connect(options)
     }
 
-    fn options(&self, client_id: &str, will: LastWill, max_out_bytes: usize) -> MqttOptions {
+    /// A client for one connection, in a clean session, of which the broker says nothing when it ends.
+    pub(crate) fn visitor(&self, client_id: &str) -> (AsyncClient, EventLoop) {
+        connect(self.options(client_id, MAX_PACKET_OUT_BYTES))
+    }
+
+    /// User and password, if the broker is given any.
+    pub(crate) fn login(&self) -> Option<(&str, &str)> {
+        self.login.as_ref().map(|(user, Secret(password))| (user.as_str(), password.as_str()))
+    }
+
+    /// How the connection is encrypted, if it is.
+    pub(crate) const fn tls(&self) -> Option<&Arc<ClientConfig>> {
+        self.tls.as_ref()
+    }
+
+    fn options(&self, client_id: &str, max_out_bytes: usize) -> MqttOptions {
         let mut options = MqttOptions::new(client_id, self.url.host(), self.url.port());
         options
             .set_clean_session(true)
             .set_keep_alive(KEEP_ALIVE)
             .set_max_packet_size(MAX_PACKET_IN_BYTES, max_out_bytes)
-            .set_inflight(LIBRARY_IN_FLIGHT)
-            .set_last_will(will);
+            .set_inflight(LIBRARY_IN_FLIGHT);
         if let Some((user, Secret(password))) = &self.login {
             options.set_credentials(user.as_str(), password.as_str());
         }

@@ -7,6 +7,7 @@
 //! | `sparkplug` | the station as a Sparkplug B edge node beside that, where the settings ask for it |
 //! | [`outbox`] | verdicts until the broker has acknowledged them: pure, no clock, no network |
 //! | [`settings`] | broker address, credentials and certificate authority |
+//! | [`Trial`] | tries a broker for a person, beside a station that may be running |
 //! | [`Publisher`] | the handle; its one thread, `mqtt`, is the only place with async code |
 //!
 //! # What is promised
@@ -42,6 +43,7 @@ mod receipt;
 pub mod settings;
 mod sparkplug;
 pub mod topic;
+mod trial;
 pub mod wire;
 
 pub use arrived::{Arrived, Promptness, Suspicion};
@@ -50,3 +52,4 @@ pub use clock::suspended;
 pub use desk::{DrainReport, LinkStatus};
 pub use publisher::{Delivery, Publisher, PublisherSettings};
 pub use receipt::Receipt;
+pub use trial::{Read, StateSeen, Trial, Write};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use diad_core::event::Outcome;
+use diad_core::event::{Outcome, Reason};
 use diad_core::inspector::Stage;
 use diad_ledger::{Reader, Row, RowId, Series};
 use diad_publish::wire::Digest;
@@ -137,6 +137,12 @@ impl Audit {
                 };
                 assert!(audit.recorded.insert(key, recorded).is_none());
             }
+        }
+        let is_unjudged = |recorded: &&Recorded| recorded.verdict == "UNJUDGED";
+        for (reason, count) in Reason::ALL.iter().zip(report.unjudged) {
+            let found = audit.recorded.values().filter(is_unjudged);
+            let found = found.filter(|recorded| recorded.payload["reason"] == reason.as_str()).count() as u64;
+            assert_eq!(found, count, "{reason:?}");
         }
         audit.late = reader.stats().unwrap().late;
         audit.missed = reader.gaps().unwrap().iter().map(|gap| gap.parts).sum();

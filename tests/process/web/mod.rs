@@ -398,6 +398,65 @@ fn clients_that_never_read_or_never_end_hold_up_no_verdict() {
     }
 }
 
+/// Somebody without a token may take a place, and gives it back soon: a place is what everybody else waits for.
+#[test]
+fn client_that_sends_or_takes_nothing_loses_its_place_within_seconds() {
+    /// What a client has for its headers, for its body and to take an answer, and some time for a machine that is busy.
+    const LIMIT: Duration = Duration::from_secs(10 + 8);
+    let shown = Shown::start();
+    let post = "POST /api/v1/whatif HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    let announced = format!("{post}content-length: 200000\r\n\r\n");
+    let chunked = format!("{post}transfer-encoding: chunked\r\n\r\n");
+    // What is sent first, how often, and what then again and again.
+    let ways: [(&str, &str, usize, &str); 7] = [
+        ("nothing", "", 1, ""),
+        ("half a request", "GET /healthz HT", 1, ""),
+        ("a header drop by drop", "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: ", 1, "a"),
+        ("a body that does not come", &announced, 1, ""),
+        ("a body drop by drop", &announced, 1, " "),
+        ("a body in chunks, drop by drop", &chunked, 1, "1\r\n \r\n"),
+        ("answers that are not taken", "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", 100_000, ""),
+    ];
+    std::thread::scope(|scope| {
+        for (what, first, times, then) in ways {
+            let port = shown.port;
+            scope.spawn(move || {
+                let begun = std::time::Instant::now();
+                let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+                stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+                for _ in 0..times {
+                    if stream.write_all(first.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+                let takes = times == 1;
+                loop {
+                    let mut buffer = [0; 4096];
+                    let hung_up = match stream.write(then.as_bytes()) {
+                        Err(error) if !is_timeout(&error) => true,
+                        // Peeking takes nothing; an end shows only behind what has come, so it is the write that shows it.
+                        _ if !takes => stream.write(first.as_bytes()).is_err_and(|error| !is_timeout(&error)),
+                        _ => match stream.read(&mut buffer) {
+                            Ok(count) => count == 0,
+                            Err(error) => !is_timeout(&error),
+                        },
+                    };
+                    if hung_up {
+                        return;
+                    }
+                    assert!(begun.elapsed() < LIMIT, "{what}: still there after {:?}", begun.elapsed());
+                }
+            });
+        }
+    });
+    assert_eq!(get(shown.port, "/healthz").status, 200);
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+}
+
 #[test]
 fn page_whose_address_is_taken_is_a_problem_of_the_page_alone() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -44,7 +44,7 @@ const NEAR: f32 = 0.9;
 /// Pictures that may be on their way to the disk: bounds memory, however slow the disk is.
 const ON_THE_WAY: usize = 8;
 /// Room that is left on the disk whatever the settings say: the ledger may lie on the same one.
-const RESERVE_BYTES: u64 = 256 << 20;
+pub(crate) const RESERVE_BYTES: u64 = 256 << 20;
 /// How often the thread looks at its clock.
 const LOOK: Duration = Duration::from_millis(200);
 /// How often old pictures are looked for, and left-out ones are counted in the log.

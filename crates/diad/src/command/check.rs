@@ -1,5 +1,7 @@
 //! `diad check`: is this station's configuration sound? Opens no camera and no socket.
 
+pub(super) mod places;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
@@ -9,6 +11,7 @@ use diad_engine::Bundle;
 use diad_publish::wire::Digest;
 use serde_json::{Value, json};
 
+use self::places::Places;
 use super::CommandError;
 use crate::chain::chain;
 use crate::cli::CheckArgs;
@@ -18,7 +21,7 @@ use crate::learnt::{Store, overlays};
 use crate::model;
 use crate::output;
 use crate::products::{OnUnknown, Products};
-use crate::settings::{self, Named, Variable};
+use crate::settings::{self, Examined, Named, Variable};
 use crate::thresholds::ThresholdSet;
 use crate::yaml::{Fault, Mark, Place, text};
 
@@ -47,12 +50,12 @@ pub(super) fn faults(config: &Path, variables: &[Variable]) -> Option<(Vec<Fault
 
 /// What a check found.
 #[derive(Debug, Default)]
-struct Findings {
+pub(super) struct Findings {
     /// Faults of settings and thresholds.
     settings: Vec<Fault>,
     /// Faults of the model bundle.
     bundle: Vec<Fault>,
-    notices: Vec<String>,
+    pub(super) notices: Vec<String>,
     settings_digest: Option<Digest>,
     thresholds_digest: Option<Digest>,
     model: Option<String>,
@@ -61,23 +64,30 @@ struct Findings {
 impl Findings {
     fn of(config: &Path, variables: &[Variable]) -> Self {
         let mut findings = Self::default();
-        let text = match text::load(config) {
-            Ok(text) => text,
+        match text::load(config) {
+            Ok(text) => Self::of_examined(settings::examine(&text, &config.to_string_lossy(), variables), variables),
             Err(fault) => {
                 findings.settings.push(fault);
-                return findings;
+                findings
             }
-        };
-        let examined = settings::examine(&text, &config.to_string_lossy(), variables);
-        let mut place = None;
+        }
+    }
+
+    /// What is wrong with settings that have been read, and with what they name.
+    pub(super) fn of_examined(examined: Examined, variables: &[Variable]) -> Self {
+        let mut findings = Self::default();
+        let places = Places::of(&examined);
+        let place = examined.draft.map(|settings| {
+            let roots = model::roots(settings.engine().foundations.as_deref(), variables);
+            (Store::beside(&settings.ledger().path), roots)
+        });
         match examined.settings {
-            Ok(settings) => {
-                findings.settings_digest = Some(settings.digest());
-                let roots = model::roots(settings.engine().foundations.as_deref(), variables);
-                place = Some((Store::beside(&settings.ledger().path), roots));
-            }
+            Ok(settings) => findings.settings_digest = Some(settings.digest()),
             Err(faults) => findings.settings = faults,
         }
+        findings.settings.extend(places.faults);
+        findings.notices.extend(places.notices);
+        findings.settings.sort();
         let thresholds = examined.thresholds.and_then(|named| findings.thresholds(&named));
         let bundle = examined.model.and_then(|named| findings.bundle(&named));
         let golden = examined.golden.map(|golden| findings.golden(&golden)).unwrap_or_default();
@@ -160,7 +170,7 @@ impl Findings {
         }
     }
 
-    fn faults(&self) -> impl Iterator<Item = &Fault> {
+    pub(super) fn faults(&self) -> impl Iterator<Item = &Fault> {
         self.settings.iter().chain(&self.bundle)
     }
 

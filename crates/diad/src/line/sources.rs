@@ -76,6 +76,14 @@ impl CameraSpec {
         Self { id: camera.id.clone(), trigger: camera.trigger, roi: camera.roi, overload, open, names_products }
     }
 
+    /// Opens it once, outside of any line.
+    ///
+    /// # Errors
+    /// [`CaptureError`].
+    pub fn open_once(&mut self) -> Result<Box<dyn Camera>, CaptureError> {
+        (self.open)()
+    }
+
     /// Whether its pictures say which product they show: drawn ones that come by themselves do.
     #[must_use]
     pub const fn names_products(&self) -> bool {

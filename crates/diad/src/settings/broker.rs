@@ -47,7 +47,7 @@ pub(super) fn section(item: Item<'_>) -> Option<Mqtt> {
         Err(error) => keys.get(error.key()).fault(&error.to_string(), None),
     };
     if let Some(files) = link.as_ref().and_then(LinkSettings::client) {
-        named_file::client(&keys.get("cert_file"), &keys.get("key_file"), files)?;
+        named_file::client(&keys.get("cert_file"), &keys.get("key_file"), files);
     }
     qos?;
     Some(Mqtt { link: link?.with_payload(payload?), root: root? })

@@ -19,6 +19,7 @@ mod named_file;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ use diad_core::name::{LineName, StationName};
 use diad_publish::wire::{Digest, OnUnjudged};
 
 use crate::products::OnUnknown;
-use crate::yaml::{Fault, Place, Report, text};
+use crate::yaml::{Fault, Item, Place, Report, text};
 
 pub use broker::Mqtt;
 pub use camera::{Camera, Source, Trigger};
@@ -70,12 +71,23 @@ pub struct Settings {
 pub struct Examined {
     /// The settings, or every [`Fault`] in the order of the file; at least one.
     pub settings: Result<Settings, Vec<Fault>>,
+    /// The settings for a person who looks for what is wrong: there as well where every value could be read and a file that
+    /// one of them names is at fault. No station may run by them.
+    pub draft: Option<Settings>,
     /// The thresholds file, if that setting can be read.
     pub thresholds: Option<Named>,
     /// The model bundle, if that setting can be read.
     pub model: Option<Named>,
     /// The folder of golden parts, if there is one.
     pub golden: Option<Named>,
+    /// The ledger's database file, if that setting can be read.
+    pub ledger: Option<Named>,
+    /// The folders of replayed pictures that can be read from the settings.
+    pub replays: Vec<Named>,
+    /// The runtime library, if one is named.
+    pub library: Option<Named>,
+    /// The folder of all foundations, if one is named.
+    pub foundations: Option<Named>,
     /// Whether anybody says what becomes of parts of an unknown product; if not, the built-in default does.
     pub says_unknown_product: bool,
     /// The denoising steps, if they are set: only the bundle tells whether there can be as many.
@@ -90,14 +102,14 @@ pub struct Named {
     /// Where that is set.
     pub place: Place,
     /// The setting's path, such as `engine.model`.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
 }
 
 impl Named {
     /// A fault of what is named, at the place that names it.
     #[must_use]
     pub fn fault(&self, message: String) -> Fault {
-        Fault { place: self.place.clone(), path: self.key.to_owned(), message, allowed: None }
+        Fault { place: self.place.clone(), path: self.key.to_string(), message, allowed: None }
     }
 }
 
@@ -132,9 +144,14 @@ pub fn examine(text: &str, file: &str, variables: &[Variable]) -> Examined {
         Err(faults) => {
             return Examined {
                 settings: Err(faults),
+                draft: None,
                 thresholds: None,
                 model: None,
                 golden: None,
+                ledger: None,
+                replays: Vec::new(),
+                library: None,
+                foundations: None,
                 says_unknown_product: false,
                 steps: None,
             };
@@ -143,20 +160,47 @@ pub fn examine(text: &str, file: &str, variables: &[Variable]) -> Examined {
     let unreported = Report::new(&merged.places, Vec::new());
     let item =
         |key: &str| key.split('.').try_fold(unreported.root(&merged.value), |item, key| Some(item.mapping()?.get(key)));
+    let place = |key: &str| merged.places.of_value(key);
     let named = |key: &'static str| {
         let path = item(key)?.file_path()?;
-        Some(Named { path, place: merged.places.of_value(key), key })
+        Some(Named { path, place: place(key), key: Cow::Borrowed(key) })
     };
     let (thresholds, model, golden) = (named("thresholds"), named("engine.model"), named("golden.folder"));
+    let (ledger, library, foundations) = (named("ledger.path"), named("engine.library"), named("engine.foundations"));
+    let replays = item("cameras").and_then(|cameras| cameras.list()).unwrap_or_default().into_iter().filter_map(replay);
+    let replays = replays.map(|(path, key)| Named { path, place: place(&key), key: Cow::Owned(key) }).collect();
     let steps = item("engine.steps").and_then(|item| item.whole(1..=engine::MAX_STEPS));
     let steps = steps.map(|steps| (steps, merged.places.of_value("engine.steps")));
     let says_unknown_product = merged.places.exact("on_unknown_product").is_some();
     let report = Report::new(&merged.places, merged.faults);
-    let settings = match (section(&report, &merged.value), report.into_faults()) {
-        (Some(settings), faults) if faults.is_empty() => Ok(settings),
-        (_, faults) => Err(faults),
+    let (draft, faults) = (section(&report, &merged.value), report.into_faults());
+    let settings = match &draft {
+        Some(settings) if faults.is_empty() => Ok(settings.clone()),
+        _ => Err(faults),
     };
-    Examined { settings, thresholds, model, golden, says_unknown_product, steps }
+    Examined {
+        settings,
+        draft,
+        thresholds,
+        model,
+        golden,
+        ledger,
+        replays,
+        library,
+        foundations,
+        says_unknown_product,
+        steps,
+    }
+}
+
+/// The folder of a camera that replays one, and the setting's path.
+fn replay(camera: Item<'_>) -> Option<(PathBuf, String)> {
+    let source = camera.mapping()?.get("source").mapping()?;
+    if !source.get("kind").is_text("replay") {
+        return None;
+    }
+    let folder = source.get("folder");
+    Some((folder.file_path()?, folder.path().to_owned()))
 }
 
 fn section(report: &Report<'_>, root: &Value) -> Option<Settings> {

@@ -15,11 +15,12 @@ mod status;
 mod thresholds;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Json, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -32,6 +33,8 @@ use answer::Refusal;
 
 /// Largest body of a request: a thresholds file of thousands of products.
 const MAX_BODY_BYTES: usize = 256 << 10;
+/// A client must have sent all of its body by then.
+const BODY: Duration = Duration::from_secs(10);
 
 /// What a page may load and be loaded by: this program alone.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; \
@@ -44,9 +47,13 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> 
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        match Json::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(rejection) => Err(Refusal::new(rejection.status(), rejection.body_text())),
+        match tokio::time::timeout(BODY, Json::from_request(request, state)).await {
+            Ok(Ok(Json(body))) => Ok(Self(body)),
+            Ok(Err(rejection)) => Err(Refusal::new(rejection.status(), rejection.body_text())),
+            Err(_) => {
+                let words = format!("the body did not come within {} s; send it at once", BODY.as_secs());
+                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, words))
+            }
         }
     }
 }

@@ -15,10 +15,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tracing::{debug, info, warn};
 
+use self::stream::Bounded;
 use super::plant::{Plant, WORKERS};
 use super::{Access, router};
 use crate::chain::chain;
 use crate::health::Source;
+
+mod stream;
 
 /// What the health of a station calls the page.
 const SOURCE: Source = Source::Http;
@@ -26,6 +29,8 @@ const SOURCE: Source = Source::Http;
 const CONNECTIONS: usize = 64;
 /// A client must have sent its headers by then.
 const HEADERS: Duration = Duration::from_secs(10);
+/// A client must have taken some of its answer by then, and some more as long after that.
+const TAKEN: Duration = Duration::from_secs(10);
 /// No connection lives longer, whatever its client reads; a browser's event source comes back by itself.
 const LIFE: Duration = Duration::from_secs(600);
 /// Bytes read ahead from one client, headers included.
@@ -144,7 +149,7 @@ async fn connection(stream: TcpStream, router: Router) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_buf_size(READ_AHEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(Bounded::new(stream, TAKEN)), TowerToHyperService::new(router))
         .await;
     if let Err(error) = served {
         debug!(error = %chain(&error), "connection broke off");

@@ -152,9 +152,9 @@ fn a_changed_byte_is_named_by_verify_or_changes_nothing_that_is_read() {
         };
         assert!(!(changed && is_sound), "byte {at} ^ {bits:02x} reads differently, and verify calls that sound");
         if is_sound {
-            same += 1
+            same += 1;
         } else {
-            named += 1
+            named += 1;
         }
         file.write_all_at(&sound[at..=at], at as u64).unwrap();
         for end in ["-wal", "-shm"] {

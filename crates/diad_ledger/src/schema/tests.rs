@@ -75,8 +75,7 @@ fn open_takes_over_the_rows_of_an_older_version() {
     let mut ledger = place.open();
     let repeat = Row { repeat: true, ..testing::row(2) };
     ledger.record(std::slice::from_ref(&repeat)).unwrap();
-    let rows: Vec<_> =
-        ledger.read().oldest(RowId::START, 9).unwrap().into_iter().map(|r| r.unwrap().row).collect();
+    let rows: Vec<_> = ledger.read().oldest(RowId::START, 9).unwrap().into_iter().map(|r| r.unwrap().row).collect();
     assert_eq!(rows, [row, repeat]);
     assert!(ledger.read().verify().unwrap().is_sound());
     assert_eq!(text(ledger.read().connection(), "SELECT group_concat(repeat) FROM verdicts"), "0,1");

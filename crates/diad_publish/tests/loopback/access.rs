@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use diad_publish::Publisher;
 use diad_publish::settings::{BrokerUrl, LinkSettings};
+use diad_publish::topic::{NodeTopics, Topics};
+use diad_publish::{Publisher, Trial, Write};
 
 use crate::broker::{Broker, Subscriber, free_port, wait_until};
 use crate::line::{VERDICT, publish, settings_for};
@@ -67,9 +68,19 @@ fn certificates(folder: &Path) {
     run(folder, "openssl", &[&sign[..], &["-days", "30", "-extfile", "names", "-out", "server.pem"]].concat());
 }
 
-fn encrypted(host: &str, port: u16, ca: PathBuf) -> Publisher {
+fn encrypted_link(host: &str, port: u16, ca: PathBuf) -> LinkSettings {
     let url = BrokerUrl::parse(&format!("mqtts://{host}:{port}")).unwrap();
-    Publisher::start(settings_for(LinkSettings::try_new(url, None, None, Some(ca)).unwrap())).unwrap()
+    LinkSettings::try_new(url, None, None, Some(ca)).unwrap()
+}
+
+fn encrypted(host: &str, port: u16, ca: PathBuf) -> Publisher {
+    Publisher::start(settings_for(encrypted_link(host, port, ca))).unwrap()
+}
+
+fn tried(link: &LinkSettings) -> Trial {
+    let settings = settings_for(link.clone());
+    let (line, station) = (&settings.station.line, &settings.station.station);
+    Trial::run(link, &Topics::new(&settings.root, line, station), &NodeTopics::new(line, station)).unwrap()
 }
 
 #[test]
@@ -92,6 +103,11 @@ fn encryption_lets_in_only_the_broker_that_the_authority_signed() {
     assert_eq!(subscriber.until(|m| m.payload["seq"] == 10).len(), 10);
     drop(publisher);
 
+    let trial = tried(&encrypted_link("localhost", tls_port, broker.folder().join("ca.pem")));
+    assert!(trial.writes.len() == 4 && trial.writes.iter().all(|(_, write)| *write == Write::Allowed), "{trial:?}");
+    let trial = tried(&encrypted_link("localhost", tls_port, broker.folder().join("other.pem")));
+    assert!(trial.connected.is_err_and(|reason| reason.contains("no authority in mqtt.ca_file")));
+
     for (host, ca, cause) in [
         ("localhost", "other.pem", "no authority in mqtt.ca_file signed the broker's certificate"),
         ("127.0.0.1", "ca.pem", "is for localhost, not for 127.0.0.1; write one of these names in mqtt.url"),
@@ -102,6 +118,33 @@ fn encryption_lets_in_only_the_broker_that_the_authority_signed() {
         assert!(!status.connected);
         let error = status.last_error.unwrap();
         assert!(error.contains(cause), "{error}");
+    }
+}
+
+#[test]
+fn trial_tells_each_topic_that_is_denied_from_those_that_are_not() {
+    let rules = "user diad\ntopic readwrite factory/L1/S1/probe/#\ntopic write factory/L1/S1/state\n\
+                 topic write factory/L1/S1/heartbeat\n";
+    let broker = Broker::start_with(|folder| {
+        run(folder, "mosquitto_passwd", &["-b", "-c", "passwords", "diad", "right-word"]);
+        std::fs::write(folder.join("rules"), rules).unwrap();
+        std::fs::write(folder.join("secret"), "right-word\n").unwrap();
+        let file = |name: &str| folder.join(name).display().to_string();
+        format!("allow_anonymous false\npassword_file {}\nacl_file {}\n", file("passwords"), file("rules"))
+    });
+    let url = BrokerUrl::parse(&format!("mqtt://127.0.0.1:{}", broker.port())).unwrap();
+    let secret = Some(broker.folder().join("secret"));
+    let trial = tried(&LinkSettings::try_new(url, Some("diad".to_owned()), secret, None).unwrap());
+    assert!(trial.round_trip.is_some_and(|trip| trip.is_ok()));
+    let of =
+        |level: &str| trial.writes.iter().find(|(topic, _)| topic.ends_with(level)).map(|(_, write)| write.clone());
+    for (level, want) in [
+        ("/verdict", Write::Denied(0x87)),
+        ("/reject", Write::Denied(0x87)),
+        ("/state", Write::Allowed),
+        ("/heartbeat", Write::Allowed),
+    ] {
+        assert_eq!(of(level), Some(want), "{level}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,7 @@ use diad_publish::wire::Moment;
 use rustix::fs::{Access, access, statvfs};
 
 use super::Check;
+use super::bounded::within;
 use crate::command::cameras::obstacle;
 use crate::settings::Variable;
 
@@ -34,6 +36,9 @@ const OLDEST_SANE_SECS: u64 = 1_735_689_600;
 /// systemd-timesyncd makes this file when it has set the clock.
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
 
+/// How long `timedatectl` may take.
+const TIMEDATECTL: Duration = Duration::from_secs(5);
+
 /// systemd makes this folder when it runs the machine.
 const SYSTEMD: &str = "/run/systemd/system";
 
@@ -43,11 +48,37 @@ pub(super) fn checks(variables: &[Variable]) -> Vec<Check> {
     checks.push(broker(BROKER, BROKER_TIMEOUT));
     checks.push(disk(state));
     checks.push(state_folder(state));
-    checks.push(clock(SystemTime::now(), Path::new(SYNCHRONISED)));
-    checks.push(service(Path::new(SYSTEMD), variables));
-    checks.push(cores());
-    checks.push(memory(fs::read_to_string("/proc/meminfo").as_deref().unwrap_or_default()));
+    checks.push(clock_now());
+    checks.extend(surroundings(variables));
     checks
+}
+
+/// The clock of this machine.
+pub(super) fn clock_now() -> Check {
+    let synchronised = if Path::new(SYNCHRONISED).exists() { Some(true) } else { synchronised() };
+    clock(SystemTime::now(), synchronised)
+}
+
+/// What a station stands on, whatever its settings are.
+pub(super) fn surroundings(variables: &[Variable]) -> [Check; 3] {
+    let meminfo = fs::read_to_string("/proc/meminfo");
+    [service(Path::new(SYSTEMD), variables), cores(), memory(meminfo.as_deref().unwrap_or_default())]
+}
+
+/// Whether the clock is kept by NTP, as `timedatectl` says; none where it cannot say.
+fn synchronised() -> Option<bool> {
+    let asked = within(TIMEDATECTL, || {
+        Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]).output()
+    });
+    answer(&String::from_utf8(asked.ok()?.ok()?.stdout).ok()?)
+}
+
+fn answer(told: &str) -> Option<bool> {
+    match told.trim() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
 }
 
 fn cameras(devices: &[DeviceInfo]) -> Vec<Check> {
@@ -132,16 +163,23 @@ fn state_folder(state: &Path) -> Check {
     }
 }
 
-fn clock(now: SystemTime, synchronised: &Path) -> Check {
+fn clock(now: SystemTime, synchronised: Option<bool>) -> Check {
     let detail = |what: &str| format!("{}, {what}", Moment::from(now));
     let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     if since_1970.as_secs() < OLDEST_SANE_SECS {
-        Check::warning("clock", detail("never set since power-up"), "set it: sudo timedatectl set-ntp true")
-    } else if synchronised.exists() {
-        Check::fine("clock", detail("synchronised"))
-    } else {
-        let remedy = "`timedatectl` or `chronyc tracking` tells; verdicts carry this clock's time";
-        Check::warning("clock", detail("not known to be synchronised"), remedy)
+        return Check::warning("clock", detail("never set since power-up"), "set it: sudo timedatectl set-ntp true");
+    }
+    match synchronised {
+        Some(true) => Check::fine("clock", detail("synchronised")),
+        Some(false) => {
+            let remedy =
+                "sudo timedatectl set-ntp true, or name a time server to chrony; verdicts carry this clock's time";
+            Check::warning("clock", detail("not synchronised"), remedy)
+        }
+        None => {
+            let remedy = "`timedatectl` or `chronyc tracking` tells; verdicts carry this clock's time";
+            Check::skipped("clock", detail("not known to be synchronised"), remedy)
+        }
     }
 }
 
@@ -189,7 +227,7 @@ fn memory(meminfo: &str) -> Check {
     }
 }
 
-fn gib(bytes: u64) -> String {
+pub(super) fn gib(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / (1_u64 << 30) as f64)
 }
 

@@ -139,7 +139,7 @@ fn examine_names_the_other_files_of_a_faulty_station() {
         (examined.golden, "g", "golden.folder", "f.yaml:4:19"),
     ] {
         let named = named.unwrap();
-        assert_eq!((named.path, named.key, named.place.to_string()), (PathBuf::from(path), key, place.to_owned()));
+        assert_eq!((named.path, &*named.key, named.place.to_string()), (PathBuf::from(path), key, place.to_owned()));
     }
     assert_eq!(examined.steps, None);
     let (steps, place) = examine("engine: { steps: 7 }\n", "f.yaml", &[]).steps.unwrap();

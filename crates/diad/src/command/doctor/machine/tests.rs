@@ -77,16 +77,19 @@ fn state_folder_that_cannot_be_made_is_a_warning_and_says_how_to_make_it() {
 
 #[test]
 fn clock_is_fine_only_if_sane_and_synchronised() {
-    let folder = tempfile::tempdir().unwrap();
     let at = |secs| SystemTime::UNIX_EPOCH + Duration::from_secs(secs);
-    for (now, mark, want) in [
-        (at(OLDEST_SANE_SECS), folder.path().to_owned(), Health::Fine),
-        (at(OLDEST_SANE_SECS), folder.path().join("none"), Health::Warning),
-        (at(OLDEST_SANE_SECS - 1), folder.path().to_owned(), Health::Warning),
-        (at(0), folder.path().to_owned(), Health::Warning),
+    for (now, synchronised, want) in [
+        (at(OLDEST_SANE_SECS), Some(true), Health::Fine),
+        (at(OLDEST_SANE_SECS), Some(false), Health::Warning),
+        (at(OLDEST_SANE_SECS), None, Health::Skipped),
+        (at(OLDEST_SANE_SECS - 1), Some(true), Health::Warning),
+        (at(0), None, Health::Warning),
     ] {
-        let check = clock(now, &mark);
+        let check = clock(now, synchronised);
         assert_eq!(check.health, want, "{}", check.detail);
+    }
+    for (told, want) in [("yes\n", Some(true)), ("no\n", Some(false)), ("", None), ("Failed to connect", None)] {
+        assert_eq!(answer(told), want, "{told:?}");
     }
 }
 
