@@ -13,23 +13,23 @@ use super::web::client::get;
 use super::web::port;
 
 #[test]
-fn systemd_hears_ready_then_signs_of_life_then_stopping() {
+fn systemd_gets_ready_then_signs_of_life_then_stopping() {
     let broker = Broker::start();
     let cameras = "  - { id: cam0, source: { kind: rendered }, trigger: { kind: free_run, every_ms: 50 } }";
     let station = Station::prepare_at(broker.port(), &micro(), cameras, "deadline_ms: 20000");
     let mut systemd = Systemd::start(&station, Stdio::null());
-    systemd.hear("READY=1");
-    systemd.hear("WATCHDOG=1");
-    systemd.hear("WATCHDOG=1");
+    systemd.wait_for("READY=1");
+    systemd.wait_for("WATCHDOG=1");
+    systemd.wait_for("WATCHDOG=1");
     let stopped = Command::new("kill").arg(systemd.child.id().to_string()).status().unwrap();
     assert!(stopped.success());
-    systemd.hear("STOPPING=1");
+    systemd.wait_for("STOPPING=1");
     assert_eq!(systemd.child.wait().unwrap().code(), Some(0));
 }
 
 /// Somebody holds a write lease on the picture: whoever opens it waits in the kernel, as behind a network disk that is gone.
 #[test]
-fn systemd_hears_no_sign_of_life_while_a_stage_hangs() {
+fn systemd_gets_no_sign_of_life_while_a_stage_hangs() {
     let broker = Broker::start();
     let pictures = tempfile::tempdir().unwrap();
     let picture = pictures.path().join("000.png");
@@ -41,7 +41,7 @@ fn systemd_hears_no_sign_of_life_while_a_stage_hangs() {
     let station = Station::prepare_at(broker.port(), &micro(), &cameras, "deadline_ms: 20000");
     let lease = Lease::take(&picture);
     let systemd = Systemd::start(&station, Stdio::null());
-    systemd.hear("READY=1");
+    systemd.wait_for("READY=1");
     let give_up = Instant::now() + PATIENCE;
     systemd.socket.set_read_timeout(Some(WATCHDOG * 3)).unwrap();
     while systemd.next().is_some() {
@@ -49,7 +49,7 @@ fn systemd_hears_no_sign_of_life_while_a_stage_hangs() {
     }
     systemd.socket.set_read_timeout(Some(PATIENCE)).unwrap();
     drop(lease);
-    systemd.hear("WATCHDOG=1");
+    systemd.wait_for("WATCHDOG=1");
 }
 
 /// A process that holds a write lease on a file; who opens the file waits for its end (fcntl(2), at most 45 s).
@@ -111,10 +111,10 @@ impl Systemd {
         Some(String::from_utf8_lossy(&bytes[..length]).into_owned())
     }
 
-    fn hear(&self, wanted: &str) {
+    fn wait_for(&self, wanted: &str) {
         for _ in 0..1000 {
-            let heard = self.next().unwrap_or_else(|| panic!("{wanted} did not come in time"));
-            if heard.lines().any(|line| line == wanted) {
+            let message = self.next().unwrap_or_else(|| panic!("{wanted} did not come in time"));
+            if message.lines().any(|line| line == wanted) {
                 return;
             }
         }
@@ -129,9 +129,9 @@ impl Drop for Systemd {
     }
 }
 
-/// What every interface says of the station at one time.
+/// What every interface shows of the station at one time.
 #[derive(Debug, PartialEq)]
-struct Said {
+struct Report {
     state: String,
     heartbeat: String,
     readyz: (u16, String),
@@ -140,8 +140,8 @@ struct Said {
     problems: Vec<String>,
 }
 
-/// A station with systemd, a plant and a page, and what it said last.
-struct Heard {
+/// A station with systemd, a plant and a page, and what they showed last.
+struct Observer {
     systemd: Systemd,
     plant: Subscriber,
     port: u16,
@@ -150,9 +150,9 @@ struct Heard {
     heartbeat: String,
 }
 
-impl Heard {
+impl Observer {
     /// Takes in what has come, until all agree on `want`.
-    fn agree_on(&mut self, want: &Said) {
+    fn agree_on(&mut self, want: &Report) {
         let give_up = Instant::now() + PATIENCE;
         self.systemd.socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         loop {
@@ -168,15 +168,15 @@ impl Heard {
                     self.heartbeat = word();
                 }
             }
-            let said = self.said();
-            if said == *want {
+            let report = self.report();
+            if report == *want {
                 return;
             }
-            assert!(Instant::now() < give_up, "{said:?}, not {want:?}");
+            assert!(Instant::now() < give_up, "{report:?}, not {want:?}");
         }
     }
 
-    fn said(&self) -> Said {
+    fn report(&self) -> Report {
         let ready = get(self.port, "/readyz");
         let metrics = get(self.port, "/metrics").text();
         let labels = |name: &str| {
@@ -184,7 +184,7 @@ impl Heard {
             let lines = metrics.lines().filter(|line| line.ends_with(" 1"));
             lines.filter_map(|line| Some(line.split_once(&start)?.1.split('"').next()?.to_owned())).collect::<Vec<_>>()
         };
-        Said {
+        Report {
             state: self.state.clone(),
             heartbeat: self.heartbeat.clone(),
             readyz: (ready.status, ready.text().trim().to_owned()),
@@ -195,8 +195,8 @@ impl Heard {
     }
 }
 
-fn said(word: &str, systemd: &str, problems: &[&str]) -> Said {
-    Said {
+fn report_of(word: &str, systemd: &str, problems: &[&str]) -> Report {
+    Report {
         state: word.to_owned(),
         heartbeat: word.to_owned(),
         readyz: (200, word.to_owned()),
@@ -206,9 +206,9 @@ fn said(word: &str, systemd: &str, problems: &[&str]) -> Said {
     }
 }
 
-/// A fault of the thresholds, then one of a camera, then none: state, heartbeat, page, systemd and metrics say the same.
+/// A fault of the thresholds that comes and goes, and a stop: state, heartbeat, page, systemd and metrics agree.
 #[test]
-fn everything_that_tells_of_the_state_agrees() {
+fn every_interface_agrees_on_the_state() {
     let broker = Broker::start();
     let plant = Subscriber::start(broker.port(), "factory/L1/S1/#");
     let pictures = tempfile::tempdir().unwrap();
@@ -222,22 +222,22 @@ fn everything_that_tells_of_the_state_agrees() {
     let systemd = Systemd::start(&station, log.into());
     let port = port(&station);
     let (status, state, heartbeat) = Default::default();
-    let mut heard = Heard { systemd, plant, port, status, state, heartbeat };
-    heard.agree_on(&said("ready", "ready", &[]));
+    let mut observer = Observer { systemd, plant, port, status, state, heartbeat };
+    observer.agree_on(&report_of("ready", "ready", &[]));
 
     let thresholds = station.folder.path().join("thresholds.yaml");
     let good = fs::read_to_string(&thresholds).unwrap();
     fs::write(&thresholds, "default: { review: 0.9, reject: 0.4 }\n").unwrap();
-    heard.agree_on(&said("degraded", "degraded: thresholds", &["thresholds"]));
+    observer.agree_on(&report_of("degraded", "degraded: thresholds", &["thresholds"]));
     fs::write(&thresholds, good).unwrap();
-    heard.agree_on(&said("ready", "ready", &[]));
+    observer.agree_on(&report_of("ready", "ready", &[]));
 
-    let stopped = Command::new("kill").arg(heard.systemd.child.id().to_string()).status().unwrap();
+    let stopped = Command::new("kill").arg(observer.systemd.child.id().to_string()).status().unwrap();
     assert!(stopped.success());
-    heard.systemd.socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    heard.systemd.hear("STOPPING=1");
-    heard.systemd.hear("STATUS=stopping");
-    heard.systemd.hear("STATUS=offline");
-    assert_eq!(heard.systemd.child.wait().unwrap().code(), Some(0));
-    heard.plant.until(is_offline);
+    observer.systemd.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    observer.systemd.wait_for("STOPPING=1");
+    observer.systemd.wait_for("STATUS=stopping");
+    observer.systemd.wait_for("STATUS=offline");
+    assert_eq!(observer.systemd.child.wait().unwrap().code(), Some(0));
+    observer.plant.until(is_offline);
 }

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 use self::heard::{ProductWatch, Unread};
-use self::systemd::{Status, tell as tell_systemd};
+use self::systemd::{Status, send as tell_systemd};
 use crate::archive::{Archive, ArchiveSpec};
 use crate::guard::GuardSpec;
 use crate::health::{Health, Source};
@@ -170,7 +170,7 @@ pub fn run<W: Witness + 'static>(
     })?);
     let health = Health::new(Arc::clone(&publisher));
     let mut status = Status::default();
-    status.tell(&health);
+    status.send(&health);
     prepare(&health);
     let (archive, archiving) = Archive::start(spec.archive, Retention::starting(ledger.read()), &health);
     let (marks, marked) = bounded(MARKS_WAITING);
@@ -259,13 +259,13 @@ pub fn run<W: Witness + 'static>(
     drop(golden);
     health.stopping();
     tell_systemd(&[NotifyState::Stopping]);
-    status.tell(&health);
+    status.send(&health);
     stop.ask(DRAIN_LINE);
     let ended = line.join(|| publisher.close_inbound());
     let totals = account.totals();
     tell_unsettled(&health, &totals);
     health.stopped();
-    status.tell(&health);
+    status.send(&health);
     drop(archiving);
     let link = publisher.status();
     let drained = publisher.drain(Instant::now() + GOODBYE);
@@ -360,7 +360,7 @@ fn supervise<W>(
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
         }
         let now = Instant::now();
-        status.tell(health);
+        status.send(health);
         if now >= next_heartbeat {
             next_heartbeat = now + HEARTBEAT;
             let totals = line.account().totals();

@@ -61,7 +61,7 @@ pub enum Source {
 pub enum Effect {
     /// It turns `ready` to `degraded`.
     Fault,
-    /// Nothing: it is told beside the state.
+    /// Nothing: it is shown beside the state.
     Notice,
     /// The one or the other, by what is wrong.
     Either,
@@ -196,7 +196,7 @@ impl Source {
             Self::Product => row(
                 "product",
                 "the product in force is unknown or unclear (fault; its parts are `UNJUDGED(product)`, or judged by the default \
-                 if the settings say so), or none is named (notice)",
+                 under `on_unknown_product: default`), or none is named (notice)",
                 "at the next change-over to a known one",
                 Either,
                 &["DiadUnjudged"],

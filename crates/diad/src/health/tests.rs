@@ -52,31 +52,30 @@ fn repository() -> PathBuf {
 }
 
 #[test]
-fn notice_is_told_and_is_no_fault() {
+fn notice_is_shown_and_is_no_fault() {
     let health = testing::health();
     health.ready();
     health.notice(Source::Thresholds, "product nut is not one of the model's");
     assert_eq!(health.faults(), (State::Ready, Vec::new()));
-    assert!(health.told().1.starts_with("thresholds since "), "{:?}", health.told());
+    assert!(health.condition().detail.starts_with("thresholds since "), "{:?}", health.condition());
     health.problem(Source::Thresholds, "not taken over");
     assert_eq!(health.faults(), (State::Degraded, vec!["thresholds".to_owned()]));
 }
 
 #[test]
-fn newest_problem_is_told_first() {
+fn newest_problem_comes_first() {
     let health = testing::health();
     health.problem(Source::Camera(CameraId::try_new("cam0").unwrap()), "gone");
     std::thread::sleep(Duration::from_millis(2));
     health.problem(Source::Thresholds, "not taken over");
-    let (_, detail) = health.told();
+    let detail = health.condition().detail;
     assert!(detail.starts_with("thresholds since ") && detail.contains("; camera cam0 since "), "{detail}");
 }
 
-/// What every interface says of the station: they are made of one condition.
+/// What every interface shows of the station: they are made of one condition.
 fn expect(health: &Health, state: State, readyz: (bool, &str), fault: Option<&Source>) {
     let condition = health.condition();
     assert_eq!((condition.state, condition.readyz()), (state, readyz), "{condition:?}");
-    assert_eq!((condition.state, condition.detail.clone()), health.told());
     let status = condition.systemd_status();
     assert!(status == readyz.1 || status.starts_with(&format!("{}: ", readyz.1)), "{status}");
     let metrics = web::metrics::states_text(health);
@@ -106,11 +105,11 @@ fn every_source_shows_the_same_everywhere() {
         if effect != Effect::Fault {
             health.notice(source.clone(), "as the test wants");
             expect(&health, State::Ready, (true, "ready"), None);
-            assert!(health.told().1.starts_with(&format!("{source} since ")), "{:?}", health.told());
+            assert!(health.condition().detail.starts_with(&format!("{source} since ")), "{:?}", health.condition());
         }
         health.well(source);
         expect(&health, State::Ready, (true, "ready"), None);
-        assert_eq!(health.told().1, "");
+        assert_eq!(health.condition().detail, "");
     }
 }
 
@@ -128,7 +127,7 @@ fn state_goes_from_starting_to_offline_and_never_back() {
     // The gate still goes by the verdicts of parts on the line.
     health.stopping();
     expect(&health, State::Ready, (false, "stopping"), None);
-    assert_eq!(health.told().1, "stopping");
+    assert_eq!(health.condition().detail, "stopping");
     health.problem(Source::Images, "full");
     expect(&health, State::Degraded, (false, "stopping"), Some(&Source::Images));
     health.well(Source::Images);

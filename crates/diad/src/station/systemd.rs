@@ -1,4 +1,4 @@
-//! What systemd is told: the start, the status of the station, signs of life and the stop.
+//! Messages to systemd: the start, the status of the station, signs of life and the stop.
 
 use sd_notify::NotifyState;
 use tracing::warn;
@@ -15,17 +15,17 @@ pub(super) struct Status {
 
 impl Status {
     /// Sends the status if it is another than the last one.
-    pub(super) fn tell(&mut self, health: &Health) {
+    pub(super) fn send(&mut self, health: &Health) {
         let status = health.condition().systemd_status();
         if status != self.sent {
-            tell(&[NotifyState::Status(&status)]);
+            send(&[NotifyState::Status(&status)]);
             self.sent = status;
         }
     }
 }
 
 /// Sends this to systemd. Outside systemd nothing is sent, and a failure is not worth a part.
-pub(super) fn tell(state: &[NotifyState<'_>]) {
+pub(super) fn send(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         warn!(%error, "message to systemd not sent");
     }

@@ -15,7 +15,7 @@ use crate::yaml::{Fault, text};
 #[cfg(test)]
 mod tests;
 
-/// Where a browser says that a request comes from.
+/// The header in which a browser names the kind of page that a request comes from.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Decides whether a request is answered.
@@ -86,7 +86,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a st
 }
 
 /// Whether a request that changes something comes from the page that this station shows under `host`, or from a program: then
-/// no header says where it comes from. What cannot be read counts as another page.
+/// there is no such header. What cannot be read counts as another page.
 fn is_of_our_page(headers: &HeaderMap, host: &str) -> bool {
     let same_site = match single(headers, &FETCH_SITE) {
         Some(site) => site.is_none_or(|site| matches!(site, "same-origin" | "none")),
@@ -100,7 +100,7 @@ fn is_of_our_page(headers: &HeaderMap, host: &str) -> bool {
 }
 
 /// Whether `origin` is a page at `host`: name and port are the same, and a port that is not written is the one of the scheme.
-/// The scheme is `http`, or `https` where a proxy speaks TLS for the station: on one port there is only one of the two.
+/// The scheme is `http`, or `https` where a proxy ends TLS for the station: on one port there is only one of the two.
 fn is_origin_of(origin: &str, host: &str) -> bool {
     let Ok(uri) = origin.parse::<Uri>() else { return false };
     let default_port = match uri.scheme_str() {

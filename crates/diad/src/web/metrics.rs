@@ -127,7 +127,8 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
             stages.iter().map(|(stage, latency)| histogram(&[("stage", stage.as_str())], latency)).collect(),
         ),
     ];
-    families.extend(states(&plant.health));
+    // Behind the first, which identifies the run.
+    families.splice(1..1, states(&plant.health));
     families.extend(results(plant));
     families.extend(disk(&plant.ledger));
     if let Some(margin_ms) = plant.board.least_margin_ms() {

@@ -21,8 +21,6 @@ use super::{Access, router};
 use crate::chain::chain;
 use crate::health::Source;
 
-mod stream;
-
 /// What the health of a station calls the page.
 const SOURCE: Source = Source::Http;
 /// Connections at a time: a few browsers, a scraper, and some that hang.

@@ -274,8 +274,8 @@ fn read_image_of_a_bad_file_names_it_and_the_reason() {
     ] {
         let error = read_image(&path).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Frame);
-        let told = told(&error);
-        assert!(told.contains(&*path.to_string_lossy()) && told.contains(want), "{told}");
+        let line = told(&error);
+        assert!(line.contains(&*path.to_string_lossy()) && line.contains(want), "{line}");
     }
     let wrong_name = write("really_a_png.jpg", &png(scene()));
     assert_eq!(read_image(&wrong_name).unwrap().view().unwrap().data(), &scene().into_raw());
@@ -379,7 +379,7 @@ fn decode_of_a_turned_picture_says_so_and_leaves_it_as_it_is() {
 
 /// Pictures whose parts do not agree, and why each is refused; the tests of the trainer read the same files.
 #[test]
-fn decode_of_a_picture_that_contradicts_itself_is_refused_and_says_why() {
+fn decode_of_a_picture_that_contradicts_itself_is_refused_with_the_reason() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/picture/fixtures/contradictions");
     let table: std::collections::BTreeMap<String, String> =
         serde_json::from_slice(&std::fs::read(folder.join("table.json")).unwrap()).unwrap();
@@ -387,7 +387,7 @@ fn decode_of_a_picture_that_contradicts_itself_is_refused_and_says_why() {
     for (name, why) in table {
         match decoded(&std::fs::read(folder.join(&name)).unwrap()) {
             Ok(_) => assert_eq!(why, "", "{name} is judged"),
-            Err(error) => assert!(!why.is_empty() && told(&error).contains(&why), "{name}: {}", told(&error)),
+            Err(error) => assert!(!why.is_empty() && told(&error).contains(&why), "{name}: {error:?}"),
         }
     }
 }

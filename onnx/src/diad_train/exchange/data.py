@@ -97,8 +97,8 @@ def read_picture(path: Path, *, size: int) -> NDArray[np.uint8]:
 
 
 def _checked(data: bytes) -> bytes:
-    """The bytes that Pillow may decode. Raises ValueError for a picture that is not whole or contradicts itself, as the
-    station does: Pillow fills up what a JPEG lacks and ignores surplus data of a PNG without a warning.
+    """What Pillow may decode. Raises ValueError for a picture that is not whole or contradicts itself, as the station
+    does: Pillow fills up what a JPEG lacks, and ignores what a PNG has too much of, without a word.
     """
     if data.startswith(PNG_START):
         return _checked_png(data)

@@ -87,7 +87,7 @@ fn check_of_a_change_compares_scheme_name_and_port() {
         ("127.0.0.1:8080", "http://127.0.0.1:8080", true),
         ("localhost:8080", "http://LocalHost:8080", true),
         ("[::1]:8080", "http://[::1]:8080", true),
-        // A proxy that speaks TLS and passes the name on.
+        // A proxy that ends TLS and passes the name on.
         ("localhost:8443", "https://localhost:8443", true),
         // A port that is not written is the one of the scheme.
         ("localhost", "http://localhost", true),
@@ -124,7 +124,7 @@ fn check_of_a_change_compares_scheme_name_and_port() {
     }
 }
 
-/// What a browser says of the site, and headers that are there twice or cannot be read.
+/// The site by the browser, and headers that are there twice or cannot be read.
 #[test]
 fn check_of_a_change_refuses_other_sites_and_what_it_cannot_read() {
     let access = Access::open(None).unwrap();

@@ -1,7 +1,7 @@
 //! PNG: 8 or 16 bits, grey, palette or colour; see-through pixels are refused.
 //!
-//! A camera of 10, 12 or 14 bits fills only the lower ones of 16. A file that says so in its chunk `sBIT` is read as those
-//! bits, unless a value lies above them: then somebody has scaled it to 16 bits, as the standard asks for.
+//! A camera of 10, 12 or 14 bits fills only the lower ones of 16. A file with a chunk `sBIT` of so many bits is read as
+//! those, unless a value lies above them: then it was scaled to 16 bits, as the standard asks for.
 
 mod whole;
 
@@ -36,7 +36,7 @@ pub(crate) fn decode(bytes: &[u8], pool: &BufferPool) -> Result<Picture, Picture
         reader(&whole)?.next_frame(picture.bytes_mut())?;
     } else {
         let significant = whole.significant.and_then(|bits| significant_bits(bits, layout.kept));
-        let depth = Depth::as_said(significant);
+        let depth = Depth::by_file(significant);
         let largest = read_rows(&whole, layout, depth, &mut picture)?;
         let found = Depth::of(significant, largest);
         if layout.value_bytes == 2 {
@@ -128,7 +128,7 @@ fn read_rows(whole: &Whole<'_>, layout: Layout, depth: Depth, picture: &mut Pict
     Ok(largest)
 }
 
-/// What the chunk `sBIT` says of the channels that are kept: the most bits of any of them.
+/// The most bits of any channel that is kept, by the chunk `sBIT`.
 fn significant_bits(chunk: &[u8], kept: usize) -> Option<u32> {
     let bits = chunk.get(..kept)?.iter().copied().max()?;
     (1..=16).contains(&bits).then_some(bits.into())
@@ -146,7 +146,7 @@ enum Depth {
 }
 
 impl Depth {
-    /// `significant` is what the file says, if it says anything.
+    /// `significant` is what the file names, if it names any.
     fn of(significant: Option<u32>, largest: u16) -> Self {
         let fits = |bits: u32| u32::from(largest) < 1 << bits;
         match significant {
@@ -157,7 +157,7 @@ impl Depth {
     }
 
     /// Before any value is known.
-    const fn as_said(significant: Option<u32>) -> Self {
+    const fn by_file(significant: Option<u32>) -> Self {
         match significant {
             Some(bits) if bits < 16 => Self::Narrow(bits),
             _ => Self::Whole,

@@ -57,7 +57,7 @@ pub enum PngFault {
     },
 }
 
-/// What the first chunk says.
+/// The first chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     /// Width, in pixels.
@@ -121,7 +121,7 @@ pub(super) struct Whole<'a> {
 }
 
 impl<'a> Whole<'a> {
-    /// The PNG without what else it says: a profile or a text may be inflated to any size.
+    /// The PNG without its other chunks: a profile or a text may be inflated to any size.
     pub(super) fn needed(&self) -> Needed<'a> {
         let mut parts = vec![&START[..]];
         parts.extend(&self.needed);
