@@ -42,7 +42,7 @@ HIT = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(WORDS)})(?![A-Za-z])", re.IGNORECA
 
 # Texts for people: no hit at all, whatever the baseline holds. The text of `--help` is in cli.rs.
 FREE = re.compile(
-    r"(README|ARCHITECTURE|SECURITY)\.md|Makefile|onnx/models/.*README\.md|systemd/.*|docs/.*\.(md|yml)|config/.*\.yaml|crates/diad/src/cli\.rs"
+    r"(README|ARCHITECTURE|SECURITY)\.md|Makefile|onnx/.*README\.md|systemd/.*|docs/.*\.(md|yml)|config/.*\.yaml|crates/diad/src/cli\.rs"
 )
 # Files whose text the baseline may still hold although they lie in a place above.
 NOT_YET = {"docs/learn.md", "docs/learn-walk.md", "docs/measured.md", "docs/doctor.md", "docs/design/states.md"}

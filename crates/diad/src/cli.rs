@@ -65,11 +65,9 @@ pub enum Command {
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let address: SocketAddr = text.parse().map_err(|_| "it is no address:port, such as 127.0.0.1:8080".to_owned())?;
     if !address.ip().is_loopback() {
-        return Err(
-            "other machines reach it, and a demonstration has no token; take 127.0.0.1, or `diad run` \
+        return Err("other machines reach it, and a demonstration has no token; take 127.0.0.1, or `diad run` \
                     with http.token_file"
-                .to_owned(),
-        );
+            .to_owned());
     }
     Ok(address)
 }

@@ -104,7 +104,11 @@ fn families(plant: &Plant) -> Vec<MetricFamily> {
             "1 while the link proves that a trigger that arrives now has not waited",
             f64::from(u8::from(link.prompt)),
         ),
-        count("diad_inbound_lost_total", "Messages from the plant that were dropped because too many came at once", link.inbound_lost),
+        count(
+            "diad_inbound_lost_total",
+            "Messages from the plant that were dropped because too many came at once",
+            link.inbound_lost,
+        ),
         one(
             "diad_deadline_seconds",
             "Promised time from capture to verdict, deadline_ms of the settings",
