@@ -59,8 +59,8 @@ fn learning_beside_the_line() {
         without.extend(latencies(&plant));
         let stop = Arc::new(AtomicBool::new(false));
         let (told, config, good) = (Arc::clone(&stop), config.clone(), good.clone());
-        let learning = std::thread::spawn(move || {
-            let mut done = 0;
+        let again = move || {
+            let mut done = 0_u32;
             while !told.load(Ordering::Relaxed) {
                 let mut child = learn(&config, &good);
                 while child.try_wait().unwrap().is_none() {
@@ -74,7 +74,8 @@ fn learning_beside_the_line() {
                 done += 1;
             }
             done
-        });
+        };
+        let learning = std::thread::Builder::new().name("learning".to_owned()).spawn(again).unwrap();
         with.extend(latencies(&plant));
         stop.store(true, Ordering::Relaxed);
         learnt += learning.join().unwrap();
