@@ -16,6 +16,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "docs" / "run_bundle.py"
 SHIPPED = ROOT / "onnx" / "models" / "diad-tiny"
+JOINED = ROOT / "onnx" / "models" / "real-mc-joined"
 FIXTURES = ROOT / "crates" / "diad_engine" / "tests" / "fixtures"
 # The script has six digits; sums of thousands of float32 are in another order than in the program.
 TOLERANCE = 5e-6
@@ -84,3 +85,15 @@ def test_script_gets_the_score_of_a_product_that_was_learnt_and_put_into_the_bun
         assert abs(joined - alone) > 100 * TOLERANCE
         assert abs(of_script(bundle, part, "washer", FIXTURES / "foundation") - joined) < TOLERANCE
         assert abs(of_script(bundle, part) - alone) < TOLERANCE
+
+
+def test_script_gets_the_score_of_the_joined_bundle(tmp_path: Path) -> None:
+    fetched = ROOT / "target" / "foundation"
+    if not all((fetched / name / "foundation.json").exists() for name in ("dinov2-s", "efficientnet-lite2")):
+        pytest.skip(f"{fetched} has not both foundations; `make setup-foundation` fetches them")
+    part = picture(tmp_path / "part.png", 256, seed=1)
+    command = ("inspect", part, "--model", JOINED, "--product", "bottle", "--json")
+    said = json.loads(diad(*command, state=tmp_path, foundations=fetched))["images"][0]
+    assert set(said["witnesses"]) == {"diad", "bank:dinov2-s", "bank:efficientnet-lite2"}
+    # Two versions of ONNX Runtime may round the 8-bit foundation differently.
+    assert abs(of_script(JOINED, part, "bottle", fetched) - said["score"]) < 0.01 * said["score"]
