@@ -42,8 +42,8 @@ def of_script(*arguments: object) -> float:
 
 
 def of_program(bundle: Path, picture: Path, *arguments: object, state: Path) -> float:
-    said = json.loads(diad("inspect", picture, "--model", bundle, "--json", *arguments, state=state))
-    score: float = said["images"][0]["score"]
+    shown = json.loads(diad("inspect", picture, "--model", bundle, "--json", *arguments, state=state))
+    score: float = shown["images"][0]["score"]
     return score
 
 
@@ -93,7 +93,7 @@ def test_script_gets_the_score_of_the_joined_bundle(tmp_path: Path) -> None:
         pytest.skip(f"{fetched} has not both foundations; `make setup-foundation` fetches them")
     part = picture(tmp_path / "part.png", 256, seed=1)
     command = ("inspect", part, "--model", JOINED, "--product", "bottle", "--json")
-    said = json.loads(diad(*command, state=tmp_path, foundations=fetched))["images"][0]
-    assert set(said["witnesses"]) == {"diad", "bank:dinov2-s", "bank:efficientnet-lite2"}
+    shown = json.loads(diad(*command, state=tmp_path, foundations=fetched))["images"][0]
+    assert set(shown["witnesses"]) == {"diad", "bank:dinov2-s", "bank:efficientnet-lite2"}
     # Two versions of ONNX Runtime may round the 8-bit foundation differently.
-    assert abs(of_script(JOINED, part, "bottle", fetched) - said["score"]) < 0.01 * said["score"]
+    assert abs(of_script(JOINED, part, "bottle", fetched) - shown["score"]) < 0.01 * shown["score"]

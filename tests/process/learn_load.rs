@@ -58,13 +58,13 @@ fn learning_beside_the_line() {
     for _ in 0..TURNS {
         without.extend(latencies(&plant));
         let stop = Arc::new(AtomicBool::new(false));
-        let (told, config, good) = (Arc::clone(&stop), config.clone(), good.clone());
+        let (ended, config, good) = (Arc::clone(&stop), config.clone(), good.clone());
         let again = move || {
             let mut done = 0_u32;
-            while !told.load(Ordering::Relaxed) {
+            while !ended.load(Ordering::Relaxed) {
                 let mut child = learn(&config, &good);
                 while child.try_wait().unwrap().is_none() {
-                    if told.load(Ordering::Relaxed) {
+                    if ended.load(Ordering::Relaxed) {
                         child.kill().unwrap();
                         child.wait().unwrap();
                         return done;

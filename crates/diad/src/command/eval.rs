@@ -57,7 +57,7 @@ pub fn run(args: &EvalArgs, variables: &[Variable]) -> Result<(), EvalError> {
         variables,
         region,
         thresholds: thresholds.as_ref(),
-        apart: if compares { Apart::Witnesses } else { Apart::Nobody },
+        apart: if compares { Apart::Witnesses } else { Apart::None },
     };
     let (mut model, evaluation) = ground.measure(&spec, dataset, thresholds.as_ref())?;
     let digest = model.digest.to_string();
@@ -92,7 +92,7 @@ struct Ground<'a> {
 }
 
 impl Ground<'_> {
-    /// Measures a model; `banks` say by which bank a product is judged, unless what was learnt on this machine does.
+    /// Measures a model; a product is judged by the bank that `banks` names for it, without them as it was learnt on this machine.
     fn measure(
         &self,
         spec: &ModelSpec,

@@ -71,7 +71,7 @@ fn eval_compares_models_and_the_witnesses_of_each() {
     assert_eq!(plain.get("comparison"), None);
     let arguments = [set, "--json", "--compare", micro, "--out", out.path().to_str().unwrap()];
     let document = latent("eval", &arguments).expect_code(0).document();
-    // What is said of the model itself stays as it is; times differ from run to run.
+    // The document of the model itself stays as it is; times differ from run to run.
     for key in ["classes", "mean", "images", "model"] {
         assert_eq!(document[key], plain[key], "{key}");
     }

@@ -150,12 +150,12 @@ impl Summary {
         for (truth, [pass, review, reject]) in ["good", "defective"].iter().zip(self.confusion) {
             let _ = writeln!(text, "{truth:<10} passed {pass:>4}   reviewed {review:>4}   rejected {reject:>4}");
         }
-        let told = |value: Option<f64>| value.map_or_else(|| "too few parts".to_owned(), |v| format!("{v:.3}"));
+        let figure = |value: Option<f64>| value.map_or_else(|| "too few parts".to_owned(), |v| format!("{v:.3}"));
         let _ = writeln!(
             text,
             "image AUROC {}   pixel AUROC {}   (mean over products, {} parts)",
-            told(self.image_auroc),
-            told(self.pixel_auroc),
+            figure(self.image_auroc),
+            figure(self.pixel_auroc),
             self.auroc_parts
         );
         if let Some(Percentiles { p50, p99, .. }) = self.latency_ms {

@@ -99,7 +99,7 @@ pub struct Marked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Apart {
     /// By all of them joined, and no others.
-    Nobody,
+    None,
     /// By the diffusion model, by the banks, and by each witness alone.
     Witnesses,
 }
