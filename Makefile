@@ -86,6 +86,10 @@ bench-ledger: setup-tests ## times of a ledger of millions of verdicts, with a t
 test-ledger-bytes: setup-tests ## every byte of a small ledger, changed one at a time (minutes); `make test` samples them
 	DIAD_LEDGER_FLIP_EVERY=1 $(CARGO) test --locked -p diad_ledger --lib flip_tests -- --nocapture
 
+.PHONY: bench-learn
+bench-learn: setup-tests ## what a product that is learnt on the machine takes from the line beside it (minutes)
+	$(CARGO) test --locked -p diad --test process -- --ignored --exact learn_load::learning_beside_the_line --nocapture
+
 .PHONY: fuzz
 fuzz: setup-tests ## look for inputs that break a door; SECONDS_PER_DOOR=60 for each (needs cargo-fuzz)
 	@scripts/fuzz.sh $(SECONDS_PER_DOOR)

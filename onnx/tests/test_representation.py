@@ -136,3 +136,12 @@ def test_embed_takes_overlays_of_this_bundle_and_no_other(tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"cut\.safetensors"):
         bundle.embed(SHIPPED, [tmp_path / "cut.safetensors"], tmp_path / "out2")
     assert not (tmp_path / "out2").exists()
+
+
+def test_embed_leaves_out_what_was_learnt_beside_the_bundle(tmp_path: Path) -> None:
+    bundled = tmp_path / "bundled"
+    (bundled / "learnt" / "products").mkdir(parents=True)
+    (bundled / "manifest.json").write_bytes((SHIPPED / "manifest.json").read_bytes())
+    digest = f"sha256:{sha256(bundled / 'manifest.json')}"
+    bundle.embed(bundled, [overlay(tmp_path / "cap.safetensors", "cap", digest)], tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["manifest.json", "overlay-cap.safetensors"]

@@ -19,6 +19,7 @@ mod doctor;
 mod faults;
 mod golden;
 mod learn;
+mod learn_load;
 mod ledger;
 mod line;
 mod messages;

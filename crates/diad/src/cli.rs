@@ -155,6 +155,14 @@ pub struct EvalArgs {
     /// Which camera took the pictures
     #[command(flatten)]
     pub camera: CameraArgs,
+    /// Another model to measure on the same parts: a table of both, their ROC, and the front of time and accuracy. May be given
+    /// more than once
+    #[arg(long, value_name = "DIR")]
+    pub compare: Vec<PathBuf>,
+    /// Such a table of what the diffusion model, the banks (a nearest-neighbour detector), and each witness would come to without
+    /// the others; --compare has it too
+    #[arg(long)]
+    pub witnesses: bool,
     /// Write an HTML report with plots
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

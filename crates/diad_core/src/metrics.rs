@@ -1,4 +1,4 @@
-//! How well scores and maps tell bad from good: AUROC, average precision, best F1, AUPRO; and how sure an AUROC is.
+//! How well scores and maps tell bad from good: AUROC, average precision, best F1, AUPRO; and how sure a figure is.
 //!
 //! The same code serves images (one score a picture) and pixels (one value a pixel, all pictures of a class
 //! pooled). Nothing is guessed: where a figure is undefined (only good parts, only bad ones, no defect region)
@@ -9,7 +9,7 @@ mod curve;
 mod interval;
 mod ranking;
 
-pub use aupro::{AuproRule, MaskedMap, RegionOverlap};
+pub use aupro::{AuproRule, MaskedMap, OverlapBootstrap, RegionOverlap};
 pub use curve::{Curve, Point};
 pub use interval::{Bootstrap, Interval};
 pub use ranking::{Cut, Ranking};

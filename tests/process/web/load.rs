@@ -17,10 +17,10 @@ use crate::ledger::prefill;
 use crate::station::{Station, diad};
 
 const ON_RECORD: u64 = 1_000_000;
-const TURNS: usize = 5;
+pub const TURNS: usize = 5;
 const PARTS: usize = 120;
 /// Time between two parts, in times of the networks: a line that keeps up, so that a latency is no queue.
-const PACE: f64 = 2.2;
+pub const PACE: f64 = 2.2;
 
 /// Everything that a page asks for, again and again, until `stop`.
 fn ask(port: u16, stop: &Arc<AtomicBool>, whatifs: &Arc<AtomicU64>) -> Vec<std::thread::JoinHandle<()>> {
@@ -67,7 +67,8 @@ fn ask(port: u16, stop: &Arc<AtomicBool>, whatifs: &Arc<AtomicU64>) -> Vec<std::
     ]
 }
 
-fn latencies(plant: &Subscriber) -> Vec<f64> {
+/// Latencies of the next verdicts, in milliseconds.
+pub fn latencies(plant: &Subscriber) -> Vec<f64> {
     let one = || {
         let heard: Vec<Received> = plant.until(is_verdict);
         heard.iter().rfind(|message| is_verdict(message)).unwrap().payload["latency_ms"].as_f64().unwrap()
@@ -76,13 +77,14 @@ fn latencies(plant: &Subscriber) -> Vec<f64> {
 }
 
 /// How long the networks take for a part on this machine as it is now, in milliseconds.
-fn part_ms() -> f64 {
+pub fn part_ms() -> f64 {
     let bench = diad().args(["bench", "--seconds", "3", "--json"]).output().unwrap();
     let report: Value = serde_json::from_slice(&bench.stdout).unwrap();
     report["latency_ms"]["p50"].as_f64().unwrap()
 }
 
-fn percentile(sorted: &[f64], share: f64) -> f64 {
+/// The value that a share of sorted values does not exceed.
+pub fn percentile(sorted: &[f64], share: f64) -> f64 {
     sorted[((sorted.len() as f64 * share) as usize).min(sorted.len() - 1)]
 }
 

@@ -3,7 +3,7 @@
 mod browser;
 pub mod client;
 mod demo;
-mod load;
+pub mod load;
 mod page;
 
 use std::fs;
@@ -21,7 +21,7 @@ use client::{Answer, get, post, send};
 /// Thirty parts a second, which networks that mean nothing reject.
 const CAMERA: &str = "  - { id: cam0, source: { kind: rendered, seed: 3, defect_rate: 0.5 }, trigger: { kind: free_run, every_ms: 33 } }";
 
-fn is_verdict(message: &Received) -> bool {
+pub fn is_verdict(message: &Received) -> bool {
     message.topic.ends_with("/verdict")
 }
 

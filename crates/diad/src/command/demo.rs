@@ -4,6 +4,7 @@
 //! them, and a broker inside this process.
 
 mod broker;
+mod learnt;
 mod summary;
 
 use std::io::IsTerminal;
@@ -109,10 +110,16 @@ pub fn run(args: &DemoArgs, variables: &[Variable]) -> Result<(), CommandError> 
     // The record is the same as on a line, only that it goes with the demonstration.
     let folder = tempfile::tempdir().map_err(DemoError::Folder)?;
     let thresholds = folder.path().join("thresholds.yaml");
-    std::fs::write(&thresholds, THRESHOLDS).map_err(DemoError::Folder)?;
-    let mut watcher = Watcher::open(&thresholds).map_err(DemoError::Thresholds)?;
-    let overlays = model.overlays(None).map_err(ModelError::from)?;
-    watcher.equip(Arc::new(overlays)).map_err(DemoError::Thresholds)?;
+    let watcher = match learnt::watcher(&model, &thresholds) {
+        Some(watcher) => watcher,
+        None => {
+            std::fs::write(&thresholds, THRESHOLDS).map_err(DemoError::Folder)?;
+            let mut watcher = Watcher::open(&thresholds).map_err(DemoError::Thresholds)?;
+            let overlays = model.overlays(None).map_err(ModelError::from)?;
+            watcher.equip(Arc::new(overlays)).map_err(DemoError::Thresholds)?;
+            watcher
+        }
+    };
     let address = args.mqtt.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let broker = Broker::start(address).map_err(DemoError::Broker)?;
     info!(address = %broker.address(), "embedded broker listens; try: mosquitto_sub -t 'factory/#' -v");

@@ -114,6 +114,12 @@ impl Store {
         Self { root: ledger.with_file_name(PRODUCTS) }
     }
 
+    /// That in a state folder.
+    #[must_use]
+    pub fn in_folder(state: &Path) -> Self {
+        Self { root: state.join(PRODUCTS) }
+    }
+
     /// That of a person without a station: below `DIAD_STATE`, else `XDG_STATE_HOME/diad`, else `~/.local/state/diad`.
     ///
     /// # Errors
@@ -127,7 +133,7 @@ impl Store {
             .or_else(|| folder("XDG_STATE_HOME").map(|home| home.join("diad")))
             .or_else(|| folder("HOME").map(|home| home.join(".local/state/diad")))
             .ok_or(StoreError::NoFolder)?;
-        Ok(Self { root: state.join(PRODUCTS) })
+        Ok(Self::in_folder(&state))
     }
 
     /// The folder.

@@ -62,6 +62,58 @@ fn eval_says_what_each_witness_of_a_product_would_come_to_alone() {
 }
 
 #[test]
+fn eval_compares_models_and_the_witnesses_of_each() {
+    let set = dataset();
+    let out = tempdir().unwrap();
+    let micro = fixture("micro");
+    let (set, micro) = (set.path().to_str().unwrap(), micro.to_str().unwrap());
+    let plain = latent("eval", &[set, "--json"]).expect_code(0).document();
+    assert_eq!(plain.get("comparison"), None);
+    let arguments = [set, "--json", "--compare", micro, "--out", out.path().to_str().unwrap()];
+    let document = latent("eval", &arguments).expect_code(0).document();
+    // The document of the model itself stays as it is; times differ from run to run.
+    for key in ["classes", "mean", "images", "model"] {
+        assert_eq!(document[key], plain[key], "{key}");
+    }
+    let candidates = document["comparison"]["candidates"].as_array().unwrap();
+    let judges: Vec<&str> = candidates.iter().map(|candidate| candidate["judge"].as_str().unwrap()).collect();
+    assert_eq!(judges, ["all", "diad", "banks", "latent", "all"]);
+    let [all, diad, banks, alone, other] = candidates.as_slice() else { panic!("{candidates:?}") };
+    assert_eq!((&all["model"], &other["folder"]), (&document["model"], &Value::from(micro)));
+    assert_eq!(all["mean"]["image_auroc"], document["mean"]["image_auroc"]);
+    // Only washer has witnesses; each alone ranks as its own scores do.
+    for (candidate, witness) in [(diad, "diad"), (banks, "bank:micro"), (alone, "latent")] {
+        let own = &candidate["classes"];
+        assert_eq!((own.as_object().unwrap().len(), &own["nut"]), (1, &Value::Null));
+        let want = &document["classes"]["washer"]["witnesses"][witness]["image_auroc"];
+        assert_eq!(&own["washer"]["image_auroc"], want, "{witness}");
+        assert!(own["washer"]["image_auroc_interval"][1].is_number(), "{own}");
+        assert_eq!(own["washer"]["pixel_auroc"], Value::Null, "there are no masks");
+    }
+    assert!(all["ms_p50"].as_f64().unwrap() >= diad["ms_p50"].as_f64().unwrap(), "{candidates:?}");
+    assert!(banks["ms_p50"].as_f64().unwrap() > 0.0 && alone["ms_p50"].is_null(), "the latent shares the foundation");
+    let roc = &other["mean"]["curves"]["image_roc"];
+    assert_eq!((roc["x"][0].as_f64(), roc["y"].as_array().unwrap().last().unwrap().as_f64()), (Some(0.0), Some(1.0)));
+    // The banks know one product of two: they are on no front.
+    let front: Vec<u64> = document["comparison"]["pareto"]["image_auroc"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|place| place.as_u64().unwrap())
+        .collect();
+    assert!(!front.is_empty() && front.iter().all(|place| [0, 4].contains(place)), "{front:?}");
+    assert_eq!(document["comparison"]["pareto"]["aupro"], serde_json::json!([]));
+
+    let page = fs::read_to_string(out.path().join("report.html")).unwrap();
+    assert!(page.contains("<h2>Comparison</h2>") && page.contains("image AUROC and time"), "{}", page.len());
+    let text = latent("eval", &[set, "--witnesses"]).expect_code(0);
+    assert!(text.stdout().contains("banks alone (nearest neighbour)"), "{}", text.stdout());
+    let gone = latent("eval", &[set, "--compare", "/nowhere/model"]);
+    assert!(gone.stderr().contains("compare with /nowhere/model"), "{}", gone.stderr());
+    gone.expect_code(65);
+}
+
+#[test]
 fn product_without_an_overlay_is_judged_alike_by_both_bundles() {
     let set = dataset();
     let set = set.path().to_str().unwrap();

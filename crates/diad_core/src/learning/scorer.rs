@@ -59,6 +59,12 @@ impl Scorer {
         self.joiner.finish(&self.counted).map_err(ScorerError::Map)?;
         self.finder.find(self.joiner.smooth()).map_err(ScorerError::Score)
     }
+
+    /// The map that gave the last [`peak`](Self::peak): joined, smoothed, 0 where it does not count.
+    #[must_use]
+    pub const fn map(&self) -> &AnomalyMap {
+        self.joiner.smooth()
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +89,7 @@ mod tests {
         for (mask, want, x) in [(Mask::EVERYTHING, 0.035, 1), (&right, 0.035, 1), (&left, 0.0275, 0)] {
             let peak = scorer.peak(mask, &geometry, maps).unwrap();
             assert!((peak.score.get() - want).abs() < 1e-7 && peak.x == x, "{peak:?}");
+            assert_eq!(scorer.map().values()[x as usize].to_bits(), peak.score.get().to_bits());
         }
         let nothing = Mask::new(Some(roi(50, 10)), Vec::new());
         assert!(matches!(scorer.peak(&nothing, &geometry, maps), Err(ScorerError::Mask(_))));

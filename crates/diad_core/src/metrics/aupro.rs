@@ -1,7 +1,11 @@
 //! Area under the per-region overlap curve: small defects count as much as large ones.
 
+mod draws;
+
 use crate::metrics::{Curve, MetricError, Point, order_key, ordered_value};
 use crate::patch;
+
+pub use draws::OverlapBootstrap;
 
 /// Largest false positive rate that counts.
 const FPR_LIMIT: f64 = 0.3;
@@ -64,7 +68,7 @@ impl RegionOverlap {
         let mut pixels = Self { entries: Vec::with_capacity(total), region_sizes: Vec::new(), outside: 0 };
         let (mut regions, mut open) = (Vec::new(), Vec::new());
         for map in maps {
-            pixels.label(map, &mut regions, &mut open);
+            label(map, &mut pixels.region_sizes, &mut regions, &mut open);
             for (&value, &region) in map.values.iter().zip(&regions) {
                 let key = order_key(pixels.entries.len(), value)?;
                 pixels.entries.push(u64::from(key) << 32 | u64::from(region));
@@ -96,27 +100,6 @@ impl RegionOverlap {
     #[must_use]
     pub fn curve(&self, most: usize) -> Curve {
         Curve::thinned(std::iter::once(Point::default()).chain(self.points()), (1.0 + FPR_LIMIT) / most as f64)
-    }
-
-    /// Numbers the regions of a map, from 1 and on through all maps, 0 outside.
-    fn label(&mut self, map: &MaskedMap<'_>, regions: &mut Vec<u32>, open: &mut Vec<usize>) {
-        regions.clear();
-        regions.resize(map.mask.len(), 0);
-        for start in 0..map.mask.len() {
-            if !map.mask[start] || regions[start] != 0 {
-                continue;
-            }
-            let (number, mut size) = (self.region_sizes.len() as u32 + 1, 0);
-            patch::flood(start, (map.width as usize, map.height as usize), open, |index| {
-                let joins = map.mask[index] && regions[index] == 0;
-                if joins {
-                    regions[index] = number;
-                    size += 1;
-                }
-                joins
-            });
-            self.region_sizes.push(size);
-        }
     }
 
     /// Marks pixels; gives the curve's next point.
@@ -190,5 +173,26 @@ impl RegionOverlap {
             Some(Point { x, .. }) if x > 0.0 => Ok(area / x),
             _ => Err(MetricError::Coarse { limit: FPR_LIMIT }),
         }
+    }
+}
+
+/// Numbers the regions of a map, from the number of `sizes` on, and adds the size of each, in pixels. Outside is 0.
+fn label(map: &MaskedMap<'_>, sizes: &mut Vec<u32>, regions: &mut Vec<u32>, open: &mut Vec<usize>) {
+    regions.clear();
+    regions.resize(map.mask.len(), 0);
+    for start in 0..map.mask.len() {
+        if !map.mask[start] || regions[start] != 0 {
+            continue;
+        }
+        let (number, mut size) = (sizes.len() as u32 + 1, 0);
+        patch::flood(start, (map.width as usize, map.height as usize), open, |index| {
+            let joins = map.mask[index] && regions[index] == 0;
+            if joins {
+                regions[index] = number;
+                size += 1;
+            }
+            joins
+        });
+        sizes.push(size);
     }
 }

@@ -10,7 +10,7 @@ use crate::random::SplitMix;
 
 /// Bits of a pixel's order key that its bin leaves out: seven bits of mantissa stay, so values in one bin differ by
 /// less than one part in a hundred and count as ties.
-const PIXEL_BIN: u32 = 16;
+pub(super) const PIXEL_BIN: u32 = 16;
 
 /// The bounds of a confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -297,3 +297,42 @@ fn bootstrap_without_defects_or_with_nan_is_refused() {
     assert!(matches!(error, MetricError::NonFinite { index: 0, .. }), "{error}");
     assert_eq!(Interval::of(Vec::new(), 0.95), None);
 }
+
+#[test]
+fn overlap_bootstrap_is_centred_on_the_aupro_and_repeats_by_seed() {
+    // Twelve maps of 8x8; those with an odd number have two defect regions that the map sees in part.
+    let value = |n: usize, i: usize| ((i * 37 + n * 11) % 64) as f32 / 64.0;
+    let marked = |n: usize, i: usize| n % 2 == 1 && (i % 8 < 3 && i / 8 < 3 || i % 8 > 5 && i / 8 > 5);
+    let maps: Vec<Vec<f32>> =
+        (0..12).map(|n| (0..64).map(|i| value(n, i) + if marked(n, i) { 0.2 } else { 0.0 }).collect()).collect();
+    let masks: Vec<Vec<bool>> = (0..12).map(|n| (0..64).map(|i| marked(n, i)).collect()).collect();
+    let masked: Vec<_> =
+        maps.iter().zip(&masks).map(|(map, mask)| MaskedMap::try_new(8, 8, map, mask).unwrap()).collect();
+    let whole = RegionOverlap::try_new(&masked).unwrap().area(AuproRule::Field).unwrap();
+    let bootstrap = OverlapBootstrap::of_maps(&masked).unwrap();
+    let draws = bootstrap.aupros(500, 3);
+    assert_eq!(draws, bootstrap.aupros(500, 3));
+    let mean = draws.iter().sum::<f64>() / draws.len() as f64;
+    // Bins are one part in a hundred wide, and a draw has other parts.
+    assert!((mean - whole).abs() < 0.03, "{mean} {whole}");
+    let interval = Interval::of(draws, 0.95).unwrap();
+    assert!(
+        interval.low < whole && whole < interval.high && interval.high - interval.low > 0.01,
+        "{interval:?} {whole}"
+    );
+}
+
+#[test]
+fn overlap_bootstrap_of_one_part_drawn_again_is_its_aupro() {
+    let map: Vec<f32> = (0..64).map(|i| ((i * 29) % 64) as f32).collect();
+    let mask: Vec<bool> = (0..64).map(|i| i % 8 > 4).collect();
+    let masked = [MaskedMap::try_new(8, 8, &map, &mask).unwrap()];
+    let want = RegionOverlap::try_new(&masked).unwrap().area(AuproRule::Field).unwrap();
+    for got in OverlapBootstrap::of_maps(&masked).unwrap().aupros(5, 1) {
+        // Whole numbers up to 64 lie in bins of their own.
+        assert!(Near::abs(1e-12).equal(got, want), "{got} {want}");
+    }
+    let good = vec![false; 64];
+    let error = OverlapBootstrap::of_maps(&[MaskedMap::try_new(8, 8, &map, &good).unwrap()]).unwrap_err();
+    assert_eq!(error, MetricError::OneClass { bad: 0, total: 64 });
+}

@@ -36,6 +36,8 @@ from diad_train.representation.model import RepresentationDiAD
 
 FORMAT = 2
 MANIFEST = "manifest.json"
+# Folder in the shipped bundle with what was learnt with it.
+LEARNT = "learnt"
 # The key of an overlay's description among the metadata of its file.
 METADATA_KEY = "diad"
 
@@ -66,7 +68,8 @@ def rewritten(bundle: Path, out: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch) / "bundle"
-        shutil.copytree(bundle, folder)
+        # What was learnt beside a bundle belongs to that very bundle.
+        shutil.copytree(bundle, folder, ignore=shutil.ignore_patterns(LEARNT))
         manifest["format"] = FORMAT
         for name, graph in manifest["graphs"].items():
             for tensor in (*graph["inputs"], *graph["outputs"]):

@@ -71,6 +71,8 @@ pub struct Summary {
     auroc_parts: usize,
     image_auroc: Option<f64>,
     pixel_auroc: Option<f64>,
+    /// Image and pixel AUROC of each product.
+    products: BTreeMap<String, [Option<f64>; 2]>,
     confusion: [[u64; 3]; 2],
 }
 
@@ -91,6 +93,12 @@ impl Summary {
             auroc_parts: seen().map(|s| s.scores.len()).sum(),
             image_auroc: mean_auroc(seen().map(|s| s.scores.as_slice())),
             pixel_auroc: mean_auroc(seen().map(|s| s.pixels.as_slice())),
+            products: report
+                .witness
+                .products
+                .iter()
+                .map(|(name, seen)| (name.clone(), [auroc(&seen.scores), auroc(&seen.pixels)]))
+                .collect(),
             confusion,
         }
     }
@@ -105,7 +113,12 @@ impl Summary {
         let Totals { triggered, pass, review, reject, unjudged, .. } = self.totals;
         let [good, defective] =
             self.confusion.map(|[pass, review, reject]| json!({ "pass": pass, "review": review, "reject": reject }));
+        let products = self
+            .products
+            .iter()
+            .map(|(name, [image, pixel])| (name.clone(), json!({ "image_auroc": image, "pixel_auroc": pixel })));
         let document = json!({
+            "products": products.collect::<serde_json::Map<_, _>>(),
             "parts_in": triggered,
             "verdicts_out": self.totals.verdicts(),
             "pass": pass,
@@ -137,12 +150,12 @@ impl Summary {
         for (truth, [pass, review, reject]) in ["good", "defective"].iter().zip(self.confusion) {
             let _ = writeln!(text, "{truth:<10} passed {pass:>4}   reviewed {review:>4}   rejected {reject:>4}");
         }
-        let auroc = |value: Option<f64>| value.map_or_else(|| "too few parts".to_owned(), |v| format!("{v:.3}"));
+        let figure = |value: Option<f64>| value.map_or_else(|| "too few parts".to_owned(), |v| format!("{v:.3}"));
         let _ = writeln!(
             text,
             "image AUROC {}   pixel AUROC {}   (mean over products, {} parts)",
-            auroc(self.image_auroc),
-            auroc(self.pixel_auroc),
+            figure(self.image_auroc),
+            figure(self.pixel_auroc),
             self.auroc_parts
         );
         if let Some(Percentiles { p50, p99, .. }) = self.latency_ms {
@@ -154,7 +167,11 @@ impl Summary {
 
 /// Mean over the products that have parts (or pixels) of both kinds; `None` if none has.
 fn mean_auroc<'a>(products: impl Iterator<Item = &'a [(f32, bool)]>) -> Option<f64> {
-    let each: Vec<_> =
-        products.filter_map(|p| Ranking::try_new(p.iter().copied()).ok()).map(|ranking| ranking.auroc()).collect();
+    let each: Vec<_> = products.filter_map(auroc).collect();
     (!each.is_empty()).then(|| each.iter().sum::<f64>() / each.len() as f64)
+}
+
+/// None where there are no good ones or no bad ones.
+fn auroc(values: &[(f32, bool)]) -> Option<f64> {
+    Ranking::try_new(values.iter().copied()).ok().map(|ranking| ranking.auroc())
 }

@@ -6,7 +6,8 @@ use diad_core::judge::Verdict;
 use diad_core::metrics::Interval;
 use diad_core::tolerance::exact_interval;
 
-use super::measure::{CONFIDENCE, Scored};
+use super::measure::Scored;
+use super::sureness::CONFIDENCE;
 
 /// Every verdict, in the order of the tables.
 pub const VERDICTS: [Verdict; 3] = [Verdict::Pass, Verdict::Review, Verdict::Reject];

@@ -4,9 +4,11 @@ use std::fmt::Write;
 
 use diad_core::metrics::Interval;
 
+use super::comparison::{COMPARED, Comparison};
 use super::confusion::{Confusion, Share, VERDICTS};
 use super::figures::{Figure, mean};
-use super::measure::{CONFIDENCE, Evaluation, Sureness};
+use super::measure::Evaluation;
+use super::sureness::{CONFIDENCE, Intervals, Sureness};
 
 /// Cells of the table: a heading, a row for each product, and the mean.
 #[must_use]
@@ -65,28 +67,27 @@ fn rate(share: Option<Share>) -> String {
     )
 }
 
-/// Cells of the second table: how sure the AUROCs are, and what plain picture statistics outside the defects score.
+/// Cells of the second table: how sure the figures are, and what plain picture statistics outside the defects score.
 #[must_use]
 pub fn sureness(evaluation: &Evaluation) -> Vec<Vec<String>> {
     let range = |interval: Option<Interval>| {
         interval.map_or_else(|| "-".to_owned(), |interval| format!("{:.3} to {:.3}", interval.low, interval.high))
     };
     let percent = CONFIDENCE * 100.0;
-    let heading = ["class".to_owned(), format!("image AUROC, {percent} %"), format!("pixel AUROC, {percent} %")];
-    let mut rows = vec![[&heading[..], &["shortcut".to_owned()]].concat()];
+    let figures = [Figure::ImageAuroc, Figure::PixelAuroc, Figure::Aupro];
+    let heading = figures.map(|figure| format!("{}, {percent} %", figure.title()));
+    let mut rows = vec![[&["class".to_owned()], &heading[..], &["shortcut".to_owned()]].concat()];
+    let mut add = |name: &str, Intervals { image, pixel, aupro }: Intervals, shortcut: String| {
+        rows.push(vec![name.to_owned(), range(image), range(pixel), range(aupro), shortcut]);
+    };
     for product in &evaluation.products {
         let shortcut = product
             .shortcut
             .map_or_else(|| "-".to_owned(), |(statistic, auroc)| format!("{auroc:.3} by {}", statistic.as_str()));
-        rows.push(vec![
-            product.name.clone(),
-            range(product.sureness.image()),
-            range(product.sureness.pixel()),
-            shortcut,
-        ]);
+        add(&product.name, product.sureness.intervals(), shortcut);
     }
-    let (image, pixel) = Sureness::of_mean(&evaluation.products);
-    rows.push(vec!["mean".to_owned(), range(image), range(pixel), String::new()]);
+    let all: Vec<_> = evaluation.products.iter().map(|product| &product.sureness).collect();
+    add("mean", Sureness::of_mean(&all), String::new());
     rows
 }
 
@@ -143,7 +144,7 @@ pub fn reasons(evaluation: &Evaluation) -> Vec<String> {
 
 /// Everything as text with aligned columns.
 #[must_use]
-pub fn text(evaluation: &Evaluation) -> String {
+pub fn text(evaluation: &Evaluation, comparison: Option<&Comparison<'_>>) -> String {
     let mut text = aligned(&table(evaluation));
     // Writing to a `String` cannot fail.
     for line in reasons(evaluation) {
@@ -159,6 +160,12 @@ pub fn text(evaluation: &Evaluation) -> String {
     let _ = writeln!(text, "\n{:10}  {:>8}  {:>8}", "ms a part", "p50", "p99");
     for (stage, times) in evaluation.latencies.rows() {
         let _ = writeln!(text, "{stage:10}  {:8.2}  {:8.2}", times.p50, times.p99);
+    }
+    if let Some(comparison) = comparison {
+        let _ = write!(text, "\n{}", aligned(&comparison.table()));
+        for figure in COMPARED {
+            let _ = write!(text, "\n{}", aligned(&comparison.by_product(figure)));
+        }
     }
     text
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use diad_capture::CaptureError;
 use diad_core::frame::FrameError;
 use diad_core::inspector::InspectError;
+use diad_core::learning::ScorerError;
 use diad_engine::EngineError;
 
 use super::dataset::DatasetError;
@@ -76,6 +77,17 @@ pub enum EvalError {
         /// Why not.
         source: Box<InspectError<EngineError>>,
     },
+    /// Some of the witnesses gave no score.
+    #[error("judge by some of the witnesses")]
+    Sides(#[from] ScorerError),
+    /// A model that was to be compared could not be measured.
+    #[error("compare with {}", folder.display())]
+    Compared {
+        /// Its folder.
+        folder: PathBuf,
+        /// Why not.
+        source: Box<EvalError>,
+    },
     /// A plot of the report cannot be drawn.
     #[error("draw the report")]
     Plot(#[from] PlotError),
@@ -105,7 +117,8 @@ impl EvalError {
             | Self::MaskSize { .. }
             | Self::BlankMask { .. }
             | Self::Inspect { .. } => Exit::BadData,
-            Self::Resize(_) | Self::Plot(_) | Self::Encode(_) => Exit::Bug,
+            Self::Compared { source, .. } => source.exit(),
+            Self::Resize(_) | Self::Sides(_) | Self::Plot(_) | Self::Encode(_) => Exit::Bug,
             Self::File(_) | Self::Output(_) => Exit::Disk,
         }
     }

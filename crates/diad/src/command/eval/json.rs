@@ -5,25 +5,26 @@ use std::fmt::Write;
 use diad_core::metrics::{Curve, Interval};
 use serde_json::{Map, Value, json};
 
+use super::comparison::Comparison;
 use super::confusion::{Confusion, Share, VERDICTS, Verdicts};
 use super::curves::{CurveKind, Curves};
 use super::figures::{Figure, mean};
-use super::measure::{CONFIDENCE, Evaluation, ProductResult, Sureness, WitnessResult};
+use super::measure::{Evaluation, ProductResult, WitnessResult};
+use super::sureness::{CONFIDENCE, Intervals, Sureness};
 use crate::cli::EvalArgs;
 
 /// The document that `--json` prints and `report.json` holds. A figure or a curve that is not defined is null, and the
 /// product's `undefined` says why; whatever takes thresholds is null without them.
 #[must_use]
-pub fn document(evaluation: &Evaluation, args: &EvalArgs, model: &str) -> String {
+pub fn document(evaluation: &Evaluation, args: &EvalArgs, model: &str, comparison: Option<&Comparison<'_>>) -> String {
     let Evaluation { products, latencies, thresholds, .. } = evaluation;
     let classes: Map<String, Value> =
         products.iter().map(|product| (product.name.clone(), product_json(product))).collect();
     let figures = || products.iter().map(|product| &product.figures);
     let mut means: Map<String, Value> =
         Figure::ALL.map(|figure| (figure.key().to_owned(), json!(mean(figures(), figure)))).into_iter().collect();
-    let (image, pixel) = Sureness::of_mean(products);
-    means.insert("image_auroc_interval".to_owned(), bounds(image));
-    means.insert("pixel_auroc_interval".to_owned(), bounds(pixel));
+    let sureness: Vec<_> = products.iter().map(|product| &product.sureness).collect();
+    means.extend(intervals(Sureness::of_mean(&sureness)));
     let mean_of = |kind| Curves::mean(products.iter().map(|product| &product.curves), kind);
     means.insert("curves".to_owned(), curves(|kind| curve(mean_of(kind).as_ref())));
     let latency: Map<String, Value> = latencies
@@ -32,7 +33,7 @@ pub fn document(evaluation: &Evaluation, args: &EvalArgs, model: &str) -> String
         .collect();
     let file = args.thresholds.as_ref().map(|path| path.to_string_lossy());
     let thresholds = thresholds.as_ref().map(|set| json!({ "file": file, "digest": set.digest().to_string() }));
-    let document = json!({
+    let mut document = json!({
         "dataset": args.dataset.to_string_lossy(),
         "model": model,
         "thresholds": thresholds,
@@ -44,6 +45,9 @@ pub fn document(evaluation: &Evaluation, args: &EvalArgs, model: &str) -> String
         "images": evaluation.images(),
         "unknown_products": evaluation.strangers,
     });
+    if let Some(comparison) = comparison {
+        document["comparison"] = comparison.json();
+    }
     let mut text = String::new();
     lay_out(&document, 0, &mut text);
     text.push('\n');
@@ -61,8 +65,7 @@ fn product_json(product: &ProductResult) -> Value {
             undefined.insert(figure.key().to_owned(), json!(error.to_string()));
         }
     }
-    object.insert("image_auroc_interval".to_owned(), bounds(product.sureness.image()));
-    object.insert("pixel_auroc_interval".to_owned(), bounds(product.sureness.pixel()));
+    object.extend(intervals(product.sureness.intervals()));
     let shortcut =
         product.shortcut.map(|(statistic, auroc)| json!({ "statistic": statistic.as_str(), "auroc": auroc }));
     object.insert("shortcut".to_owned(), json!(shortcut));
@@ -121,13 +124,21 @@ fn curves(of: impl Fn(CurveKind) -> Value) -> Value {
 }
 
 /// The points' coordinates, to the fifth digit: a curve is thinned more than that.
-fn curve(curve: Option<&Curve>) -> Value {
+pub fn curve(curve: Option<&Curve>) -> Value {
     let rounded = |value: f64| (value * 1e5).round() / 1e5;
     json!(curve.map(|curve| {
         let (x, y): (Vec<f64>, Vec<f64>) =
             curve.points().iter().map(|point| (rounded(point.x), rounded(point.y))).unzip();
         json!({ "x": x, "y": y })
     }))
+}
+
+/// The intervals under their keys.
+pub fn intervals(intervals: Intervals) -> impl Iterator<Item = (String, Value)> {
+    let Intervals { image, pixel, aupro } = intervals;
+    [(Figure::ImageAuroc, image), (Figure::PixelAuroc, pixel), (Figure::Aupro, aupro)]
+        .into_iter()
+        .map(|(figure, interval)| (format!("{}_interval", figure.key()), bounds(interval)))
 }
 
 fn bounds(interval: Option<Interval>) -> Value {

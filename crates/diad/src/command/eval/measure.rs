@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use diad_capture::{Picture, read_image};
 use diad_core::event::WitnessScore;
@@ -12,7 +12,7 @@ use diad_core::inspector::{Inspection, Probe, Stage, Subject};
 use diad_core::join::Joined;
 use diad_core::judge::{Thresholds, Verdict, judge};
 use diad_core::map::Mask;
-use diad_core::metrics::{Bootstrap, Interval, Ranking};
+use diad_core::metrics::Ranking;
 use diad_core::name::ProductName;
 
 use super::confusion::Confusion;
@@ -21,6 +21,8 @@ use super::dataset::{Dataset, Masks, ProductSet, Sample};
 use super::error::EvalError;
 use super::figures::{Figures, Truth};
 use super::shortcut::{self, Statistic, Statistics};
+use super::sides::{SideResult, Sides};
+use super::sureness::Sureness;
 use super::truth::MaskReader;
 use crate::command::region::Region;
 use crate::model::Model;
@@ -40,10 +42,12 @@ pub struct ProductResult {
     pub figures: Figures,
     /// What the figures are areas of.
     pub curves: Curves,
-    /// How sure the AUROCs are.
+    /// How sure the figures are.
     pub sureness: Sureness,
     /// How well each witness would do alone, in the order of the record; empty if the diffusion model judged alone.
     pub witnesses: Vec<WitnessResult>,
+    /// What some of the witnesses would come to; empty unless that was asked for.
+    pub sides: Vec<SideResult>,
     /// What plain picture statistics outside the defects would score, where there are good and defective parts and masks.
     pub shortcut: Option<(Statistic, f64)>,
     /// Its parts, in the order of the data set.
@@ -61,55 +65,6 @@ pub struct WitnessResult {
     pub weight: f64,
     /// AUROC of its own scores, if there are good and defective parts.
     pub image_auroc: Option<f64>,
-}
-
-/// AUROCs of data sets drawn from a product's parts; empty where the figure is not defined.
-#[derive(Debug, Default)]
-pub struct Sureness {
-    image: Vec<f64>,
-    pixel: Vec<f64>,
-}
-
-/// Data sets drawn for an interval, and what they are seeded with.
-const DRAWS: usize = 1000;
-const SEED: u64 = 1;
-/// What the intervals hold.
-pub const CONFIDENCE: f64 = 0.95;
-
-impl Sureness {
-    fn measure<'a>(parts: &[Scored], maps: Option<&'a [Truth]>) -> Self {
-        let pixels = |truth: &'a Truth| (&truth.map[..], &truth.mask[..]);
-        let draws = |drawn: Result<Bootstrap, _>| drawn.map_or_else(|_| Vec::new(), |drawn| drawn.aurocs(DRAWS, SEED));
-        Self {
-            image: draws(Bootstrap::of_scores(parts.iter().map(|part| (part.score, part.defective)))),
-            pixel: draws(Bootstrap::of_maps(maps.iter().copied().flatten().map(pixels))),
-        }
-    }
-
-    /// The interval of the image AUROC.
-    #[must_use]
-    pub fn image(&self) -> Option<Interval> {
-        Interval::of(self.image.clone(), CONFIDENCE)
-    }
-
-    /// The interval of the pixel AUROC.
-    #[must_use]
-    pub fn pixel(&self) -> Option<Interval> {
-        Interval::of(self.pixel.clone(), CONFIDENCE)
-    }
-
-    /// The same for the mean over products: their k-th data sets belong together.
-    #[must_use]
-    pub fn of_mean(products: &[ProductResult]) -> (Option<Interval>, Option<Interval>) {
-        let mean = |values: fn(&Self) -> &[f64]| {
-            let drawn = products.iter().map(|product| values(&product.sureness));
-            let drawn: Vec<&[f64]> = drawn.filter(|drawn| !drawn.is_empty()).collect();
-            let draws = drawn.iter().map(|drawn| drawn.len()).min().unwrap_or(0);
-            let mean = |k: usize| drawn.iter().map(|drawn| drawn[k]).sum::<f64>() / drawn.len() as f64;
-            Interval::of((0..draws).map(mean).collect(), CONFIDENCE)
-        };
-        (mean(|sureness| &sureness.image), mean(|sureness| &sureness.pixel))
-    }
 }
 
 /// One part and its score.
@@ -138,6 +93,15 @@ pub struct Marked {
     pub maps: Vec<Truth>,
     /// Statistics outside the masks, and whether the part is defective.
     pub outside: Vec<(Statistics, bool)>,
+}
+
+/// Whether a part is judged by some of its witnesses as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Apart {
+    /// By all of them joined, and no others.
+    None,
+    /// By the diffusion model, by the banks, and by each witness alone.
+    Witnesses,
 }
 
 /// How long the inspections took, in milliseconds; reading files is not in it.
@@ -177,10 +141,11 @@ impl ProductResult {
         let ranking = Ranking::try_new(parts.iter().map(|part| (part.score, part.defective)));
         let maps = marked.map(|marked| &marked.maps[..]);
         let (figures, curves) = Figures::measure(&ranking, maps, marked.map_or((0, 0), |marked| marked.size));
-        let sureness = Sureness::measure(&parts, maps);
+        let sureness = Sureness::measure(&parts, maps, marked.map_or((0, 0), |marked| marked.size));
         let shortcut = marked.and_then(|marked| shortcut::strongest(&marked.outside));
         let witnesses = witnesses(joined, &parts);
-        Self { name, thresholds, figures, curves, sureness, witnesses, shortcut, parts, ranking: ranking.ok() }
+        let (sides, ranking) = (Vec::new(), ranking.ok());
+        Self { name, thresholds, figures, curves, sureness, witnesses, sides, shortcut, parts, ranking }
     }
 
     /// What the thresholds in force say of its parts, if there are some.
@@ -227,11 +192,17 @@ fn witnesses(joined: Option<&Joined>, parts: &[Scored]) -> Vec<WitnessResult> {
 }
 
 impl Latencies {
-    fn add(&mut self, begin: Instant, end: Instant, clock: &mut StageClock) {
-        for (stage, time) in clock.take(end) {
-            self.stages[stage as usize].push(ms(time));
+    fn add(&mut self, total: Duration, stages: &[(Stage, Duration)]) {
+        for (stage, time) in stages {
+            self.stages[*stage as usize].push(ms(*time));
         }
-        self.total.push(ms(end - begin));
+        self.total.push(ms(total));
+    }
+
+    /// Median of the whole inspection, in milliseconds; none without parts.
+    #[must_use]
+    pub fn median(&self) -> Option<f64> {
+        Some(Percentiles::of(self.total.clone())?.p50)
     }
 
     /// `total`, then every stage in order.
@@ -245,6 +216,7 @@ impl Latencies {
 impl Evaluation {
     /// Inspects every part of a data set as the line would: the same `region` of the picture, under the mask of its
     /// product, by the product's `thresholds`. `done` is called after each. A defect that the mask hides is a miss.
+    /// [`Apart::Witnesses`] judges each part by some of its witnesses as well.
     ///
     /// # Errors
     /// The first picture or mask that is not usable: a data set is measured whole or not at all.
@@ -254,30 +226,39 @@ impl Evaluation {
         thresholds: Option<ThresholdSet>,
         region: Region,
         joined: BTreeMap<String, Arc<Joined>>,
+        apart: Apart,
         mut done: impl FnMut(),
     ) -> Result<Self, EvalError> {
         let input = model.inspector.input();
         let size = (input.width(), input.height());
         let mut reader = MaskReader::try_new(size.0, size.1)?;
+        let settings = model.bundle.method();
+        let (map, rule) = (settings.map.clone(), settings.score);
         let mut latencies = Latencies::default();
         let mut products = Vec::with_capacity(dataset.products.len());
         for ProductSet { name, samples, masks } in dataset.products {
             let own = thresholds.as_ref().map(|set| set.for_product(product_name(&name).as_ref()));
             let joined = joined.get(&name).map(|joined| &**joined);
             let look = Look { region, subject: Subject { mask: mask_of(thresholds.as_ref(), &name), joined } };
+            let mut sides = match (apart, joined) {
+                (Apart::Witnesses, Some(joined)) => Some(Sides::of(joined, &map, rule, size)?),
+                _ => None,
+            };
             let mut parts = Vec::with_capacity(samples.len());
             let mut marked = (masks == Masks::Given || !samples.iter().any(Sample::is_defective))
                 .then(|| Marked { size, ..Marked::default() });
             for sample in samples {
                 let picture = read_image(&sample.path)?;
-                let Judged { score, verdict, witnesses, map } =
-                    judge_part(model, &sample.path, &picture, look, own, &mut latencies)?;
                 let defective = sample.is_defective();
-                if let Some(marked) = &mut marked {
-                    let mask = match &sample.mask {
-                        Some(mask) => reader.read(mask, &picture, region)?,
-                        None => vec![false; map.len()],
-                    };
+                let truth = match (&marked, &sample.mask) {
+                    (None, _) => None,
+                    (Some(_), Some(mask)) => Some(reader.read(mask, &picture, region)?),
+                    (Some(_), None) => Some(vec![false; size.0 as usize * size.1 as usize]),
+                };
+                let given = Given { path: &sample.path, picture: &picture, defective, truth: truth.as_deref() };
+                let Judged { score, verdict, witnesses, map } =
+                    judge_part(model, given, look, own, &mut latencies, sides.as_mut())?;
+                if let (Some(marked), Some(mask)) = (&mut marked, truth) {
                     let pixels = view(&sample.path, &picture)?;
                     let outside = Statistics::outside(&pixels, region.in_picture(&pixels), &mask, size);
                     marked.outside.push((outside, defective));
@@ -286,7 +267,9 @@ impl Evaluation {
                 parts.push(Scored { path: sample.path, kind: sample.kind, defective, score, verdict, witnesses });
                 done();
             }
-            products.push(ProductResult::new(name, own, joined, parts, marked.as_ref()));
+            let mut product = ProductResult::new(name, own, joined, parts, marked.as_ref());
+            product.sides = sides.map_or_else(Vec::new, |sides| sides.results(marked.is_some(), size));
+            products.push(product);
         }
         let known = Products::new(&model.bundle.manifest().products, OnUnknown::Default);
         let strangers = products
@@ -331,18 +314,33 @@ struct Judged {
     map: Vec<f32>,
 }
 
+/// One part with its truth.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    path: &'a Path,
+    picture: &'a Picture,
+    defective: bool,
+    /// Which model pixels are defect, if that is known.
+    truth: Option<&'a [bool]>,
+}
+
 fn judge_part(
     model: &mut Model,
-    path: &Path,
-    picture: &Picture,
+    part: Given<'_>,
     look: Look<'_>,
     thresholds: Option<Thresholds>,
     latencies: &mut Latencies,
+    sides: Option<&mut Sides>,
 ) -> Result<Judged, EvalError> {
     let mut clock = StageClock::default();
     let begin = Instant::now();
-    let inspection = inspect(model, path, picture, look, &mut clock)?;
-    latencies.add(begin, Instant::now(), &mut clock);
+    let inspection = inspect(model, part.path, part.picture, look, &mut clock)?;
+    let end = Instant::now();
+    let stages: Vec<_> = clock.take(end).collect();
+    latencies.add(end - begin, &stages);
+    if let Some(sides) = sides {
+        sides.judge(&inspection, look.subject.mask, part.defective, part.truth, &stages)?;
+    }
     let verdict = thresholds.map(|own| judge(inspection.score, &own, |cut| inspection.area_at_least(cut)));
     Ok(Judged {
         score: inspection.score.get(),
@@ -388,6 +386,8 @@ pub fn inspect<'a>(
 
 #[cfg(test)]
 mod tests {
+    use diad_core::metrics::Interval;
+
     use super::*;
 
     #[test]
@@ -404,7 +404,8 @@ mod tests {
         let result = ProductResult::new("a".to_owned(), None, None, parts, None);
         assert_eq!(result.best_cut(), Some(0.3));
         assert_eq!(result.counts(), (3, 2));
-        assert_eq!(result.sureness.image(), Some(Interval { low: 1.0, high: 1.0 }));
-        assert_eq!(result.sureness.pixel(), None);
+        let intervals = result.sureness.intervals();
+        assert_eq!(intervals.image, Some(Interval { low: 1.0, high: 1.0 }));
+        assert_eq!((intervals.pixel, intervals.aupro), (None, None));
     }
 }

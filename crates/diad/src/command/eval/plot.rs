@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::comparison::Dot;
 use super::curves::CurveKind;
 use super::measure::ProductResult;
 
@@ -98,6 +99,44 @@ pub fn curves(kind: CurveKind, classes: &[(usize, &Curve)], mean: &Curve, label:
             }
         }
         chart.draw_series(LineSeries::new(points(mean), BLACK.stroke_width(3)))?;
+        Ok(())
+    })
+}
+
+/// A figure against the time of a part: a dot for every candidate, in the colour of its pen and with its number; those on the
+/// front are joined.
+///
+/// # Errors
+/// [`PlotError`].
+pub fn front(dots: &[Dot], figure: &str, label: &str) -> Result<String, PlotError> {
+    let longest = dots.iter().map(|(_, ms, ..)| *ms).fold(1.0, f64::max) * 1.1;
+    let lowest = (dots.iter().map(|(_, _, value, _)| *value).fold(1.0, f64::min) * 10.0).floor() / 10.0;
+    let mut joined: Vec<(f64, f64)> = dots.iter().filter(|dot| dot.3).map(|(_, ms, value, _)| (*ms, *value)).collect();
+    joined.sort_by(|a, b| a.0.total_cmp(&b.0));
+    draw(label, |root| {
+        let mut chart = ChartBuilder::on(root)
+            .margin(8)
+            .x_label_area_size(36)
+            .y_label_area_size(44)
+            .build_cartesian_2d(0.0..longest, lowest..1.0)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GRID)
+            .x_labels(6)
+            .y_labels(6)
+            .x_label_formatter(&decimals(longest))
+            .y_label_formatter(&|value| format!("{value:.2}"))
+            .x_desc("median of a part (ms)")
+            .y_desc(figure)
+            .draw()?;
+        chart.draw_series(LineSeries::new(joined, BLACK.stroke_width(1)))?;
+        for (place, ms, value, _) in dots {
+            let style = TextStyle::from(("sans-serif", 12).into_font()).pos(Pos::new(HPos::Left, VPos::Bottom));
+            let number = Text::new(format!("[{}]", place + 1), (5, -3), style);
+            let dot = EmptyElement::at((*ms, *value)) + Circle::new((0, 0), 4, pen(*place).0.filled()) + number;
+            chart.draw_series([dot])?;
+        }
         Ok(())
     })
 }

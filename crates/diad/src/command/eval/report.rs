@@ -6,13 +6,15 @@ use diad_core::metrics::Curve;
 use image::{ImageError, RgbImage};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::comparison::{COMPARED, Comparison};
 use super::curves::{CurveKind, Curves};
 use super::document;
 use super::error::EvalError;
 use super::examples::{self, Example, Mistake};
 use super::figures::{Figure, mean};
-use super::measure::{CONFIDENCE, Evaluation, ProductResult};
+use super::measure::{Evaluation, ProductResult};
 use super::plot;
+use super::sureness::CONFIDENCE;
 use crate::cli::EvalArgs;
 use crate::model::Model;
 use crate::picture::encode_jpeg;
@@ -23,7 +25,12 @@ const STYLE: &str = include_str!("report.css");
 ///
 /// # Errors
 /// [`EvalError`]: a picture is gone, or a plot cannot be drawn.
-pub fn render(evaluation: &Evaluation, args: &EvalArgs, model: &mut Model) -> Result<String, EvalError> {
+pub fn render(
+    evaluation: &Evaluation,
+    args: &EvalArgs,
+    model: &mut Model,
+    comparison: Option<&Comparison<'_>>,
+) -> Result<String, EvalError> {
     let misses = examples::worst(evaluation, Mistake::Miss, model)?;
     let false_rejects = examples::worst(evaluation, Mistake::FalseReject, model)?;
     let histograms = evaluation.products.iter().map(histogram).collect::<Result<Vec<_>, _>>()?;
@@ -51,6 +58,7 @@ pub fn render(evaluation: &Evaluation, args: &EvalArgs, model: &mut Model) -> Re
                 }
                 (tiles(evaluation))
                 (figures(evaluation))
+                @if let Some(comparison) = comparison { (compared(comparison)?) }
                 (verdicts(evaluation))
                 (curves(evaluation)?)
                 h2 { "Scores" }
@@ -101,6 +109,47 @@ fn figures(evaluation: &Evaluation) -> Markup {
              resized as the pictures are, and a pixel is defect where at least half of it is."
         }
     }
+}
+
+/// Models and witnesses side by side.
+fn compared(comparison: &Comparison<'_>) -> Result<Markup, EvalError> {
+    let candidates = comparison.candidates();
+    let curves: Vec<_> = candidates.iter().map(|candidate| candidate.curve(CurveKind::ImageRoc)).collect();
+    let drawn: Vec<_> = curves.iter().enumerate().filter_map(|(place, curve)| Some((place, curve.as_ref()?))).collect();
+    let roc = match drawn.first() {
+        Some((_, first)) => {
+            Some(plot::curves(CurveKind::ImageRoc, &drawn, first, "ROC of each candidate, mean of the classes")?)
+        }
+        None => None,
+    };
+    let mut fronts = Vec::new();
+    for figure in COMPARED {
+        let dots = comparison.dots(figure);
+        if !dots.is_empty() {
+            let label = format!("{} against the time of a part; the front is joined", figure.title());
+            fronts.push((figure, plot::front(&dots, figure.title(), &label)?));
+        }
+    }
+    Ok(html! {
+        h2 { "Comparison" }
+        (cells(&comparison.table()))
+        p class="note" {
+            "Each model as a whole, and some of its witnesses without the others, from the same maps. \u{201c}Banks alone\u{201d} \
+             is what a nearest-neighbour detector with these features gives. The time is the median of this run on this machine; \
+             it is not known for one of several witnesses that share a stage. On the front is what nothing beats in time and in \
+             the figure."
+        }
+        ul class="legend" {
+            @for (place, candidate) in candidates.iter().enumerate() {
+                li { (plot::swatch(place)) "[" (place + 1) "] " (candidate.name()) }
+            }
+        }
+        div class="plots" {
+            @if let Some(roc) = &roc { figure { figcaption { b { "Parts: ROC" } } (PreEscaped(roc)) } }
+            @for (figure, svg) in &fronts { figure { figcaption { b { (figure.title()) " and time" } } (PreEscaped(svg)) } }
+        }
+        @for figure in COMPARED { (cells(&comparison.by_product(figure))) }
+    })
 }
 
 fn verdicts(evaluation: &Evaluation) -> Markup {
