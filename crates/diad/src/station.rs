@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use diad_core::name::{LineName, StationName};
@@ -11,13 +11,14 @@ use diad_engine::Engine;
 use diad_ledger::LedgerError;
 use diad_publish::settings::LinkSettings;
 use diad_publish::topic::TopicRoot;
-use diad_publish::wire::{self, Digest, Heartbeat, Inbound, OnUnjudged};
+use diad_publish::wire::{self, Digest, Heartbeat, Inbound, OnUnjudged, State};
 use diad_publish::{DrainReport, LinkStatus, PublishError, Publisher, PublisherSettings};
 use sd_notify::NotifyState;
 use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 use self::heard::{ProductWatch, Unread};
+use self::link::LinkWatch;
 use crate::archive::{Archive, ArchiveSpec};
 use crate::guard::GuardSpec;
 use crate::health::Health;
@@ -33,6 +34,7 @@ use crate::web::board::Board;
 use crate::web::{self, Plant, WebSpec};
 
 mod heard;
+mod link;
 
 /// How long parts on the line may still be judged after a wish to stop.
 const DRAIN_LINE: Duration = Duration::from_secs(3);
@@ -157,6 +159,7 @@ pub fn run<W: Witness + 'static>(
     let run = context.run.clone();
     info!(line = %spec.line, station = %spec.station, %run, deadline_ms, "station starts");
     let watch_triggers = spec.cameras.iter().any(CameraSpec::takes_messages);
+    let link_watch = LinkWatch::new(spec.cameras.iter().all(CameraSpec::takes_messages));
     let publisher = Arc::new(Publisher::start(PublisherSettings {
         link: spec.link,
         root: spec.root,
@@ -250,7 +253,7 @@ pub fn run<W: Witness + 'static>(
     tell_systemd(&[NotifyState::Ready, NotifyState::Status("judging parts")]);
 
     let account = line.account().clone();
-    let line = supervise(line, &publisher, &health, &watch, stop);
+    let line = supervise(line, &publisher, &health, (&watch, &link_watch), stop);
     drop(golden);
     tell_systemd(&[NotifyState::Stopping]);
     stop.ask(DRAIN_LINE);
@@ -333,9 +336,10 @@ fn supervise<W>(
     mut line: line::Line<W>,
     publisher: &Publisher,
     health: &Health,
-    products: &ProductWatch,
+    (products, link_watch): (&ProductWatch, &LinkWatch),
     stop: &Stop,
 ) -> line::Line<W> {
+    let mut told = String::new();
     let mut next_heartbeat = Instant::now();
     let mut balance = Balance::default();
     let mut unread = Unread::default();
@@ -362,6 +366,8 @@ fn supervise<W>(
             unread.tell(health, &link, now);
             products.tell(health, &line.product(), now);
             tell_deaf(health, link.connected && !link.subscribed);
+            link_watch.tell(health, &link, SystemTime::now());
+            tell_status(health, &mut told);
             tell_unheeded(health, line.unheeded_triggers());
             let late = line.late_triggers();
             line.account().set_triggers_missing(late.missing);
@@ -439,6 +445,20 @@ fn tell_deaf(health: &Health, deaf: bool) {
         health.problem(DEAF, "the broker refused the trigger or product subscription; check its access rules");
     } else {
         health.well(DEAF);
+    }
+}
+
+/// `systemctl status` shows the state in the words of the topic.
+fn tell_status(health: &Health, told: &mut String) {
+    let (state, detail) = health.told();
+    let status = match (state, detail.as_str()) {
+        (State::Ready, "") => "ready: judging parts".to_owned(),
+        (state, "") => state.as_str().to_owned(),
+        (state, detail) => format!("{}: {detail}", state.as_str()),
+    };
+    if status != *told {
+        tell_systemd(&[NotifyState::Status(&status)]);
+        *told = status;
     }
 }
 
