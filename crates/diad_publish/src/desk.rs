@@ -14,6 +14,9 @@ use crate::wire::{Heartbeat, HeartbeatMessage, Inbound, RejectBit, RejectMessage
 #[cfg(test)]
 mod tests;
 
+/// The state where the broker cuts at a size: what lies with it as the last will is hardly shorter, so this is not cut.
+const SHORT_STATE_BYTES: usize = 160;
+
 /// How the link is, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkStatus {
@@ -264,7 +267,7 @@ impl Desk {
             self.state_is_news = false;
             return Some(Outgoing::State(match self.limit {
                 None => self.state.to_json(),
-                Some(limit) => self.state.to_json_below(limit),
+                Some(limit) => self.state.to_json_below(limit.min(SHORT_STATE_BYTES)),
             }));
         }
         if let Some(beat) = self.heartbeat.take() {

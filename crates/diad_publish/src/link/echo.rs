@@ -16,7 +16,7 @@ use crate::outbox::MessageId;
 mod tests;
 
 /// How long after its acknowledgement a message may take to come back.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A topic is at fault for at least this long after a message on it did not come back.
 const REMEMBERED: Duration = Duration::from_secs(10);
