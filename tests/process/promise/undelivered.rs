@@ -55,8 +55,9 @@ pub fn verdicts_cut(_: u64) -> Audit {
     let narrow = listen(&strict);
     gate.open(strict.port());
     let mut station = Station::launch_at(gate.port(), &micro(), FREE_RUN, PATIENT);
-    let cut =
-        |m: &Received| m.topic.ends_with("/state") && m.payload["detail"].as_str().unwrap().contains("the broker ends the connection");
+    let cut = |m: &Received| {
+        m.topic.ends_with("/state") && m.payload["detail"].as_str().unwrap().contains("the broker ends the connection")
+    };
     let mut heard = narrow.until(cut);
     // The connection holds, and the bits get through.
     let bit = |m: &Received| m.topic.ends_with("/reject");
