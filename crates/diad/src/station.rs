@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use diad_core::name::{LineName, StationName};
@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
 use self::heard::{ProductWatch, Unread};
+use self::link::LinkWatch;
 use self::systemd::{Status, send as tell_systemd};
 use crate::archive::{Archive, ArchiveSpec};
 use crate::guard::GuardSpec;
@@ -34,6 +35,7 @@ use crate::web::board::Board;
 use crate::web::{self, Plant, WebSpec};
 
 mod heard;
+mod link;
 mod systemd;
 
 /// How long parts on the line may still be judged after a wish to stop.
@@ -159,6 +161,7 @@ pub fn run<W: Witness + 'static>(
     let run = context.run.clone();
     info!(line = %spec.line, station = %spec.station, %run, deadline_ms, "station starts");
     let watch_triggers = spec.cameras.iter().any(CameraSpec::takes_messages);
+    let link_watch = LinkWatch::new(spec.cameras.iter().all(CameraSpec::takes_messages));
     let publisher = Arc::new(Publisher::start(PublisherSettings {
         link: spec.link,
         root: spec.root,
@@ -255,7 +258,7 @@ pub fn run<W: Witness + 'static>(
     tell_systemd(&[NotifyState::Ready]);
 
     let account = line.account().clone();
-    let line = supervise(line, &publisher, &health, &watch, stop, &mut status);
+    let line = supervise(line, &publisher, &health, (&watch, &link_watch), stop, &mut status);
     drop(golden);
     health.stopping();
     tell_systemd(&[NotifyState::Stopping]);
@@ -342,7 +345,7 @@ fn supervise<W>(
     mut line: line::Line<W>,
     publisher: &Publisher,
     health: &Health,
-    products: &ProductWatch,
+    (products, link_watch): (&ProductWatch, &LinkWatch),
     stop: &Stop,
     status: &mut Status,
 ) -> line::Line<W> {
@@ -373,6 +376,7 @@ fn supervise<W>(
             unread.tell(health, &link, now);
             products.tell(health, &line.product(), now);
             tell_deaf(health, link.connected && !link.subscribed);
+            link_watch.tell(health, &link, SystemTime::now());
             tell_unheeded(health, line.unheeded_triggers());
             let late = line.late_triggers();
             line.account().set_triggers_missing(late.missing);

@@ -24,9 +24,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Time for address look-up, TCP, TLS and the broker's answer together, in seconds.
 const CONNECT_TIMEOUT_SECS: u64 = 5;
 
-/// Largest packet read. Far above [`MAX_INBOUND_BYTES`](crate::wire::MAX_INBOUND_BYTES), so that a message that is
-/// merely too long is refused by name instead of ending the connection.
-const MAX_PACKET_IN_BYTES: usize = 1 << 20;
+/// Largest packet read: what MQTT can carry, so that a message that is too long is refused by name instead of ending the
+/// connection, which a retained one would do again and again.
+const MAX_PACKET_IN_BYTES: usize = 268_435_455;
 
 /// Largest packet that the link writes: a payload, a topic and the packet's head.
 const MAX_PACKET_OUT_BYTES: usize = 4096;
@@ -191,15 +191,21 @@ impl Broker {
         &self.url
     }
 
+    /// The name by which the station logs in, if it does.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.login.as_ref().map(|(user, _)| user.as_str())
+    }
+
     /// A client for one connection of the link.
     ///
     /// The broker keeps the session: a trigger that came while nobody was here, or was not acknowledged, is a part, and the
     /// plant counts it. What comes late is told from what comes in time by [`Promptness`](crate::Promptness), and is never
     /// judged. What goes out is the outbox's business, of which a broker keeps nothing with QoS 1. The library acknowledges
     /// nothing by itself.
-    pub(crate) fn link_client(&self, topics: &Topics, now: SystemTime) -> (AsyncClient, EventLoop) {
-        let last = StateMessage::new(State::Offline, "connection lost; the time is when it began", now).to_json();
-        let will = LastWill::new(topics.state.as_str(), last, QoS::AtLeastOnce, true);
+    ///
+    /// `last_will` is what the broker publishes on the topic of the state when the connection breaks.
+    pub(crate) fn link_client(&self, topics: &Topics, last_will: Vec<u8>) -> (AsyncClient, EventLoop) {
+        let will = LastWill::new(topics.state.as_str(), last_will, QoS::AtLeastOnce, true);
         let mut options = self.options(&topics.client_id, MAX_PACKET_OUT_BYTES);
         options.set_last_will(will).set_clean_session(false).set_manual_acks(true);
         connect(options)
@@ -243,6 +249,11 @@ impl Broker {
         }
         options
     }
+}
+
+/// What a broker says of a station whose connection began at `now` and broke.
+pub(crate) fn last_will(now: SystemTime) -> Vec<u8> {
+    StateMessage::new(State::Offline, "connection lost; the time is when it began", now).to_json()
 }
 
 fn connect(options: MqttOptions) -> (AsyncClient, EventLoop) {

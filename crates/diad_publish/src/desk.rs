@@ -7,12 +7,15 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::Notify;
 
-use crate::outbox::{Lane, MessageId, Outbox, Ticket};
+use crate::outbox::{Flow, Lane, MessageId, Outbox, Ticket};
 use crate::sparkplug::{Mirror, Said};
 use crate::wire::{Heartbeat, HeartbeatMessage, Inbound, RejectBit, RejectMessage, StateMessage, VerdictMessage};
 
 #[cfg(test)]
 mod tests;
+
+/// The state where the broker cuts at a size: what lies with it as the last will is hardly shorter, so this is not cut.
+const SHORT_STATE_BYTES: usize = 160;
 
 /// How the link is, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,21 @@ pub struct LinkStatus {
     pub mirror_lost: u64,
     /// Why the last connection or attempt ended.
     pub last_error: Option<String>,
+    /// What the link has found out to be wrong between station and plant.
+    pub faults: LinkFaults,
+}
+
+/// What is wrong between station and plant although a broker accepts connections; each in one sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LinkFaults {
+    /// Connections end again and again.
+    pub flapping: Option<String>,
+    /// What the station publishes does not come back to it: nobody may get it.
+    pub undelivered: Option<String>,
+    /// Messages of the plant do not reach the station.
+    pub withheld: Option<String>,
+    /// A message far too long lies on a topic that the station reads.
+    pub oversized: Option<String>,
 }
 
 /// How a drain ended.
@@ -103,13 +121,22 @@ pub(crate) enum Order {
 pub(crate) enum Outgoing {
     State(Vec<u8>),
     Heartbeat(Vec<u8>),
-    Part { id: MessageId, verdict: Vec<u8>, reject: Option<Vec<u8>> },
+    /// Without a verdict where that is held back: it stays owed.
+    Part {
+        id: MessageId,
+        verdict: Option<Vec<u8>>,
+        reject: Option<Vec<u8>>,
+    },
 }
 
 pub(crate) struct Desk {
     pub(crate) outbox: Outbox<Parcel>,
     pub(crate) order: Order,
     pub(crate) status: LinkStatus,
+    /// Payloads of this many bytes, or more, would end the connection.
+    pub(crate) limit: Option<usize>,
+    /// The topic on which a message came that is too long, whether it is retained, and when it came.
+    pub(crate) oversized: Option<(String, bool, Instant)>,
     /// Nobody takes messages from the plant any more.
     pub(crate) deaf: bool,
     /// Hears what goes out, where the station is a Sparkplug node too.
@@ -141,12 +168,15 @@ impl Desk {
             inbound_lost: 0,
             mirror_lost: 0,
             last_error: None,
+            faults: LinkFaults::default(),
         };
         let (order, ended) = (Order::Run, None);
         Self {
             outbox,
             order,
             status,
+            limit: None,
+            oversized: None,
             deaf: false,
             mirror: None,
             state,
@@ -209,6 +239,7 @@ impl Desk {
 
     pub(crate) fn connect(&mut self, now: SystemTime) {
         self.outbox.connect();
+        self.outbox.set_flow(if self.limit.is_some() { Flow::Shut } else { Flow::Narrow });
         // A broker may have forgotten it, or hold our own last will.
         self.state_is_news = true;
         self.heartbeat = None;
@@ -234,7 +265,10 @@ impl Desk {
     pub(crate) fn next(&mut self, now: Instant) -> Option<Outgoing> {
         if self.state_is_news {
             self.state_is_news = false;
-            return Some(Outgoing::State(self.state.to_json()));
+            return Some(Outgoing::State(match self.limit {
+                None => self.state.to_json(),
+                Some(limit) => self.state.to_json_below(limit.min(SHORT_STATE_BYTES)),
+            }));
         }
         if let Some(beat) = self.heartbeat.take() {
             let unrecorded = self.outbox.unrecorded() as u64;
@@ -250,7 +284,12 @@ impl Desk {
         if let Some(mirror) = &self.mirror {
             mirror.say(Said { verdict: verdict.clone(), bit });
         }
-        Some(Outgoing::Part { id: dispatch.id, verdict: verdict.to_json(lane), reject })
+        let (id, verdict) = (dispatch.id, Some(verdict.to_json(lane)));
+        let verdict = verdict.filter(|verdict| self.limit.is_none_or(|limit| verdict.len() < limit));
+        if verdict.is_none() {
+            self.outbox.lose(id);
+        }
+        Some(Outgoing::Part { id, verdict, reject })
     }
 
     pub(crate) fn acknowledge(&mut self, id: MessageId) {

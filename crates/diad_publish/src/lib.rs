@@ -25,6 +25,9 @@
 //!   gets no bit for a part treats it as a reject.
 //! - A message of the plant with QoS 1 is acknowledged when its [`Receipt`] is settled, and in the order of arrival: a
 //!   process that is killed leaves what it has not recorded with the broker, which delivers it again.
+//! - A verdict counts as acknowledged when the broker has acknowledged it and has delivered it to this station as well, which
+//!   subscribes to what it writes: a broker may acknowledge what it drops. What does not come back is owed again, and
+//!   [`LinkFaults`] say so; so they do of messages of the plant that the broker keeps back.
 //! - Every message comes with what the link knows of its age: [`Promptness`].
 //!
 //! # Never
@@ -49,7 +52,7 @@ pub mod wire;
 pub use arrived::{Arrived, Promptness, Suspicion};
 pub use broker::{MAX_PASSWORD_BYTES, PublishError, check_authorities, check_client};
 pub use clock::suspended;
-pub use desk::{DrainReport, LinkStatus};
+pub use desk::{DrainReport, LinkFaults, LinkStatus};
 pub use publisher::{Delivery, Publisher, PublisherSettings};
 pub use receipt::Receipt;
 pub use trial::{Read, StateSeen, Trial, Write};

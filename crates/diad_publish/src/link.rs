@@ -19,6 +19,10 @@
 //! `try_publish`, whose channel has room for more than the window of messages under way; waiting for room would be
 //! waiting for the broker.
 //!
+//! # Why the station subscribes to what it writes
+//! A broker may acknowledge a message and drop it. So a verdict is acknowledged to the outbox when the broker has acknowledged
+//! it and has delivered it to the station as well ([`echo`]).
+//!
 //! # Why a suspended machine connects anew
 //! The monotonic clock does not count a suspension: what waited to go out would still seem to be in time for the gate.
 
@@ -27,16 +31,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam_channel::Sender;
-use rumqttc::{
-    AsyncClient, ClientError, ConnAck, ConnectReturnCode, ConnectionError, Event, Packet, QoS, SubscribeFilter,
-    SubscribeReasonCode,
-};
+use rumqttc::{AsyncClient, ClientError, ConnAck, ConnectReturnCode, ConnectionError, Event, Packet, QoS};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use self::echo::{Echo, EchoId, Own};
+use self::inputs::Inputs;
+use self::memory::Memory;
+use self::subscriptions::{Kind, Subscriptions};
 use self::transit::{Question, Transit};
 use crate::arrived::{Arrived, Promptness};
 use crate::backoff::Backoff;
-use crate::broker::{Broker, WINDOW};
+use crate::broker::{Broker, WINDOW, last_will};
 use crate::clock::{since_boot, suspended};
 use crate::desk::{Desk, DrainReport, Order, Outgoing, Shared};
 use crate::handover::Handover;
@@ -45,7 +50,13 @@ use crate::receipt::Receipts;
 use crate::topic::Topics;
 use crate::wire::{State, StateMessage};
 
+mod delivery;
+mod echo;
+mod endings;
 mod hearing;
+mod inputs;
+mod memory;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod tls_fault;
@@ -76,6 +87,15 @@ enum Slot {
     State,
     Heartbeat,
     Goodbye,
+    /// An empty message on a topic that the station reads.
+    Trial,
+}
+
+/// What was handed over, and what is expected to come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sent {
+    slot: Slot,
+    echo: Option<EchoId>,
 }
 
 /// Why a connection ended.
@@ -85,6 +105,8 @@ enum End {
     Ordered { said_goodbye: bool },
     /// By failure, in words for an operator.
     Lost(String),
+    /// Closed by the broker without a word.
+    Closed(String),
 }
 
 /// How far a farewell has come.
@@ -98,7 +120,10 @@ enum Farewell {
 /// One connection.
 struct Session {
     client: AsyncClient,
-    handover: Handover<Slot>,
+    handover: Handover<Sent>,
+    echo: Echo,
+    inputs: Inputs,
+    subscriptions: Subscriptions,
     accepted: Option<Instant>,
     farewell: Farewell,
     transit: Transit,
@@ -142,12 +167,12 @@ impl Link {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut backoff = Backoff::new();
-        let mut receipts = Receipts::default();
+        let mut memory = Memory::default();
         let said_goodbye = loop {
-            let (held, end) = self.connection(&mut receipts, &mut tick).await;
+            let (held, end) = self.connection(&mut memory, &mut tick).await;
             let reason = match end {
                 End::Ordered { said_goodbye } => break said_goodbye,
-                End::Lost(reason) => reason,
+                End::Lost(reason) | End::Closed(reason) => reason,
             };
             self.note_loss(held.is_some(), &reason);
             let wait = backoff.after(held.unwrap_or_default(), chance());
@@ -162,9 +187,11 @@ impl Link {
     }
 
     /// One connection from attempt to end, and how long it held after the broker had accepted it.
-    async fn connection(&self, receipts: &mut Receipts, tick: &mut Interval) -> (Option<Duration>, End) {
-        let (client, mut events) = self.broker.link_client(&self.topics, SystemTime::now());
-        let mut session = self.session(client, std::mem::take(receipts));
+    async fn connection(&self, memory: &mut Memory, tick: &mut Interval) -> (Option<Duration>, End) {
+        let last_will = last_will(SystemTime::now());
+        memory.states.know(&last_will);
+        let (client, mut events) = self.broker.link_client(&self.topics, last_will);
+        let mut session = self.session(client, memory);
         let end = loop {
             let polled = {
                 let mut poll = pin!(events.poll());
@@ -176,7 +203,7 @@ impl Link {
                         _ = tick.tick() => {}
                     }
                     self.shared.tick();
-                    if let Some(end) = self.serve(&mut session) {
+                    if let Some(end) = self.serve(&mut session, memory) {
                         break Err(end);
                     }
                 }
@@ -184,29 +211,35 @@ impl Link {
             self.shared.tick();
             let taken = match polled {
                 Err(end) => Some(end),
-                Ok(Ok(event)) => self.take(&mut session, event),
+                Ok(Ok(event)) => self.take(&mut session, memory, event),
                 Ok(Err(error)) => {
                     // Acknowledgements that came in together with the failure: each saves a repeat.
                     for event in std::mem::take(&mut events.state.events) {
-                        self.take(&mut session, event);
+                        self.take(&mut session, memory, event);
                     }
-                    Some(End::Lost(describe(&error)))
+                    Some(lost(&error, session.accepted.is_some()))
                 }
             };
-            if let Some(end) = taken.or_else(|| self.serve(&mut session)) {
+            if let Some(end) = taken.or_else(|| self.serve(&mut session, memory)) {
                 break end;
             }
         };
-        *receipts = session.receipts;
-        (session.accepted.map(|at| at.elapsed()), end)
+        let held = session.accepted.map(|at| at.elapsed());
+        self.remember(session, memory, &end);
+        (held, end)
     }
 
-    /// A connection that is not there yet. `receipts` are those of the ones before it.
-    fn session(&self, client: AsyncClient, receipts: Receipts) -> Session {
+    /// A connection that is not there yet.
+    fn session(&self, client: AsyncClient, memory: &mut Memory) -> Session {
         let again = self.shared.desk().status.connections > 0;
+        let receipts = std::mem::take(&mut memory.receipts);
+        let tries = !memory.trials_end_connections;
         Session {
             client,
             handover: Handover::new(Instant::now()),
+            echo: Echo::new(Instant::now()),
+            inputs: Inputs::new(tries && self.watch.asks, tries),
+            subscriptions: Subscriptions::default(),
             accepted: None,
             farewell: Farewell::NotYet,
             transit: Transit::new(self.watch.limit, again, since_boot()),
@@ -217,11 +250,13 @@ impl Link {
     }
 
     /// Does what the desk asks for.
-    fn serve(&self, session: &mut Session) -> Option<End> {
+    fn serve(&self, session: &mut Session, memory: &mut Memory) -> Option<End> {
         session.transit.look(since_boot());
+        session.echo.look(Instant::now());
         let slept = suspended().saturating_sub(session.suspended);
         let mut desk = self.shared.desk();
         if session.accepted.is_none() {
+            self.look_at_endings(&mut desk, memory);
             return ordered_while_away(&desk).then_some(End::Ordered { said_goodbye: false });
         }
         if slept > SUSPENDED {
@@ -232,7 +267,8 @@ impl Link {
             let reason = format!("the broker acknowledged nothing for {} s", GIVE_UP.as_secs());
             return Some(End::Lost(reason));
         }
-        let asked = Self::acknowledge(session).and_then(|()| self.ask(session));
+        self.look_at_delivery(&mut desk, session, memory);
+        let asked = Self::acknowledge(session).and_then(|()| self.ask(session)).and_then(|()| self.try_inputs(session));
         let handed = match desk.order {
             Order::Abandon => return Some(End::Ordered { said_goodbye: false }),
             Order::Drain(deadline) => {
@@ -242,19 +278,19 @@ impl Link {
                 }
                 let settled = desk.outbox.is_empty() && session.handover.len() == 0 && session.receipts.due().is_none();
                 if session.farewell == Farewell::NotYet && (settled || now >= deadline) {
-                    self.say_goodbye(session)
+                    self.say_goodbye(session, memory)
                 } else {
-                    self.hand_over(&mut desk, session)
+                    self.hand_over(&mut desk, session, memory)
                 }
             }
-            Order::Run => self.hand_over(&mut desk, session),
+            Order::Run => self.hand_over(&mut desk, session, memory),
         };
         // The library's channel is wider than the window: this cannot happen while it runs.
         asked.and(handed).err().map(|_| End::Lost("the client library takes no more messages".to_owned()))
     }
 
     /// Hands messages to the library until the window is full or nothing waits; none to a broker that hangs.
-    fn hand_over(&self, desk: &mut Desk, session: &mut Session) -> Result<(), ClientError> {
+    fn hand_over(&self, desk: &mut Desk, session: &mut Session, memory: &mut Memory) -> Result<(), ClientError> {
         let now = Instant::now();
         if session.handover.stalled(STALL, now) {
             return Ok(());
@@ -264,18 +300,18 @@ impl Link {
             match desk.next(now) {
                 None => break,
                 Some(Outgoing::State(payload)) => {
-                    session.publish(&self.topics.state, QoS::AtLeastOnce, Retain::Yes, payload, Slot::State)?;
+                    memory.states.know(&payload);
+                    session.publish(&self.topics, Own::State, payload, Slot::State)?;
                 }
                 Some(Outgoing::Heartbeat(payload)) => {
-                    let topic = &self.topics.heartbeat;
-                    session.publish(topic, QoS::AtMostOnce, Retain::No, payload, Slot::Heartbeat)?;
+                    session.publish(&self.topics, Own::Heartbeat, payload, Slot::Heartbeat)?;
                 }
                 Some(Outgoing::Part { id, verdict, reject }) => {
-                    let topic = &self.topics.verdict;
-                    session.publish(topic, QoS::AtLeastOnce, Retain::No, verdict, Slot::Verdict(id))?;
+                    if let Some(verdict) = verdict {
+                        session.publish(&self.topics, Own::Verdict, verdict, Slot::Verdict(id))?;
+                    }
                     if let Some(reject) = reject {
-                        let topic = &self.topics.reject;
-                        session.publish(topic, QoS::AtLeastOnce, Retain::No, reject, Slot::Reject)?;
+                        session.publish(&self.topics, Own::Reject, reject, Slot::Reject)?;
                     }
                 }
             }
@@ -283,49 +319,66 @@ impl Link {
         Ok(())
     }
 
-    fn say_goodbye(&self, session: &mut Session) -> Result<(), ClientError> {
+    fn say_goodbye(&self, session: &mut Session, memory: &mut Memory) -> Result<(), ClientError> {
         session.farewell = Farewell::Told;
         let state = StateMessage::new(State::Offline, "stopped", SystemTime::now()).to_json();
-        session.publish(&self.topics.state, QoS::AtLeastOnce, Retain::Yes, state, Slot::Goodbye)
+        memory.states.know(&state);
+        session.publish(&self.topics, Own::State, state, Slot::Goodbye)
     }
 
     /// Takes in what the library reports.
-    fn take(&self, session: &mut Session, event: Event) -> Option<End> {
+    fn take(&self, session: &mut Session, memory: &mut Memory, event: Event) -> Option<End> {
         session.transit.look(since_boot());
+        session.echo.look(Instant::now());
+        if matches!(event, Event::Incoming(_)) {
+            session.echo.spoke();
+        }
         match event {
             Event::Incoming(Packet::ConnAck(accepted)) => return self.begin(session, &accepted),
-            Event::Incoming(Packet::PubAck(ack)) => match session.handover.acknowledged(ack.pkid, Instant::now()) {
-                Some(Slot::Verdict(id)) => self.shared.desk().acknowledge(id),
-                Some(Slot::Reject) => self.shared.desk().status.rejects_acknowledged += 1,
-                Some(Slot::Goodbye) => {
-                    session.farewell = Farewell::Leaving;
-                    if session.client.try_disconnect().is_err() {
-                        return Some(End::Ordered { said_goodbye: true });
-                    }
-                }
-                Some(Slot::State | Slot::Heartbeat) | None => {}
-            },
-            Event::Incoming(Packet::SubAck(ack)) => {
-                session.transit.answered(Question::Subscribe, since_boot());
-                if !ack.return_codes.contains(&SubscribeReasonCode::Failure) {
-                    return None;
-                }
-                let reason = "the broker refused the trigger or product subscription; check its access rules";
-                tracing::error!(broker = %self.broker.url(), "{reason}");
-                let mut desk = self.shared.desk();
-                desk.status.subscribed = false;
-                desk.status.last_error = Some(reason.to_owned());
+            Event::Incoming(Packet::PubAck(ack)) => {
+                let sent = session.handover.acknowledged(ack.pkid, Instant::now());
+                return sent.and_then(|sent| self.acknowledged(session, sent));
             }
+            Event::Incoming(Packet::PubRec(_)) => {
+                let reason =
+                    "the broker answers messages of QoS 1 as if they had QoS 2 (PUBREC): it does not keep to MQTT";
+                return Some(End::Lost(reason.to_owned()));
+            }
+            Event::Incoming(Packet::SubAck(ack)) => self.subscribed(session, &ack),
             Event::Incoming(Packet::UnsubAck(_)) => session.transit.answered(Question::Unsubscribe, since_boot()),
-            Event::Incoming(Packet::Publish(message)) => self.hear(session, &message),
+            Event::Incoming(Packet::Publish(message)) => match self.own(&message.topic) {
+                Some(own) => self.came_back(session, memory, own, &message),
+                None => self.hear(session, &message),
+            },
             Event::Outgoing(rumqttc::Outgoing::PubAck(_)) => {
                 session.unwritten_acks = session.unwritten_acks.saturating_sub(1);
             }
+            Event::Outgoing(rumqttc::Outgoing::Subscribe(packet)) => session.subscriptions.written(packet),
             Event::Outgoing(rumqttc::Outgoing::Publish(packet)) => session.handover.written(packet),
             Event::Outgoing(rumqttc::Outgoing::Disconnect) => {
                 return Some(End::Ordered { said_goodbye: session.farewell == Farewell::Leaving });
             }
             _ => {}
+        }
+        None
+    }
+
+    /// The broker acknowledged a message.
+    fn acknowledged(&self, session: &mut Session, sent: Sent) -> Option<End> {
+        let delivered = sent.echo.and_then(|echo| session.echo.acknowledged(echo));
+        let mut desk = self.shared.desk();
+        if let Some(verdict) = delivered {
+            desk.acknowledge(verdict);
+        }
+        match sent.slot {
+            Slot::Reject => desk.status.rejects_acknowledged += 1,
+            Slot::Goodbye => {
+                session.farewell = Farewell::Leaving;
+                if session.client.try_disconnect().is_err() {
+                    return Some(End::Ordered { said_goodbye: true });
+                }
+            }
+            Slot::Verdict(_) | Slot::State | Slot::Heartbeat | Slot::Trial => {}
         }
         None
     }
@@ -337,11 +390,12 @@ impl Link {
         session.receipts.begin(accepted.session_present);
         self.shared.desk().connect(SystemTime::now());
         tracing::info!(broker = %self.broker.url(), "broker connected");
-        let filters = [&self.topics.product, &self.topics.trigger]
-            .map(|topic| SubscribeFilter { path: topic.clone(), qos: QoS::AtLeastOnce });
         session.transit.asked(Question::Subscribe, session.receipts.len(), since_boot());
-        match session.client.try_subscribe_many(filters) {
-            Ok(()) => None,
+        match session.client.try_subscribe_many(self.subscriptions()) {
+            Ok(()) => {
+                session.subscriptions.asked(Kind::All);
+                None
+            }
             Err(_) => Some(End::Lost("the client library refused to subscribe".to_owned())),
         }
     }
@@ -382,24 +436,33 @@ impl Link {
 }
 
 impl Session {
-    fn publish(
-        &mut self,
-        topic: &str,
-        qos: QoS,
-        retain: Retain,
-        payload: Vec<u8>,
-        slot: Slot,
-    ) -> Result<(), ClientError> {
-        self.client.try_publish(topic, qos, retain == Retain::Yes, payload)?;
-        self.handover.hand(slot, Instant::now());
+    fn publish(&mut self, topics: &Topics, own: Own, payload: Vec<u8>, slot: Slot) -> Result<(), ClientError> {
+        let verdict = if let Slot::Verdict(id) = slot { Some(id) } else { None };
+        let (qos, retained) = match own {
+            Own::Verdict | Own::Reject => (QoS::AtLeastOnce, false),
+            Own::State => (QoS::AtLeastOnce, true),
+            Own::Heartbeat => (QoS::AtMostOnce, false),
+        };
+        let echo = self.echo.sent(own, &payload, verdict);
+        self.client.try_publish(topics.own(own), qos, retained, payload)?;
+        self.handover.hand(Sent { slot, echo: Some(echo) }, Instant::now());
         Ok(())
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Retain {
-    Yes,
-    No,
+/// Why a connection, or an attempt at one, ended.
+fn lost(error: &ConnectionError, accepted: bool) -> End {
+    if !memory::is_closed_by_peer(error) {
+        return End::Lost(describe(error));
+    }
+    End::Closed(match accepted {
+        true => "the broker closed the connection".to_owned(),
+        false => {
+            "the broker closed the connection before it accepted it; see its log. It must allow retained messages and \
+                  QoS 1 (mosquitto: retain_available, max_qos), and the port may be one for TLS (mqtts)"
+                .to_owned()
+        }
+    })
 }
 
 /// Whether to stop without a connection: at once if nothing is owed, else at the deadline.

@@ -10,6 +10,9 @@
 //! next. The broker may or may not have it; a repeat is harmless where a gap is not. A message without a ticket stays
 //! until it is acknowledged or the bound pushes it out.
 //!
+//! What was sent may turn out to have reached nobody: it is owed again. While that can happen, older messages go out one at a
+//! time, and the next one when the one before was delivered or given up ([`Flow`]).
+//!
 //! Identifiers grow in the order of offering, and each queue is sorted by them without sorting.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -37,6 +40,18 @@ pub enum Lane {
     Live,
     /// Waited while there was no connection, or was not acknowledged when one ended.
     Stored,
+}
+
+/// How freely messages that waited go out. Live ones always do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flow {
+    /// As fast as they are taken.
+    #[default]
+    Wide,
+    /// One at a time: it is not known whether messages are delivered.
+    Narrow,
+    /// None: they are known not to be.
+    Shut,
 }
 
 /// A message to be sent now; it is in flight from here on.
@@ -67,6 +82,9 @@ pub struct Outbox<T> {
     backlog: bool,
     /// A message with a ticket was forgotten while connected.
     spilled: bool,
+    /// A message with a ticket was sent and not delivered.
+    lost: bool,
+    flow: Flow,
     live: VecDeque<Entry<T>>,
     stored: VecDeque<Entry<T>>,
     kept: VecDeque<Entry<T>>,
@@ -87,6 +105,8 @@ impl<T> Outbox<T> {
             connected: false,
             backlog: false,
             spilled: false,
+            lost: false,
+            flow: Flow::Wide,
             live: VecDeque::new(),
             stored: VecDeque::new(),
             kept: VecDeque::new(),
@@ -124,10 +144,29 @@ impl<T> Outbox<T> {
     /// How many messages may be brought now.
     #[must_use]
     pub fn room(&self) -> usize {
-        if self.connected {
+        if self.connected && self.flow == Flow::Wide {
             ROOM.saturating_sub(self.stored.len()).min(self.capacity.saturating_sub(self.queued()))
         } else {
-            0
+            usize::from(
+                self.connected && self.stored.is_empty() && self.may_send_stored() && self.queued() < self.capacity,
+            )
+        }
+    }
+
+    /// Sets how freely messages that waited go out. Once all may, what was not delivered is to be brought again.
+    pub const fn set_flow(&mut self, flow: Flow) {
+        self.flow = flow;
+        if matches!(flow, Flow::Wide) && self.lost {
+            self.lost = false;
+            self.spilled = true;
+        }
+    }
+
+    fn may_send_stored(&self) -> bool {
+        match self.flow {
+            Flow::Wide => true,
+            Flow::Narrow => self.in_flight.values().all(|(lane, _)| *lane == Lane::Live),
+            Flow::Shut => false,
         }
     }
 
@@ -136,9 +175,14 @@ impl<T> Outbox<T> {
         self.backlog = backlog;
     }
 
-    /// Whether messages with a ticket were forgotten, although connected, since the last call.
+    /// Whether messages with a ticket were forgotten, although connected, since the last call. Those that were not delivered
+    /// count when the caller has brought all others.
     pub const fn take_spilled(&mut self) -> bool {
-        std::mem::replace(&mut self.spilled, false)
+        let lost = self.lost && !self.backlog && !matches!(self.flow, Flow::Shut);
+        if lost {
+            self.lost = false;
+        }
+        std::mem::replace(&mut self.spilled, false) || lost
     }
 
     /// Tickets of messages that were acknowledged since the last call, in that order, and when.
@@ -162,7 +206,7 @@ impl<T> Outbox<T> {
         self.kept.make_contiguous().sort_unstable_by_key(|entry| entry.id);
         self.held.clear();
         self.acknowledged.clear();
-        self.spilled = false;
+        (self.spilled, self.lost) = (false, false);
     }
 
     fn entry(&mut self, ticket: Option<Ticket>, item: T) -> Entry<T> {
@@ -199,7 +243,7 @@ impl<T> Outbox<T> {
     /// The connection ended: what has a ticket is forgotten, and the rest is kept in the order of offering.
     pub fn disconnect(&mut self) {
         self.connected = false;
-        self.spilled = false;
+        (self.spilled, self.lost) = (false, false);
         // What is in flight was dispatched from the front of its queue: it is older than all that waits there.
         let (older, newer): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.in_flight).into_values().partition(|(lane, _)| *lane == Lane::Stored);
@@ -218,6 +262,8 @@ impl<T> Outbox<T> {
         }
         let (lane, entry) = if let Some(entry) = self.live.pop_front() {
             (Lane::Live, entry)
+        } else if !self.may_send_stored() {
+            return None;
         } else if let Some(entry) = self.stored.pop_front() {
             (Lane::Stored, entry)
         } else if self.backlog {
@@ -235,6 +281,19 @@ impl<T> Outbox<T> {
         let (_, entry) = self.in_flight.remove(&id)?;
         self.acknowledged.extend(entry.ticket.map(|ticket| (ticket, at)));
         Some(entry.item)
+    }
+
+    /// A message that was sent has reached nobody: it is owed again. What the caller's record holds is forgotten here and
+    /// brought again; anything else waits for its turn.
+    pub fn lose(&mut self, id: MessageId) {
+        let Some((_, entry)) = self.in_flight.remove(&id) else { return };
+        if let Some(ticket) = entry.ticket {
+            self.held.remove(&ticket);
+            self.lost = true;
+        } else {
+            let at = self.kept.partition_point(|kept| kept.id < entry.id);
+            self.kept.insert(at, entry);
+        }
     }
 
     /// Messages that wait to be sent.

@@ -78,6 +78,8 @@ pub struct Topics {
     pub trigger: String,
     /// In, QoS 1, retained: change-over.
     pub product: String,
+    /// Every topic of the station, as access rules name them.
+    pub all: String,
     /// Nobody writes or reads it: the link gives up a subscription to it that it never had, to see the broker answer.
     pub probe: String,
     /// Names the connection. It has no run in it: a restarted daemon takes over from its predecessor's half-open
@@ -91,6 +93,7 @@ impl Topics {
     pub fn new(root: &TopicRoot, line: &LineName, station: &StationName) -> Self {
         let base = format!("{root}/{line}/{station}");
         Self {
+            all: format!("{base}/#"),
             verdict: format!("{base}/verdict"),
             reject: format!("{base}/reject"),
             state: format!("{base}/state"),

@@ -9,6 +9,7 @@ mod judging;
 mod late;
 mod plant;
 mod sabotage;
+mod undelivered;
 mod wire;
 
 use std::fmt::Write;
@@ -74,6 +75,21 @@ fn hung_broker_gets_what_it_swallowed_again() {
 #[test]
 fn broker_that_refuses_gets_everything_when_it_does_not() {
     wire::broker_refuses(1);
+}
+
+#[test]
+fn verdicts_that_access_rules_drop_are_owed_and_said_when_they_may_be() {
+    undelivered::verdicts_denied(1);
+}
+
+#[test]
+fn verdicts_at_which_a_broker_ends_the_connection_are_owed_and_said_when_they_fit() {
+    undelivered::verdicts_cut(1);
+}
+
+#[test]
+fn message_far_too_long_keeps_no_verdict_back() {
+    undelivered::poison();
 }
 
 #[test]
@@ -218,6 +234,9 @@ fn table_of_faults() {
         fault("broker stands still for 3 s, 5 times", || wire::broker_stands_still(5, Duration::from_secs(3))),
         fault("broker stands still for 15 s, 2 times", || wire::broker_stands_still(2, Duration::from_secs(15))),
         fault("broker refuses (CONNACK)", || wire::broker_refuses(1)),
+        fault("broker denies verdicts and acknowledges them, 3 times", || undelivered::verdicts_denied(3)),
+        fault("broker ends the connection at the size of a verdict", || undelivered::verdicts_cut(1)),
+        fault("retained message of 1.1 MB on a topic that is read", undelivered::poison),
         fault("no broker at the stop, broken settings at the start", || daemon::settings_broken_on_restart(1)),
         fault("ledger file removed", || disk::removed(1)),
         fault("ledger file damaged", || disk::damaged(100)),

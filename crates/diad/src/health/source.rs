@@ -12,6 +12,10 @@ use diad_core::name::CameraId;
 pub enum Source {
     /// The count of parts and verdicts.
     Account,
+    /// A broker that is away although every part comes by a message.
+    Broker,
+    /// Connections to the broker that end again and again.
+    BrokerConnection,
     /// A camera.
     Camera(CameraId),
     /// The deadline of what goes on record.
@@ -34,12 +38,18 @@ pub enum Source {
     LedgerBacklog,
     /// The file beside the ledger that notes what is decided without a record.
     LedgerSlip,
+    /// A message that is too long to be read.
+    MessageTooLong,
     /// Messages of the plant that were lost.
     Messages,
+    /// Topics on which the broker delivers nothing of what the station publishes.
+    MessagesUndelivered,
     /// Triggers that no camera takes.
     MessagesUnheeded,
     /// Messages whose meaning is not certain.
     MessagesUnread,
+    /// Topics on which nothing reaches the station.
+    MessagesWithheld,
     /// The product in force.
     Product,
     /// The deletion of old parts.
@@ -94,6 +104,20 @@ impl Source {
                 "at a restart",
                 Fault,
                 &["DiadPartsUnaccounted"],
+            ),
+            Self::Broker => row(
+                "broker",
+                "every camera takes parts on messages and the broker is away; no part is judged",
+                "when the broker is reached",
+                Fault,
+                &["DiadBrokerAway"],
+            ),
+            Self::BrokerConnection => row(
+                "broker connection",
+                "connections to the broker end again and again; verdicts may be late",
+                "when a connection lasts",
+                Fault,
+                &["DiadBrokerFlaps"],
             ),
             Self::Camera(_) => row(
                 "camera",
@@ -172,12 +196,26 @@ impl Source {
                 Fault,
                 &["DiadVerdictsUnrecorded"],
             ),
+            Self::MessageTooLong => row(
+                "message too long",
+                "a message too long to be read lies on a topic that the station reads; it is skipped",
+                "when it is cleared",
+                Fault,
+                &[],
+            ),
             Self::Messages => row(
                 "messages",
                 "messages of the plant were lost, because too many came at once; a trigger's part has no verdict",
                 "at a restart",
                 Fault,
                 &[],
+            ),
+            Self::MessagesUndelivered => row(
+                "messages undelivered",
+                "the broker does not deliver what the station publishes; verdicts stay owed",
+                "when the broker delivers it",
+                Fault,
+                &["DiadVerdictsPileUp"],
             ),
             Self::MessagesUnheeded => row(
                 "messages unheeded",
@@ -192,6 +230,13 @@ impl Source {
                 "a minute after the last one",
                 Fault,
                 &["DiadUnjudged"],
+            ),
+            Self::MessagesWithheld => row(
+                "messages withheld",
+                "messages on `trigger` or `product` do not reach the station",
+                "when they do",
+                Fault,
+                &["DiadNoParts"],
             ),
             Self::Product => row(
                 "product",

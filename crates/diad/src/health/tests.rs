@@ -12,6 +12,8 @@ use crate::{testing, web};
 fn all() -> Vec<Source> {
     let all = vec![
         Source::Account,
+        Source::Broker,
+        Source::BrokerConnection,
         Source::Camera(CameraId::try_new("cam0").unwrap()),
         Source::Deadline,
         Source::Drift,
@@ -23,9 +25,12 @@ fn all() -> Vec<Source> {
         Source::Ledger,
         Source::LedgerBacklog,
         Source::LedgerSlip,
+        Source::MessageTooLong,
         Source::Messages,
+        Source::MessagesUndelivered,
         Source::MessagesUnheeded,
         Source::MessagesUnread,
+        Source::MessagesWithheld,
         Source::Product,
         Source::Retention,
         Source::Score,

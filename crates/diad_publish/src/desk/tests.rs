@@ -46,7 +46,7 @@ fn desk() -> Desk {
 fn sent(desk: &mut Desk, now: Instant) -> (bool, bool) {
     loop {
         if let Outgoing::Part { verdict, reject, .. } = desk.next(now).unwrap() {
-            let body: serde_json::Value = serde_json::from_slice(&verdict).unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&verdict.unwrap()).unwrap();
             return (body["historical"].as_bool().unwrap(), reject.is_some());
         }
     }
@@ -91,4 +91,21 @@ fn next_hands_the_mirror_what_goes_out_and_never_more_than_it_holds() {
     }
     assert_eq!((desk.snapshot().mirror_lost, mirror.waiting()), (1500 - 1024, 1024));
     assert_eq!(desk.outbox.in_flight(), 1500, "the verdicts themselves are owed");
+}
+
+#[test]
+fn next_holds_back_what_would_end_the_connection_and_sends_the_bit() {
+    let begin = Instant::now();
+    let mut desk = desk();
+    desk.limit = Some(300);
+    desk.connect(SystemTime::UNIX_EPOCH);
+    desk.set_state(StateMessage::new(State::Degraded, &"ä".repeat(190), SystemTime::UNIX_EPOCH));
+    let Some(Outgoing::State(state)) = desk.next(begin) else { panic!("no state") };
+    assert!((150..160).contains(&state.len()), "{} bytes", state.len());
+    let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+    assert!(state["state"] == "degraded" && state["detail"].as_str().unwrap().ends_with("ä…"), "{state}");
+    desk.offer(None, parcel(begin, begin + Duration::from_secs(1)));
+    let Some(Outgoing::Part { verdict: None, reject: Some(_), .. }) = desk.next(begin) else { panic!("no bit alone") };
+    assert_eq!((desk.outbox.in_flight(), desk.outbox.queued()), (0, 1), "the verdict is owed");
+    assert!(desk.next(begin).is_none(), "and waits");
 }

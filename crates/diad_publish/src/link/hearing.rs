@@ -7,6 +7,7 @@ use crossbeam_channel::TrySendError;
 use diad_core::frame::Stamp;
 use rumqttc::{ClientError, Publish, QoS};
 
+use super::subscriptions::Kind;
 use super::transit::Question;
 use super::{Farewell, Link, Session};
 use crate::arrived::{Arrived, Promptness};
@@ -18,6 +19,8 @@ use crate::wire::{Begins, Inbound, InboundError, ProductMessage, TriggerMessage}
 impl Link {
     /// A message from the plant.
     pub(super) fn hear(&self, session: &mut Session, message: &Publish) {
+        let input = self.input(&message.topic);
+        let ours = input.is_some_and(|input| session.inputs.heard(input, session.echo.active()));
         let at = Stamp { wall: SystemTime::now(), mono: Instant::now() };
         let promptness = session.transit.promptness(message.dup, since_boot());
         let receipt = if message.qos == QoS::AtMostOnce {
@@ -33,10 +36,14 @@ impl Link {
         let topic = message.topic.as_str();
         let payload = &message.payload;
         if payload.is_empty() && (topic == self.topics.trigger || topic == self.topics.product) {
-            // How a retained message is taken back: no part, and no product.
-            tracing::info!(topic, "empty message let be");
+            // How a retained message is taken back, or one of our own: no part, and no product.
+            if !ours || message.qos != QoS::AtMostOnce {
+                tracing::info!(topic, "empty message let be");
+            }
+            self.note_size(topic, 0, message.retain);
             return receipt.settle();
         }
+        self.note_size(topic, payload.len(), message.retain);
         let heard = if topic == self.topics.trigger {
             match TriggerMessage::parse(topic, payload) {
                 _ if message.retain => Inbound::Fault(InboundError::Retained { topic: topic.to_owned() }),
@@ -105,7 +112,10 @@ impl Link {
         let Some(question) = session.transit.question(session.receipts.len(), now) else { return Ok(()) };
         match question {
             Question::Unsubscribe => session.client.try_unsubscribe(&self.topics.probe)?,
-            Question::Subscribe => session.client.try_subscribe(&self.topics.trigger, QoS::AtLeastOnce)?,
+            Question::Subscribe => {
+                session.client.try_subscribe(&self.topics.trigger, QoS::AtLeastOnce)?;
+                session.subscriptions.asked(Kind::Question);
+            }
         }
         session.transit.asked(question, session.receipts.len(), now);
         Ok(())

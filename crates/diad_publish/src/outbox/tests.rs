@@ -318,3 +318,46 @@ proptest! {
         prop_assert!(observer.acknowledged.is_disjoint(&observer.dropped));
     }
 }
+
+/// Verdicts of the caller's record that a broker drops are owed, tried one at a time, and brought again once it delivers.
+#[test]
+fn lose_makes_a_message_owed_again() {
+    let mut outbox = outbox(10);
+    outbox.connect();
+    outbox.set_flow(Flow::Narrow);
+    outbox.set_backlog(true);
+    for item in [1, 2] {
+        assert_eq!(outbox.offer(Some(Ticket(item.into())), item), None);
+    }
+    assert_eq!(outbox.offer(None, 3), None);
+    let sent: Vec<_> = std::iter::from_fn(|| outbox.dispatch().map(|d| (d.id, *d.item))).collect();
+    assert_eq!(sent.len(), 3, "live ones go out whatever the flow");
+    for (id, _) in &sent {
+        outbox.lose(*id);
+        outbox.lose(*id);
+    }
+    assert_eq!((outbox.in_flight(), outbox.queued(), outbox.unrecorded()), (0, 1, 1));
+    assert!(outbox.take_acknowledged().is_empty());
+    assert!(!outbox.take_spilled(), "the caller has older ones to bring");
+
+    assert_eq!(outbox.room(), 1);
+    assert!(outbox.bring(Ticket(1), 1) && !outbox.bring(Ticket(2), 2));
+    let again = outbox.dispatch().map(|d| (d.id, d.lane)).unwrap();
+    assert_eq!((again.1, outbox.room(), outbox.dispatch().is_none()), (Lane::Stored, 0, true), "one at a time");
+    outbox.lose(again.0);
+    outbox.set_backlog(false);
+    assert!(outbox.take_spilled() && !outbox.take_spilled(), "once all others were brought");
+    let kept = outbox.dispatch().map(|d| (d.id, *d.item)).unwrap();
+    assert_eq!(kept.1, 3);
+    assert!(outbox.acknowledge(kept.0, SystemTime::UNIX_EPOCH).is_some());
+
+    outbox.set_flow(Flow::Shut);
+    assert_eq!((outbox.room(), outbox.dispatch().is_none()), (0, true));
+    assert!(!outbox.bring(Ticket(1), 1));
+    outbox.set_flow(Flow::Narrow);
+    assert!(outbox.bring(Ticket(1), 1));
+    let last = outbox.dispatch().unwrap().id;
+    outbox.lose(last);
+    outbox.set_flow(Flow::Wide);
+    assert!(outbox.take_spilled() && outbox.room() > 1);
+}

@@ -77,6 +77,24 @@ impl StateMessage {
     pub fn to_json(&self) -> Vec<u8> {
         encode(self)
     }
+
+    /// The payload in less than `limit` bytes, with as much of the detail as fits; without any where even that is too long.
+    #[must_use]
+    pub(crate) fn to_json_below(&self, limit: usize) -> Vec<u8> {
+        let mut shorter = self.clone();
+        loop {
+            let json = encode(&shorter);
+            if json.len() < limit || shorter.detail.is_empty() {
+                return json;
+            }
+            let over = json.len() - limit + 1 + "…".len();
+            let keep = shorter.detail.floor_char_boundary(shorter.detail.len().saturating_sub(over));
+            shorter.detail.truncate(keep);
+            if keep > 0 {
+                shorter.detail.push('…');
+            }
+        }
+    }
 }
 
 /// What the process knows for a heartbeat.

@@ -224,7 +224,8 @@ impl Subscriber {
         (subscriber, known)
     }
 
-    fn connect(options: MqttOptions, filter: &str) -> Self {
+    fn connect(mut options: MqttOptions, filter: &str) -> Self {
+        options.set_max_packet_size(1 << 21, 1 << 21);
         let (client, mut connection) = Client::new(options, 100);
         client.subscribe(filter, QoS::AtLeastOnce).unwrap();
         let (ready_tx, ready) = bounded(1);
@@ -238,6 +239,10 @@ impl Subscriber {
                     Ok(Event::Incoming(Packet::SubAck(_))) => ready_tx.send(known).unwrap(),
                     Ok(Event::Incoming(Packet::Publish(message))) => {
                         let bytes = message.payload.to_vec();
+                        // It means nothing: how the station finds out whether a topic is delivered.
+                        if bytes.is_empty() {
+                            continue;
+                        }
                         let payload = match message.topic.starts_with("spBv1.0/") {
                             true => serde_json::Value::Null,
                             false => serde_json::from_slice(&bytes).unwrap(),

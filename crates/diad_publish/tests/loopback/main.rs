@@ -11,6 +11,7 @@ mod access;
 #[expect(dead_code, reason = "the faults of the whole process need more of it")]
 #[path = "../broker/mod.rs"]
 mod broker;
+mod delivered;
 mod delivery;
 mod line;
 mod sample;

@@ -1,0 +1,101 @@
+//! What a station reports of its link: a broker that is away, connections that end, messages that are not delivered.
+
+use std::time::{Duration, SystemTime};
+
+use diad_publish::LinkStatus;
+
+use crate::health::{Health, Source};
+
+/// What the health of a station calls a broker that is away although every part is triggered by a message.
+const AWAY: Source = Source::Broker;
+/// What it calls connections that end again and again.
+const FLAPPING: Source = Source::BrokerConnection;
+/// What it calls topics on which the broker delivers nothing of what the station publishes.
+const UNDELIVERED: Source = Source::MessagesUndelivered;
+/// What it calls topics on which nothing reaches the station.
+const WITHHELD: Source = Source::MessagesWithheld;
+/// What it calls a message that is too long to be read.
+const OVERSIZED: Source = Source::MessageTooLong;
+/// How long a broker may be away before that is reported: its restart takes less.
+const AWAY_FOR: Duration = Duration::from_secs(5);
+
+/// What is to be reported of the link.
+#[derive(Debug)]
+pub(super) struct LinkWatch {
+    /// Every camera takes parts on messages, so that without a broker there is none.
+    messages_alone: bool,
+}
+
+impl LinkWatch {
+    /// `messages_alone`: every camera takes parts on messages.
+    pub(super) const fn new(messages_alone: bool) -> Self {
+        Self { messages_alone }
+    }
+
+    /// Reports what is at fault at `now`, and takes back what no longer is.
+    pub(super) fn tell(&self, health: &Health, link: &LinkStatus, now: SystemTime) {
+        let faults = &link.faults;
+        for (source, fault) in [
+            (AWAY, self.away(link, now).as_ref()),
+            (FLAPPING, faults.flapping.as_ref()),
+            (UNDELIVERED, faults.undelivered.as_ref()),
+            (WITHHELD, faults.withheld.as_ref()),
+            (OVERSIZED, faults.oversized.as_ref()),
+        ] {
+            match fault {
+                Some(detail) => health.problem(source, detail),
+                None => health.well(source),
+            }
+        }
+    }
+
+    /// Where parts come otherwise, they are judged without a broker, and their verdicts wait.
+    fn away(&self, link: &LinkStatus, now: SystemTime) -> Option<String> {
+        let away = now.duration_since(link.since).unwrap_or_default() >= AWAY_FOR;
+        let reason = link.last_error.as_deref().unwrap_or("no answer");
+        (self.messages_alone && !link.connected && away)
+            .then(|| format!("no broker: triggers do not come in, and no part is judged; {reason}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diad_publish::LinkFaults;
+
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn broker_that_is_away_is_a_fault_where_every_part_comes_by_a_message() {
+        let health = testing::health();
+        let status = testing::publisher().status();
+        let link = LinkStatus { connected: false, last_error: Some("refused".to_owned()), ..status };
+        let at = |seconds| link.since + Duration::from_secs(seconds);
+        LinkWatch::new(false).tell(&health, &link, at(60));
+        LinkWatch::new(true).tell(&health, &link, at(4));
+        assert!(health.look().1.is_empty());
+        LinkWatch::new(true).tell(&health, &link, at(5));
+        let (_, problems) = health.look();
+        assert!(
+            problems[0].0 == AWAY.to_string() && problems[0].1.ends_with("no part is judged; refused"),
+            "{problems:?}"
+        );
+        assert_eq!(health.faults().1, [AWAY]);
+        LinkWatch::new(true).tell(&health, &LinkStatus { connected: true, ..link.clone() }, at(6));
+        assert!(health.look().1.is_empty());
+    }
+
+    #[test]
+    fn each_fault_of_the_link_degrades_the_station_until_it_is_gone() {
+        let health = testing::health();
+        let status = testing::publisher().status();
+        let told = |what: &str| Some(what.to_owned());
+        let faults =
+            LinkFaults { flapping: told("f"), undelivered: told("u"), withheld: told("w"), oversized: told("o") };
+        let watch = LinkWatch::new(false);
+        watch.tell(&health, &LinkStatus { faults, ..status.clone() }, SystemTime::now());
+        assert_eq!(health.faults().1, [FLAPPING, OVERSIZED, UNDELIVERED, WITHHELD]);
+        watch.tell(&health, &status, SystemTime::now());
+        assert!(health.look().1.is_empty());
+    }
+}
