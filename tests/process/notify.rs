@@ -160,7 +160,7 @@ impl Observer {
                 let status = message.lines().find_map(|line| line.strip_prefix("STATUS="));
                 self.status = status.map_or(std::mem::take(&mut self.status), str::to_owned);
             }
-            for message in self.plant.rest() {
+            for message in self.plant.waiting() {
                 let word = || message.payload["state"].as_str().unwrap().to_owned();
                 if message.topic.ends_with("/state") {
                     self.state = word();

@@ -67,7 +67,8 @@ fn check_lists_the_faults_of_every_file_and_exits_78() {
     let output = diad(folder.path(), &["check", "--config", "diad.yaml"]);
     assert_eq!(output.status.code(), Some(78));
     let lines = stdout(&output);
-    let lines: Vec<_> = lines.lines().collect();
+    // Where the state folder of the service is not there yet, a notice follows the faults.
+    let lines: Vec<_> = lines.lines().filter(|line| !line.starts_with("notice: ledger.path: ")).collect();
     assert_eq!(lines[0], "diad.yaml:1:7: line: 3 is a number, allowed: text; put it into quotes");
     assert_eq!(lines[1], "thresholds.yaml:1:20: default.review: is not a number (NaN), allowed: a number from 0 to 1");
     assert!(lines[2].starts_with("diad.yaml:8:18: engine.model: "), "{}", lines[2]);

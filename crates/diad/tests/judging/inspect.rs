@@ -127,7 +127,7 @@ fn inspect_reports_every_bad_image_and_judges_the_others() {
         (place("missing.png"), Some("No such file")),
         (write("empty.png", b""), Some("empty")),
         (write("cut.jpg", &jpeg[..jpeg.len() / 2]), Some("truncated")),
-        (write("cut.png", &png[..png.len() - 10]), Some("unexpected end of file")),
+        (write("cut.png", &png[..png.len() - 10]), Some("truncated: the PNG ends before its last chunk")),
         (write("text.png", b"not a picture at all"), Some("neither PNG nor JPEG")),
         (write("huge.png", &huge), Some("20000x20000 px")),
         (write("cmyk.jpg", cmyk), Some("CMYK")),

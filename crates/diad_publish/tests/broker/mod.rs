@@ -286,6 +286,11 @@ impl Subscriber {
         }
     }
 
+    /// Everything that has come in and was not taken yet.
+    pub fn waiting(&self) -> Vec<Received> {
+        self.messages.try_iter().collect()
+    }
+
     /// Everything that came in before the broker closed the connection.
     pub fn rest(&self) -> Vec<Received> {
         self.messages.iter().collect()
