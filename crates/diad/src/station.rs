@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 
 use self::heard::{ProductWatch, Unread};
 use self::link::LinkWatch;
-use self::systemd::{Status, send as tell_systemd};
+use self::systemd::{Status, send as send_to_systemd};
 use crate::archive::{Archive, ArchiveSpec};
 use crate::guard::GuardSpec;
 use crate::health::{Health, Source};
@@ -238,7 +238,7 @@ pub fn run<W: Witness + 'static>(
         },
         stop.clone(),
     )
-    .inspect_err(|_| tell_unheard(&publisher))?;
+    .inspect_err(|_| report_unread(&publisher))?;
     if let Some((_, plant)) = &page {
         // Set once, here.
         let _ = plant.account.set(line.account().clone());
@@ -255,18 +255,18 @@ pub fn run<W: Witness + 'static>(
         }
     };
     // Parts are judged: for systemd the start is over, with golden parts or without.
-    tell_systemd(&[NotifyState::Ready]);
+    send_to_systemd(&[NotifyState::Ready]);
 
     let account = line.account().clone();
     let line = supervise(line, &publisher, &health, (&watch, &link_watch), stop, &mut status);
     drop(golden);
     health.stopping();
-    tell_systemd(&[NotifyState::Stopping]);
+    send_to_systemd(&[NotifyState::Stopping]);
     status.send(&health);
     stop.ask(DRAIN_LINE);
     let ended = line.join(|| publisher.close_inbound());
     let totals = account.totals();
-    tell_unsettled(&health, &totals);
+    report_unsettled(&health, &totals);
     health.stopped();
     status.send(&health);
     drop(archiving);
@@ -327,7 +327,7 @@ fn wait_for_prompt_link<W>(line: &line::Line<W>, publisher: &Publisher, stop: &S
 }
 
 /// A line that does not start hears no trigger. None of them is acknowledged: the broker has them for the next start.
-fn tell_unheard(publisher: &Publisher) {
+fn report_unread(publisher: &Publisher) {
     for arrived in publisher.close_inbound() {
         let part = match arrived.message {
             Inbound::Trigger { trigger, .. } => Some(trigger.part),
@@ -372,15 +372,15 @@ fn supervise<W>(
                 health.problem(ACCOUNT, &format!("{unaccounted} parts cannot be accounted for; this is a bug"));
             }
             let link = publisher.status();
-            tell_lost(health, link.inbound_lost);
-            unread.tell(health, &link, now);
-            products.tell(health, &line.product(), now);
-            tell_deaf(health, link.connected && !link.subscribed);
-            link_watch.tell(health, &link, SystemTime::now());
-            tell_unheeded(health, line.unheeded_triggers());
+            report_lost(health, link.inbound_lost);
+            unread.report(health, &link, now);
+            products.report(health, &line.product(), now);
+            report_refused_subscription(health, link.connected && !link.subscribed);
+            link_watch.report(health, &link, SystemTime::now());
+            report_unheeded(health, line.unheeded_triggers());
             let late = line.late_triggers();
             line.account().set_triggers_missing(late.missing);
-            tell_late(health, &late);
+            report_late(health, &late);
             publisher.heartbeat(Heartbeat {
                 parts_in: totals.triggered,
                 verdicts_out: totals.verdicts(),
@@ -396,7 +396,7 @@ fn supervise<W>(
             if still.is_empty() && link != link_seen {
                 link_seen = link;
                 next_feed = now + every / 2;
-                tell_systemd(&[NotifyState::Watchdog]);
+                send_to_systemd(&[NotifyState::Watchdog]);
             } else if now >= next_feed + every {
                 warn!(?still, link_moves = link != link_seen, "watchdog not fed: a stage does not move");
             }
@@ -406,7 +406,7 @@ fn supervise<W>(
 }
 
 /// At the end every part has its one verdict.
-fn tell_unsettled(health: &Health, totals: &Totals) {
+fn report_unsettled(health: &Health, totals: &Totals) {
     let unsettled = totals.triggered.abs_diff(totals.verdicts());
     if unsettled > 0 {
         health.problem(ACCOUNT, &format!("{unsettled} parts without their one verdict at the end; this is a bug"));
@@ -414,7 +414,7 @@ fn tell_unsettled(health: &Health, totals: &Totals) {
 }
 
 /// A trigger that was lost is a part without a number: nothing but this says that it was there.
-fn tell_lost(health: &Health, lost: u64) {
+fn report_lost(health: &Health, lost: u64) {
     if lost > 0 {
         let detail = format!("{lost} messages from the plant were lost since the start, for too many came at once");
         health.problem(INBOUND, &format!("{detail}. A trigger's part has no verdict, a change-over did not happen"));
@@ -422,7 +422,7 @@ fn tell_lost(health: &Health, lost: u64) {
 }
 
 /// Whoever stands at the gate sees parts taken off: this says why.
-fn tell_late(health: &Health, triggers: &LateTriggers) {
+fn report_late(health: &Health, triggers: &LateTriggers) {
     match &triggers.last {
         Some(last) => {
             let detail =
@@ -440,7 +440,7 @@ fn tell_late(health: &Health, triggers: &LateTriggers) {
 }
 
 /// The plant believes that its triggers make parts, and the settings say otherwise.
-fn tell_unheeded(health: &Health, unheeded: u64) {
+fn report_unheeded(health: &Health, unheeded: u64) {
     if unheeded > 0 {
         let detail =
             format!("triggers that no camera takes since the start: {unheeded}, and their parts have no verdict");
@@ -449,7 +449,7 @@ fn tell_unheeded(health: &Health, unheeded: u64) {
 }
 
 /// What the broker's access rules keep from the station, nobody hears: triggers and change-overs.
-fn tell_deaf(health: &Health, deaf: bool) {
+fn report_refused_subscription(health: &Health, deaf: bool) {
     if deaf {
         health.problem(DEAF, "the broker refused the trigger or product subscription; check its access rules");
     } else {
@@ -465,33 +465,33 @@ mod tests {
     #[test]
     fn parts_that_nothing_else_is_known_of_degrade_the_station() {
         let health = testing::health();
-        tell_lost(&health, 0);
+        report_lost(&health, 0);
         assert!(health.look().1.is_empty());
-        tell_lost(&health, 3);
+        report_lost(&health, 3);
         let (_, problems) = health.look();
         assert!(problems[0].0 == INBOUND && problems[0].1.starts_with("3 messages"), "{problems:?}");
         assert_eq!(health.faults().1, [INBOUND]);
-        tell_deaf(&health, true);
+        report_refused_subscription(&health, true);
         assert_eq!(health.faults().1, [INBOUND, DEAF]);
-        tell_deaf(&health, false);
+        report_refused_subscription(&health, false);
         assert_eq!(health.faults().1, [INBOUND]);
-        tell_unheeded(&health, 0);
+        report_unheeded(&health, 0);
         assert_eq!(health.faults().1, [INBOUND]);
-        tell_unheeded(&health, 2);
+        report_unheeded(&health, 2);
         assert_eq!(health.faults().1, [INBOUND, UNHEEDED]);
     }
 
     #[test]
     fn late_and_missing_triggers_degrade_the_station_for_a_while() {
         let health = testing::health();
-        tell_late(&health, &LateTriggers::default());
+        report_late(&health, &LateTriggers::default());
         assert!(health.look().1.is_empty());
         let last = Some("P-7: the broker delivered it again".to_owned());
-        tell_late(&health, &LateTriggers { late: 2, last, missing: 3, misses: true });
+        report_late(&health, &LateTriggers { late: 2, last, missing: 3, misses: true });
         let (_, problems) = health.look();
         assert!(problems[0].0 == LATE && problems[0].1.contains("start: 2,") && problems[0].1.contains("P-7"));
         assert!(problems[1].0 == MISSING && problems[1].1.contains("count: 3;"), "{problems:?}");
-        tell_late(&health, &LateTriggers { late: 2, missing: 3, ..LateTriggers::default() });
+        report_late(&health, &LateTriggers { late: 2, missing: 3, ..LateTriggers::default() });
         assert!(health.look().1.is_empty());
     }
 }

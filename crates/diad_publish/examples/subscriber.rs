@@ -36,7 +36,7 @@ pub enum Way {
 
 impl Gate {
     /// Takes the message of a topic's last level. Gives a verdict that is new, and None for everything else.
-    pub fn hear(&mut self, level: &str, payload: &[u8], now: Instant) -> Option<(Value, Way)> {
+    pub fn receive(&mut self, level: &str, payload: &[u8], now: Instant) -> Option<(Value, Way)> {
         let body = serde_json::from_slice::<Value>(payload).ok().filter(|body| body["v"] == 1)?;
         match level {
             "heartbeat" => self.heard = Some(now),
@@ -94,7 +94,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             Ok(Event::Incoming(Packet::Publish(message))) => {
                 let level = message.topic.rsplit('/').next().unwrap_or_default();
-                if let Some((body, way)) = gate.hear(level, &message.payload, Instant::now()) {
+                if let Some((body, way)) = gate.receive(level, &message.payload, Instant::now()) {
                     println!("{way:?} {} {} {}", body["camera"], body["seq"], body["verdict"]);
                 }
             }

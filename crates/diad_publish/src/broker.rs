@@ -198,8 +198,8 @@ impl Broker {
 
     /// A client for one connection of the link.
     ///
-    /// The broker keeps the session: a trigger that came while nobody was here, or was not acknowledged, is a part, and the
-    /// plant counts it. What comes late is told from what comes in time by [`Promptness`](crate::Promptness), and is never
+    /// The broker keeps the session: a trigger that came while the station was away, or was not acknowledged, is a part, and the
+    /// plant counts it. What comes late is distinguished from what comes in time by [`Promptness`](crate::Promptness), and is never
     /// judged. What goes out is the outbox's business, of which a broker keeps nothing with QoS 1. The library acknowledges
     /// nothing by itself.
     ///
@@ -211,7 +211,7 @@ impl Broker {
         connect(options)
     }
 
-    /// A client for one connection, in a clean session: what the broker is to say when it breaks, and how large a packet
+    /// A client for one connection, in a clean session: the broker's last message when it breaks, and how large a packet
     /// may be.
     pub(crate) fn client(&self, client_id: &str, will: LastWill, max_out_bytes: usize) -> (AsyncClient, EventLoop) {
         let mut options = self.options(client_id, max_out_bytes);
@@ -219,7 +219,7 @@ impl Broker {
         connect(options)
     }
 
-    /// A client for one connection, in a clean session, of which the broker says nothing when it ends.
+    /// A client for one connection, in a clean session, without a last will.
     pub(crate) fn visitor(&self, client_id: &str) -> (AsyncClient, EventLoop) {
         connect(self.options(client_id, MAX_PACKET_OUT_BYTES))
     }
@@ -251,7 +251,7 @@ impl Broker {
     }
 }
 
-/// What a broker says of a station whose connection began at `now` and broke.
+/// The state that the broker publishes when the connection that began at `now` breaks.
 pub(crate) fn last_will(now: SystemTime) -> Vec<u8> {
     StateMessage::new(State::Offline, "connection lost; the time is when it began", now).to_json()
 }

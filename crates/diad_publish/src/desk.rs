@@ -79,7 +79,7 @@ pub struct DrainReport {
     /// Verdicts in memory that nobody acknowledged.
     pub remaining: usize,
     /// True if the broker acknowledged the state `offline`. If not, its last will says so in our place.
-    pub said_goodbye: bool,
+    pub offline_acknowledged: bool,
 }
 
 /// One part's messages. The bit is sent right after the verdict, and only while live.
@@ -216,8 +216,8 @@ impl Desk {
     }
 
     /// Counts a message from the plant that is not as it should be.
-    pub(crate) fn note_inbound(&mut self, heard: &Inbound) {
-        let (error, begins): (&(dyn Error + 'static), _) = match heard {
+    pub(crate) fn note_inbound(&mut self, received: &Inbound) {
+        let (error, begins): (&(dyn Error + 'static), _) = match received {
             Inbound::Trigger { .. } | Inbound::Product { .. } => return,
             Inbound::Fault(_) => {
                 self.status.inbound_refused += 1;

@@ -1,4 +1,4 @@
-//! Messages: what the station says to the plant over MQTT, and what it hears.
+//! Messages: what the station sends to the plant over MQTT, and what it receives.
 //!
 //! | file | holds |
 //! |---|---|
@@ -12,7 +12,7 @@
 //!
 //! # What is promised
 //! - A verdict that [`Publisher::publish_verdict`] has taken with a ticket is the caller's to bring again over every new
-//!   connection until it hears of the acknowledgement: an outage of any length costs no memory here.
+//!   connection until it is acknowledged: an outage of any length costs no memory here.
 //! - One without a ticket, because the caller's record could not be written, is kept here until the broker
 //!   acknowledges it. Only the bound of the outbox can drop one: the oldest that waits, with an error in the log and
 //!   a count.
@@ -27,7 +27,7 @@
 //!   process that is killed leaves what it has not recorded with the broker, which delivers it again.
 //! - A verdict counts as acknowledged when the broker has acknowledged it and has delivered it to this station as well, which
 //!   subscribes to what it writes: a broker may acknowledge what it drops. What does not come back is owed again, and
-//!   [`LinkFaults`] say so; so they do of messages of the plant that the broker keeps back.
+//!   [`LinkFaults`] name it, as they name messages of the plant that the broker withholds.
 //! - Every message comes with what the link knows of its age: [`Promptness`].
 //!
 //! # Never

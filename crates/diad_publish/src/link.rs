@@ -53,9 +53,9 @@ use crate::wire::{State, StateMessage};
 mod delivery;
 mod echo;
 mod endings;
-mod hearing;
 mod inputs;
 mod memory;
+mod receive;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -102,7 +102,7 @@ struct Sent {
 #[derive(Debug)]
 enum End {
     /// By order. True if the broker acknowledged `offline` first.
-    Ordered { said_goodbye: bool },
+    Ordered { offline_acknowledged: bool },
     /// By failure, in words for an operator.
     Lost(String),
     /// Closed by the broker without a word.
@@ -168,10 +168,10 @@ impl Link {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut backoff = Backoff::new();
         let mut memory = Memory::default();
-        let said_goodbye = loop {
+        let offline_acknowledged = loop {
             let (held, end) = self.connection(&mut memory, &mut tick).await;
             let reason = match end {
-                End::Ordered { said_goodbye } => break said_goodbye,
+                End::Ordered { offline_acknowledged } => break offline_acknowledged,
                 End::Lost(reason) | End::Closed(reason) => reason,
             };
             self.note_loss(held.is_some(), &reason);
@@ -183,7 +183,7 @@ impl Link {
         let mut desk = self.shared.desk();
         desk.disconnect(SystemTime::now(), "link ended".to_owned());
         let (acknowledged, remaining) = (desk.status.acknowledged, desk.outbox.len());
-        desk.ended = Some(DrainReport { acknowledged, remaining, said_goodbye });
+        desk.ended = Some(DrainReport { acknowledged, remaining, offline_acknowledged });
     }
 
     /// One connection from attempt to end, and how long it held after the broker had accepted it.
@@ -257,7 +257,7 @@ impl Link {
         let mut desk = self.shared.desk();
         if session.accepted.is_none() {
             self.look_at_endings(&mut desk, memory);
-            return ordered_while_away(&desk).then_some(End::Ordered { said_goodbye: false });
+            return ordered_while_away(&desk).then_some(End::Ordered { offline_acknowledged: false });
         }
         if slept > SUSPENDED {
             return Some(End::Lost(format!("the machine was suspended for {} ms", slept.as_millis())));
@@ -270,15 +270,15 @@ impl Link {
         self.look_at_delivery(&mut desk, session, memory);
         let asked = Self::acknowledge(session).and_then(|()| self.ask(session)).and_then(|()| self.try_inputs(session));
         let handed = match desk.order {
-            Order::Abandon => return Some(End::Ordered { said_goodbye: false }),
+            Order::Abandon => return Some(End::Ordered { offline_acknowledged: false }),
             Order::Drain(deadline) => {
                 let now = Instant::now();
                 if now >= deadline + FAREWELL {
-                    return Some(End::Ordered { said_goodbye: false });
+                    return Some(End::Ordered { offline_acknowledged: false });
                 }
                 let settled = desk.outbox.is_empty() && session.handover.len() == 0 && session.receipts.due().is_none();
                 if session.farewell == Farewell::NotYet && (settled || now >= deadline) {
-                    self.say_goodbye(session, memory)
+                    self.send_offline(session, memory)
                 } else {
                     self.hand_over(&mut desk, session, memory)
                 }
@@ -319,7 +319,7 @@ impl Link {
         Ok(())
     }
 
-    fn say_goodbye(&self, session: &mut Session, memory: &mut Memory) -> Result<(), ClientError> {
+    fn send_offline(&self, session: &mut Session, memory: &mut Memory) -> Result<(), ClientError> {
         session.farewell = Farewell::Told;
         let state = StateMessage::new(State::Offline, "stopped", SystemTime::now()).to_json();
         memory.states.know(&state);
@@ -331,7 +331,7 @@ impl Link {
         session.transit.look(since_boot());
         session.echo.look(Instant::now());
         if matches!(event, Event::Incoming(_)) {
-            session.echo.spoke();
+            session.echo.note_activity();
         }
         match event {
             Event::Incoming(Packet::ConnAck(accepted)) => return self.begin(session, &accepted),
@@ -348,7 +348,7 @@ impl Link {
             Event::Incoming(Packet::UnsubAck(_)) => session.transit.answered(Question::Unsubscribe, since_boot()),
             Event::Incoming(Packet::Publish(message)) => match self.own(&message.topic) {
                 Some(own) => self.came_back(session, memory, own, &message),
-                None => self.hear(session, &message),
+                None => self.receive(session, &message),
             },
             Event::Outgoing(rumqttc::Outgoing::PubAck(_)) => {
                 session.unwritten_acks = session.unwritten_acks.saturating_sub(1);
@@ -356,7 +356,7 @@ impl Link {
             Event::Outgoing(rumqttc::Outgoing::Subscribe(packet)) => session.subscriptions.written(packet),
             Event::Outgoing(rumqttc::Outgoing::Publish(packet)) => session.handover.written(packet),
             Event::Outgoing(rumqttc::Outgoing::Disconnect) => {
-                return Some(End::Ordered { said_goodbye: session.farewell == Farewell::Leaving });
+                return Some(End::Ordered { offline_acknowledged: session.farewell == Farewell::Leaving });
             }
             _ => {}
         }
@@ -375,7 +375,7 @@ impl Link {
             Slot::Goodbye => {
                 session.farewell = Farewell::Leaving;
                 if session.client.try_disconnect().is_err() {
-                    return Some(End::Ordered { said_goodbye: true });
+                    return Some(End::Ordered { offline_acknowledged: true });
                 }
             }
             Slot::Verdict(_) | Slot::State | Slot::Heartbeat | Slot::Trial => {}

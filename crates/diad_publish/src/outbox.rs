@@ -10,7 +10,7 @@
 //! next. The broker may or may not have it; a repeat is harmless where a gap is not. A message without a ticket stays
 //! until it is acknowledged or the bound pushes it out.
 //!
-//! What was sent may turn out to have reached nobody: it is owed again. While that can happen, older messages go out one at a
+//! What was sent may turn out not to be delivered: it is owed again. While that can happen, older messages go out one at a
 //! time, and the next one when the one before was delivered or given up ([`Flow`]).
 //!
 //! Identifiers grow in the order of offering, and each queue is sorted by them without sorting.
@@ -118,7 +118,7 @@ impl<T> Outbox<T> {
 
     /// Takes a new message. One with a ticket is left to the caller's record if there is no connection. When the
     /// outbox is full, a message that waits makes room: rather one with a ticket, which the caller brings again, else the
-    /// oldest, which is returned; the caller must say so aloud. One in flight never does: the broker may already have it.
+    /// oldest, which is returned; the caller must report it. One in flight never does: the broker may already have it.
     pub fn offer(&mut self, ticket: Option<Ticket>, item: T) -> Option<T> {
         if ticket.is_some() && !self.connected {
             return None;
@@ -195,13 +195,13 @@ impl<T> Outbox<T> {
     }
 
     /// The caller's record is gone, and its tickets name other messages from now on, or none: what is here stays until it
-    /// is acknowledged, and what was acknowledged is nobody's business any more.
+    /// is acknowledged, and what was acknowledged is done.
     pub fn void_tickets(&mut self) {
         let waiting = self.live.iter_mut().chain(&mut self.stored).chain(&mut self.kept);
         for entry in waiting.chain(self.in_flight.values_mut().map(|(_, entry)| entry)) {
             entry.ticket = None;
         }
-        // Nobody brings these again.
+        // These are not resent.
         self.kept.extend(self.stored.drain(..));
         self.kept.make_contiguous().sort_unstable_by_key(|entry| entry.id);
         self.held.clear();
@@ -283,7 +283,7 @@ impl<T> Outbox<T> {
         Some(entry.item)
     }
 
-    /// A message that was sent has reached nobody: it is owed again. What the caller's record holds is forgotten here and
+    /// A message that was sent was not delivered: it is owed again. What the caller's record holds is forgotten here and
     /// brought again; anything else waits for its turn.
     pub fn lose(&mut self, id: MessageId) {
         let Some((_, entry)) = self.in_flight.remove(&id) else { return };

@@ -273,7 +273,7 @@ impl Publisher {
         desk.ended.unwrap_or(DrainReport {
             acknowledged: desk.status.acknowledged,
             remaining: desk.outbox.len(),
-            said_goodbye: false,
+            offline_acknowledged: false,
         })
     }
 }

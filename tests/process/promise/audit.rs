@@ -1,4 +1,4 @@
-//! The books after a station has run: what the plant heard against what the ledger holds, and both against what entered.
+//! The books after a station has run: what the plant received against what the ledger holds, and both against what entered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,9 +23,9 @@ pub struct Audit {
     pub entered: BTreeMap<String, Option<u64>>,
     /// Verdicts in the ledger.
     pub recorded: BTreeMap<Key, Recorded>,
-    /// Verdicts that the plant heard, each part once, without `historical`.
-    pub heard: BTreeMap<Key, Value>,
-    /// Triggers that the broker has taken over from the plant, by mark. Whatever the station says it heard, these are parts.
+    /// Verdicts that the plant received, each part once, without `historical`.
+    pub received: BTreeMap<Key, Value>,
+    /// Triggers that the broker has taken over from the plant, by mark. Whatever the station says it received, these are parts.
     pub triggered: BTreeMap<String, u64>,
     /// Messages that said again what was said before.
     pub repeats: u64,
@@ -33,7 +33,7 @@ pub struct Audit {
     pub missed: u64,
     /// Results that came after the verdict of their part.
     pub late: u64,
-    /// Parts of which the plant heard, or the ledger holds, something else than what was said first.
+    /// Parts of which the plant received, or the ledger holds, something else than what was said first.
     pub differently: BTreeSet<Key>,
 }
 
@@ -124,8 +124,8 @@ impl Audit {
             for entry in page.into_iter().map(Result::unwrap) {
                 let payload = payload(&entry.row);
                 let key = key(&payload);
-                if audit.heard.get(&key).is_some_and(|heard| *heard != payload) {
-                    eprintln!("on record: {payload}\nheard:     {}", audit.heard[&key]);
+                if audit.received.get(&key).is_some_and(|received| *received != payload) {
+                    eprintln!("on record: {payload}\nheard:     {}", audit.received[&key]);
                     audit.differently.insert(key.clone());
                 }
                 let timings = entry.row.timings;
@@ -149,7 +149,7 @@ impl Audit {
         audit
     }
 
-    /// The same where the ledger cannot be asked: what the plant heard against itself and against what entered.
+    /// The same where the ledger cannot be asked: what the plant received against itself and against what entered.
     pub fn of_wire(station: &Station, messages: &[Received]) -> Self {
         let mut audit = Self { entered: station.entered(), ..Self::default() };
         for trigger in messages.iter().filter(|m| m.topic.ends_with("/trigger")) {
@@ -161,9 +161,9 @@ impl Audit {
             let mut verdict = message.payload.clone();
             verdict["historical"] = Value::Null;
             let key = key(&verdict);
-            match audit.heard.get(&key) {
+            match audit.received.get(&key) {
                 None => {
-                    audit.heard.insert(key, verdict);
+                    audit.received.insert(key, verdict);
                 }
                 Some(first) if *first == verdict => audit.repeats += 1,
                 Some(first) => {
@@ -182,7 +182,7 @@ impl Audit {
         assert!(self.differently.is_empty(), "said differently: {:?}", self.differently);
         let unfounded = self.false_pass();
         assert!(unfounded.is_empty(), "PASS without a judgement: {unfounded:?}");
-        assert_eq!(self.lost(), 0, "verdicts that the plant never heard; entered: {:?}", self.entered);
+        assert_eq!(self.lost(), 0, "verdicts that the plant never received; entered: {:?}", self.entered);
         for (run, entered) in &self.entered {
             let known = self.keys().filter(|key| key.0 == *run).count() as u64;
             assert!(
@@ -195,36 +195,36 @@ impl Audit {
         }
     }
 
-    /// Everything on record was heard with the same verdict, is acknowledged, and nothing was heard that is not there.
+    /// Everything on record was received with the same verdict, is acknowledged, and nothing was received that is not there.
     #[track_caller]
     pub fn expect_all_delivered(&self) {
         self.expect_promise();
         for (key, recorded) in &self.recorded {
             assert!(recorded.acknowledged, "{key:?} is not acknowledged");
-            assert!(self.heard.contains_key(key), "{key:?} was not heard");
+            assert!(self.received.contains_key(key), "{key:?} was not received");
         }
-        for key in self.heard.keys() {
-            assert!(self.recorded.contains_key(key), "{key:?} was heard and is not on record");
+        for key in self.received.keys() {
+            assert!(self.recorded.contains_key(key), "{key:?} was received and is not on record");
         }
     }
 
-    /// For a ledger that could not always be written: the plant heard every part all the same, what was heard is what is
+    /// For a ledger that could not always be written: the plant received every part all the same, what was received is what is
     /// on record, and what is not is in a gap.
     #[track_caller]
     pub fn expect_heard_without_gap(&self) {
         self.expect_promise();
         for (key, recorded) in &self.recorded {
-            let heard = self.heard.contains_key(key);
-            assert!(heard || !recorded.acknowledged, "{key:?} is acknowledged and was not heard");
+            let received = self.received.contains_key(key);
+            assert!(received || !recorded.acknowledged, "{key:?} is acknowledged and was not received");
         }
-        let elsewhere = self.heard.keys().filter(|key| !self.recorded.contains_key(*key)).count() as u64;
+        let elsewhere = self.received.keys().filter(|key| !self.recorded.contains_key(*key)).count() as u64;
         // A commit that failed may have reached the disk all the same.
         assert!(self.missed >= elsewhere, "{} on record as missed, {elsewhere} not there", self.missed);
     }
 
     /// Parts with a verdict anywhere, each once.
     fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.recorded.keys().chain(self.heard.keys().filter(|key| !self.recorded.contains_key(*key)))
+        self.recorded.keys().chain(self.received.keys().filter(|key| !self.recorded.contains_key(*key)))
     }
 
     /// Parts that entered in a run: as the process counted them, or, where it was killed, as far as their numbers tell.
@@ -246,13 +246,13 @@ impl Audit {
         entered.max(self.triggered.values().sum())
     }
 
-    /// Parts that entered and of which the plant heard nothing, and triggers that the broker took over and that no verdict
+    /// Parts that entered and of which the plant received nothing, and triggers that the broker took over and that no verdict
     /// came of. Whatever the ledger holds, a controller has only the wire.
     pub fn lost(&self) -> u64 {
-        let heard = |run: &str| self.heard.keys().filter(|key| key.0 == run).count() as u64;
-        let entered: u64 = self.entered.keys().map(|run| self.entered(run).saturating_sub(heard(run))).sum();
+        let received = |run: &str| self.received.keys().filter(|key| key.0 == run).count() as u64;
+        let entered: u64 = self.entered.keys().map(|run| self.entered(run).saturating_sub(received(run))).sum();
         let mut verdicts: BTreeMap<&str, u64> = BTreeMap::new();
-        for part in self.heard.values().filter_map(|verdict| verdict["part"].as_str()) {
+        for part in self.received.values().filter_map(|verdict| verdict["part"].as_str()) {
             *verdicts.entry(part).or_default() += 1;
         }
         let of = |part: &str| verdicts.get(part).copied().unwrap_or_default();
@@ -261,18 +261,19 @@ impl Audit {
 
     /// Verdicts of a kind, wherever they are.
     pub fn count(&self, verdict: &str) -> usize {
-        let elsewhere = self.heard.iter().filter(|(key, _)| !self.recorded.contains_key(*key));
+        let elsewhere = self.received.iter().filter(|(key, _)| !self.recorded.contains_key(*key));
         self.recorded.values().filter(|recorded| recorded.verdict == verdict).count()
-            + elsewhere.filter(|(_, heard)| heard["verdict"] == verdict).count()
+            + elsewhere.filter(|(_, received)| received["verdict"] == verdict).count()
     }
 
     /// Parts that passed, on the wire or on record, without a judgement that was gone through to its end.
     pub fn false_pass(&self) -> BTreeSet<&Key> {
-        let heard = self.heard.iter().filter(|(_, heard)| heard["verdict"] == "PASS" && !is_whole_pass(heard));
+        let received =
+            self.received.iter().filter(|(_, received)| received["verdict"] == "PASS" && !is_whole_pass(received));
         let recorded = self.recorded.iter().filter(|(_, recorded)| {
             recorded.verdict == "PASS" && !(recorded.judged && is_whole_pass(&recorded.payload))
         });
-        heard.map(|(key, _)| key).chain(recorded.map(|(key, _)| key)).collect()
+        received.map(|(key, _)| key).chain(recorded.map(|(key, _)| key)).collect()
     }
 
     /// Parts of each run and camera count from 1 without a gap.

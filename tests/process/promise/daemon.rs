@@ -16,12 +16,12 @@ pub fn nothing(parts: u64) -> Audit {
     let broker = Broker::start();
     let plant = listen(&broker);
     let mut station = Station::start(&broker, FREE_RUN);
-    let mut heard = plant.until(|m| is_verdict(m) && seq(m) == parts);
-    heard.extend(stop(&mut station, &plant));
-    for beat in of(&heard, "heartbeat") {
+    let mut received = plant.until(|m| is_verdict(m) && seq(m) == parts);
+    received.extend(stop(&mut station, &plant));
+    for beat in of(&received, "heartbeat") {
         assert_eq!(beat["unaccounted"], 0, "{beat}");
     }
-    let audit = whole(&station, &heard);
+    let audit = whole(&station, &received);
     assert!(audit.recorded.len() as u64 >= parts && audit.repeats == 0 && audit.missed == 0);
     audit
 }
@@ -70,11 +70,11 @@ pub fn killed(kills: u64) -> Audit {
     gate.open(broker.port());
     let mut instants = Instants::new();
     let mut station = Station::launch_at(gate.port(), &micro(), FREE_RUN, PATIENT);
-    let (mut heard, mut logged) = (Vec::new(), 0);
+    let (mut received, mut logged) = (Vec::new(), 0);
     for kill in 0..kills {
         if kill % 2 == 1 {
             // Of this process: what the ones before it owe comes as historical.
-            heard.extend(plant.until(is_live));
+            received.extend(plant.until(is_live));
             std::thread::sleep(instants.up_to(LIFE / 4));
             gate.cut_and_shut();
             let owed = || Reader::open(&station.ledger()).and_then(|reader| reader.unsent_count()).unwrap();
@@ -87,15 +87,15 @@ pub fn killed(kills: u64) -> Audit {
         logged = station.log().len();
         station.restart();
     }
-    // Of the last process, by its name: the plant has heard many.
+    // Of the last process, by its name: the plant has received many.
     let last = || station.log().split_off(logged);
     wait_until("the last start", || last().contains("camera open"));
     let run = last().split(" run=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
-    heard.extend(plant.until(|m| is_live(m) && m.payload["run"] == run && seq(m) >= 5));
-    heard.extend(stop(&mut station, &plant));
-    let stored = heard.iter().filter(|m| is_historical(m)).count() as u64;
+    received.extend(plant.until(|m| is_live(m) && m.payload["run"] == run && seq(m) >= 5));
+    received.extend(stop(&mut station, &plant));
+    let stored = received.iter().filter(|m| is_historical(m)).count() as u64;
     assert!(stored >= kills / 2, "{stored} verdicts were owed over {kills} kills");
-    whole(&station, &heard)
+    whole(&station, &received)
 }
 
 /// Stopped while there is no broker; what it owes is said by the next process. Between them, somebody breaks the settings.
@@ -119,9 +119,9 @@ pub fn settings_broken_on_restart(_: u64) -> Audit {
     let plant = listen(&broker);
     gate.open(broker.port());
     station.restart();
-    let mut heard = plant.until(|m| is_live(m) && seq(m) >= 3);
-    heard.extend(stop(&mut station, &plant));
-    let audit = whole(&station, &heard);
-    assert!(owed.recorded.keys().all(|key| audit.heard.contains_key(key)));
+    let mut received = plant.until(|m| is_live(m) && seq(m) >= 3);
+    received.extend(stop(&mut station, &plant));
+    let audit = whole(&station, &received);
+    assert!(owed.recorded.keys().all(|key| audit.received.contains_key(key)));
     audit
 }

@@ -20,16 +20,16 @@ pub fn removed(_: u64) -> Audit {
     let broker = Broker::start();
     let plant = listen(&broker);
     let mut station = Station::start(&broker, FREE_RUN);
-    let mut heard = plant.until(|m| is_verdict(m) && seq(m) == 10);
+    let mut received = plant.until(|m| is_verdict(m) && seq(m) == 10);
     let state = station.ledger().parent().unwrap().to_owned();
     fs::rename(&state, station.folder.path().join("aside")).unwrap();
-    heard.extend(degraded_by_the_ledger(&plant));
+    received.extend(degraded_by_the_ledger(&plant));
     // A picture may have made it already.
     fs::create_dir_all(&state).unwrap();
-    heard.extend(plant.until(is_state("ready")));
-    heard.extend(plant.until(is_verdict));
-    heard.extend(stop(&mut station, &plant));
-    let audit = Audit::of(&station, &heard);
+    received.extend(plant.until(is_state("ready")));
+    received.extend(plant.until(is_verdict));
+    received.extend(stop(&mut station, &plant));
+    let audit = Audit::of(&station, &received);
     audit.expect_heard_without_gap();
     assert!(audit.missed >= 15 && audit.recorded.values().all(|r| r.acknowledged), "{audit:?}");
     audit
@@ -39,11 +39,11 @@ pub fn removed(_: u64) -> Audit {
 fn degraded_by_the_ledger(plant: &Subscriber) -> Vec<Received> {
     let says_so =
         |m: &Received| is_state("degraded")(m) && m.payload["detail"].as_str().unwrap().contains("ledger since");
-    let mut heard = plant.until(says_so);
+    let mut received = plant.until(says_so);
     for _ in 0..6 {
-        heard.extend(plant.until(is_verdict));
+        received.extend(plant.until(is_verdict));
     }
-    heard
+    received
 }
 
 /// A small disk of its own, where this machine lets us have one.
@@ -114,21 +114,21 @@ pub fn full(_: u64) -> Option<Audit> {
     // Pictures leave more room than this disk has.
     station.amend("ledger.sqlite3 }", "ledger.sqlite3, images: { max_gib: 0 } }");
     station.restart();
-    let mut heard = plant.until(|m| is_verdict(m) && seq(m) == 10);
+    let mut received = plant.until(|m| is_verdict(m) && seq(m) == 10);
     let filler = state.join("filler");
     // As large as it gets: the write ends with an error.
     let _ = fs::write(&filler, vec![0_u8; 16 << 20]);
-    heard.extend(degraded_by_the_ledger(&plant));
+    received.extend(degraded_by_the_ledger(&plant));
     fs::remove_file(&filler).unwrap();
-    heard.extend(plant.until(is_state("ready")));
-    heard.extend(plant.until(is_live));
-    heard.extend(stop(&mut station, &plant));
+    received.extend(plant.until(is_state("ready")));
+    received.extend(plant.until(is_live));
+    received.extend(stop(&mut station, &plant));
     disk.remount("ro");
     station.restart();
     assert_eq!(station.exit_code(), Some(74), "{}", station.log());
     assert!(station.log().contains("ledger.sqlite3"), "{}", station.log());
     disk.remount("rw");
-    let audit = Audit::of(&station, &heard);
+    let audit = Audit::of(&station, &received);
     audit.expect_heard_without_gap();
     assert!(audit.missed >= 5, "{audit:?}");
     assert!(audit.recorded.values().all(|r| r.acknowledged), "{audit:?}");
@@ -144,27 +144,27 @@ pub fn full_to_the_end(ends: u64) -> Option<Audit> {
     let state = station.ledger().parent().unwrap().to_owned();
     let _disk = Disk::mount(&state)?;
     station.amend("ledger.sqlite3 }", "ledger.sqlite3, images: { max_gib: 0 } }");
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let mut gaps = 0;
     for end in 0..ends {
         station.restart();
-        heard.extend(plant.until(|m| is_live(m) && seq(m) == 10));
+        received.extend(plant.until(|m| is_live(m) && seq(m) == 10));
         let filler = state.join("filler");
         let _ = fs::write(&filler, vec![0_u8; 16 << 20]);
-        heard.extend(degraded_by_the_ledger(&plant));
+        received.extend(degraded_by_the_ledger(&plant));
         if end % 2 == 0 {
-            heard.extend(stop(&mut station, &plant));
+            received.extend(stop(&mut station, &plant));
         } else {
             station.kill();
-            heard.extend(plant.until(is_state("offline")));
+            received.extend(plant.until(is_state("offline")));
         }
         fs::remove_file(&filler).unwrap();
         gaps += 1;
     }
     station.restart();
-    heard.extend(plant.until(|m| is_live(m) && seq(m) == 10));
-    heard.extend(stop(&mut station, &plant));
-    let audit = Audit::of(&station, &heard);
+    received.extend(plant.until(|m| is_live(m) && seq(m) == 10));
+    received.extend(stop(&mut station, &plant));
+    let audit = Audit::of(&station, &received);
     audit.expect_promise();
     assert!(audit.missed >= gaps && audit.recorded.values().all(|r| r.acknowledged), "{audit:?}");
     assert_eq!(Reader::open(&station.ledger()).unwrap().gaps().unwrap().len() as u64, gaps);
@@ -188,17 +188,18 @@ pub fn hangs(_: u64) -> Option<Audit> {
     let disk = Disk::of_blocks(&image(&station)?, &state)?;
     station.amend("ledger.sqlite3 }", "ledger.sqlite3, images: { max_gib: 0 } }");
     station.restart();
-    let mut heard = plant.until(|m| is_verdict(m) && seq(m) == 10);
+    let mut received = plant.until(|m| is_verdict(m) && seq(m) == 10);
     let frozen = disk.freeze()?;
-    heard.extend(plant.until(|m| is_state("degraded")(m) && m.payload["detail"].as_str().unwrap().contains("hangs")));
+    received
+        .extend(plant.until(|m| is_state("degraded")(m) && m.payload["detail"].as_str().unwrap().contains("hangs")));
     for _ in 0..6 {
-        heard.extend(plant.until(is_verdict));
+        received.extend(plant.until(is_verdict));
     }
     drop(frozen);
-    heard.extend(plant.until(is_state("ready")));
-    heard.extend(plant.until(is_live));
-    heard.extend(stop(&mut station, &plant));
-    let audit = Audit::of(&station, &heard);
+    received.extend(plant.until(is_state("ready")));
+    received.extend(plant.until(is_live));
+    received.extend(stop(&mut station, &plant));
+    let audit = Audit::of(&station, &received);
     audit.expect_heard_without_gap();
     assert!(audit.missed >= 6 && audit.recorded.values().all(|r| r.acknowledged), "{audit:?}");
     Some(audit)
@@ -214,24 +215,24 @@ pub fn turns_read_only(_: u64) -> Option<Audit> {
     let image = image(&station)?;
     let disk = Disk::of_blocks(&image, &state)?;
     station.restart();
-    let mut heard = plant.until(|m| is_verdict(m) && seq(m) == 10);
+    let mut received = plant.until(|m| is_verdict(m) && seq(m) == 10);
     disk.fail()?;
-    heard.extend(degraded_by_the_ledger(&plant));
-    heard.extend(stop(&mut station, &plant));
+    received.extend(degraded_by_the_ledger(&plant));
+    received.extend(stop(&mut station, &plant));
     drop(disk);
     let mut again = None;
     wait_until("the disk to be mounted anew", || {
         again = Disk::of_blocks(&image, &state);
         again.is_some()
     });
-    let audit = Audit::of(&station, &heard);
+    let audit = Audit::of(&station, &received);
     audit.expect_promise();
-    let elsewhere = audit.heard.keys().filter(|key| !audit.recorded.contains_key(*key)).count();
+    let elsewhere = audit.received.keys().filter(|key| !audit.recorded.contains_key(*key)).count();
     assert!(elsewhere >= 6 && audit.recorded.len() >= 8, "{audit:?}");
     Some(audit)
 }
 
-/// Verdicts that a broker never heard, in a run before: enough for a few hundred pages of the file.
+/// Verdicts that a broker never received, in a run before: enough for a few hundred pages of the file.
 fn owe(ledger: &Path, count: u64) -> RunId {
     let mut ledger = Ledger::open(ledger).unwrap();
     let (line, station) = (LineName::try_new("L1").unwrap(), StationName::try_new("S1").unwrap());
@@ -259,7 +260,7 @@ fn owe(ledger: &Path, count: u64) -> RunId {
 }
 
 /// The middle of the ledger's file is overwritten under a running daemon, which finds out when it reads what is owed from
-/// there, or when it marks what was acknowledged. Parts that are triggered go on being judged and heard, and the ledger is not called sound.
+/// there, or when it marks what was acknowledged. Parts that are triggered go on being judged and received, and the ledger is not called sound.
 pub fn damaged(parts: u64) -> Audit {
     let gate = Gate::shut();
     let broker = Broker::start();
@@ -274,26 +275,26 @@ pub fn damaged(parts: u64) -> Audit {
     file.write_all_at(&vec![0xa5; 2 * quarter as usize], quarter).unwrap();
     gate.open(broker.port());
     let by_the_ledger = |m: &Received| is_state("degraded")(m) && m.payload["detail"].to_string().contains("ledger");
-    let mut heard = plant.until(by_the_ledger);
+    let mut received = plant.until(by_the_ledger);
     let mut triggered = 0;
     let of_now = |m: &Received| is_verdict(m) && m.payload["run"] != before.as_str();
     for _ in 0..parts {
         triggered += 1;
         plant.publish("factory/L1/S1/trigger", false, format!(r#"{{"part":"P-{triggered}"}}"#));
-        heard.extend(plant.until(of_now));
+        received.extend(plant.until(of_now));
     }
     // Without a record, for there is none to wait for: a broker that gets none soon sends no more triggers.
     let acknowledged = || broker.log().iter().filter(|line| line.contains("Received PUBACK from diad:")).count() as u64;
     wait_until("the acknowledgements", || acknowledged() == triggered);
-    heard.extend(stop(&mut station, &plant));
+    received.extend(stop(&mut station, &plant));
     // Of the run before, what can be read is said as it was.
     let (then, now): (Vec<_>, Vec<_>) =
-        heard.into_iter().partition(|m| is_verdict(m) && m.payload["run"] == before.as_str());
+        received.into_iter().partition(|m| is_verdict(m) && m.payload["run"] == before.as_str());
     assert!(then.iter().all(|m| m.payload["reason"] == "camera" && m.payload["historical"] == true));
     let verify = diad().args(["ledger", "verify", "--ledger"]).arg(station.ledger()).output().unwrap();
     assert_eq!(verify.status.code(), Some(65), "{verify:?}");
     let audit = Audit::of_wire(&station, &now);
-    assert_eq!((audit.parts_in(), audit.heard.len() as u64), (triggered, triggered));
+    assert_eq!((audit.parts_in(), audit.received.len() as u64), (triggered, triggered));
     audit.expect_promise();
     audit
 }

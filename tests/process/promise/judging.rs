@@ -29,22 +29,22 @@ pub fn camera_stalls(parts: u64) -> Audit {
         pictures.path().display()
     );
     let mut station = Station::start_with(&broker, &cameras, "deadline_ms: 60");
-    let mut heard = plant.until(is_state("ready"));
+    let mut received = plant.until(is_state("ready"));
     for part in 1..=parts {
         // A mark that repeats is a part of its own.
         plant.publish("factory/L1/S1/trigger", false, format!(r#"{{"part":"P-{}","camera":"cam0"}}"#, part.min(3)));
     }
     let of_stalled = |m: &Received| is_verdict(m) && m.payload["camera"] == "cam0";
     for _ in 0..parts {
-        heard.extend(plant.until(of_stalled));
+        received.extend(plant.until(of_stalled));
     }
-    heard.extend(plant.until(|m| is_live(m) && m.payload["camera"] == "cam1" && m.payload["verdict"] != "UNJUDGED"));
-    heard.extend(stop(&mut station, &plant));
-    for verdict in heard.iter().filter(|m| of_stalled(m)).map(|m| &m.payload) {
+    received.extend(plant.until(|m| is_live(m) && m.payload["camera"] == "cam1" && m.payload["verdict"] != "UNJUDGED"));
+    received.extend(stop(&mut station, &plant));
+    for verdict in received.iter().filter(|m| of_stalled(m)).map(|m| &m.payload) {
         assert_eq!(verdict["reason"], "deadline", "{verdict}");
     }
     assert!(station.log().contains("repeats the mark"), "{}", station.log());
-    whole(&station, &heard)
+    whole(&station, &received)
 }
 
 /// Networks that fail at [`DEADLY`] pictures, and a folder of pictures for them, one a part.
@@ -80,24 +80,24 @@ impl Sabotaged {
 /// Every third picture breaks the networks: those parts are unjudged, the others are not touched by it.
 pub fn engine_fails(failure: Failure, parts: u64) -> Audit {
     let levels = (1..=parts).map(|part| if part % 3 == 0 { DEADLY } else { SOUND });
-    let (mut station, heard) = Sabotaged::new(failure, levels).run(PATIENT);
+    let (mut station, received) = Sabotaged::new(failure, levels).run(PATIENT);
     assert_eq!(station.exit_code(), Some(0));
-    for verdict in of(&heard, "verdict") {
+    for verdict in of(&received, "verdict") {
         let bad = verdict["seq"].as_u64().unwrap() % 3 == 0;
         assert_eq!(verdict["verdict"] == "UNJUDGED", bad, "{verdict}");
         assert!(!bad || verdict["reason"] == "engine", "{verdict}");
     }
-    let audit = whole(&station, &heard);
+    let audit = whole(&station, &received);
     assert_eq!(audit.recorded.len() as u64, parts);
     audit
 }
 
 /// Networks that fail for every part are loaded anew, and when that does not help the process ends with 70.
 pub fn engine_gives_up(_: u64) -> Audit {
-    let (mut station, heard) = Sabotaged::new(Failure::NaN, [DEADLY; 20]).run(PATIENT);
+    let (mut station, received) = Sabotaged::new(Failure::NaN, [DEADLY; 20]).run(PATIENT);
     assert_eq!(station.exit_code(), Some(70), "{}", station.log());
     assert!(station.log().contains("the networks still fail after they were loaded anew"), "{}", station.log());
-    let audit = whole(&station, &heard);
+    let audit = whole(&station, &received);
     assert!((6..=10).contains(&audit.recorded.len()), "{audit:?}");
     assert!(audit.recorded.values().all(|r| r.verdict == "UNJUDGED"), "{audit:?}");
     audit
@@ -106,10 +106,10 @@ pub fn engine_gives_up(_: u64) -> Audit {
 /// Networks that take longer than the deadline: what they say then is kept as late, and is no verdict.
 pub fn engine_too_slow(parts: u64) -> Audit {
     let levels = (0..parts).map(|_| SOUND);
-    let (mut station, heard) = Sabotaged::new(Failure::Slow, levels).run("deadline_ms: 100");
+    let (mut station, received) = Sabotaged::new(Failure::Slow, levels).run("deadline_ms: 100");
     assert_eq!(station.exit_code(), Some(0), "{}", station.log());
-    let audit = whole(&station, &heard);
-    assert!(of(&heard, "verdict").iter().all(|v| v["reason"] == "deadline"));
+    let audit = whole(&station, &received);
+    assert!(of(&received, "verdict").iter().all(|v| v["reason"] == "deadline"));
     assert!(audit.recorded.values().all(|r| r.verdict == "UNJUDGED"), "{audit:?}");
     assert!(audit.late > 0, "what came late is kept");
     audit
@@ -126,18 +126,18 @@ pub fn overload(parts: u64) -> Audit {
         )
     };
     let mut station = Station::start_on(&shipped, &broker, &[camera("cam0"), camera("cam1")].join("\n"));
-    let mut heard = plant.until(|m| is_verdict(m) && m.payload["reason"] == "overrun");
-    heard.extend(plant.until(|m| is_verdict(m) && seq(m) >= parts));
-    heard.extend(stop(&mut station, &plant));
-    whole(&station, &heard)
+    let mut received = plant.until(|m| is_verdict(m) && m.payload["reason"] == "overrun");
+    received.extend(plant.until(|m| is_verdict(m) && seq(m) >= parts));
+    received.extend(stop(&mut station, &plant));
+    whole(&station, &received)
 }
 
 /// Every part that was not judged leaves its picture, and none that passed does.
 pub fn pictures() {
-    let (mut station, heard) = Sabotaged::new(Failure::NaN, [SOUND, DEADLY, SOUND]).run(PATIENT);
+    let (mut station, received) = Sabotaged::new(Failure::NaN, [SOUND, DEADLY, SOUND]).run(PATIENT);
     assert_eq!(station.exit_code(), Some(0));
     let mut wanted = Vec::new();
-    for verdict in of(&heard, "verdict") {
+    for verdict in of(&received, "verdict") {
         let word = verdict["verdict"].as_str().unwrap();
         let stem = format!("{}-cam0-{:010}-{word}", verdict["run"].as_str().unwrap(), verdict["seq"].as_u64().unwrap());
         match word {

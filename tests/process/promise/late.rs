@@ -20,7 +20,7 @@ const TRIGGER: &str = "factory/L1/S1/trigger";
 /// The plant's controller: gives triggers, each with a mark of its own.
 struct Controller<'a> {
     plant: &'a Subscriber,
-    heard: Vec<Received>,
+    received: Vec<Received>,
     parts: u64,
 }
 
@@ -43,22 +43,22 @@ impl Controller<'_> {
     }
 
     /// Hears until every one of these has its verdict.
-    fn hear(&mut self, marks: &[String]) {
-        let missing = |heard: &[Received]| {
-            let verdicts = verdicts(heard);
+    fn receive(&mut self, marks: &[String]) {
+        let missing = |received: &[Received]| {
+            let verdicts = verdicts(received);
             marks.iter().any(|mark| !verdicts.contains_key(mark))
         };
-        while missing(&self.heard) {
+        while missing(&self.received) {
             let next = self.plant.next();
-            self.heard.push(next);
+            self.received.push(next);
         }
     }
 }
 
 /// The verdicts of each mark, in the order of hearing; one that is said again counts once.
-fn verdicts(heard: &[Received]) -> BTreeMap<String, Vec<Value>> {
+fn verdicts(received: &[Received]) -> BTreeMap<String, Vec<Value>> {
     let mut verdicts: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for verdict in of(heard, "verdict") {
+    for verdict in of(received, "verdict") {
         let of_mark = verdicts.entry(verdict["part"].as_str().unwrap().to_owned()).or_default();
         if !of_mark.iter().any(|known| (&known["run"], &known["seq"]) == (&verdict["run"], &verdict["seq"])) {
             of_mark.push(verdict.clone());
@@ -69,8 +69,8 @@ fn verdicts(heard: &[Received]) -> BTreeMap<String, Vec<Value>> {
 
 /// None of these was judged, and no bit opens the gate for one.
 #[track_caller]
-fn expect_late(heard: &[Received], marks: &[String]) {
-    let verdicts = verdicts(heard);
+fn expect_late(received: &[Received], marks: &[String]) {
+    let verdicts = verdicts(received);
     for mark in marks {
         for verdict in &verdicts[mark] {
             assert_eq!(
@@ -80,14 +80,14 @@ fn expect_late(heard: &[Received], marks: &[String]) {
             );
         }
     }
-    let bits = of(heard, "reject").into_iter().filter(|bit| marks.iter().any(|mark| bit["part"] == mark.as_str()));
+    let bits = of(received, "reject").into_iter().filter(|bit| marks.iter().any(|mark| bit["part"] == mark.as_str()));
     assert!(bits.into_iter().all(|bit| bit["reject"] == 1));
 }
 
 /// None of these was called late.
 #[track_caller]
-fn expect_prompt(heard: &[Received], marks: &[String]) {
-    let verdicts = verdicts(heard);
+fn expect_prompt(received: &[Received], marks: &[String]) {
+    let verdicts = verdicts(received);
     for mark in marks {
         assert!(
             verdicts[mark].iter().all(|verdict| verdict["reason"] != "late_trigger"),
@@ -102,26 +102,26 @@ fn expect_prompt(heard: &[Received], marks: &[String]) {
 fn stall(stalls: u64, broker: &Broker, gate: &Gate, stall: impl Fn(&Station), go_on: impl Fn(&Station)) -> Audit {
     let plant = listen(broker);
     let mut station = Station::launch_at(gate.port(), &micro(), TRIGGERED, &format!("{DEADLINE}\non_unjudged: pass"));
-    let heard = plant.until(is_state("ready"));
-    let mut controller = Controller { plant: &plant, heard, parts: 0 };
+    let received = plant.until(is_state("ready"));
+    let mut controller = Controller { plant: &plant, received, parts: 0 };
     for _ in 0..stalls {
         let before = controller.trigger_for(Duration::from_millis(500));
-        controller.hear(&before);
+        controller.receive(&before);
         stall(&station);
         let held = controller.trigger_for(STALL);
         go_on(&station);
-        controller.hear(&held);
+        controller.receive(&held);
         // Longer than a broker that came back is distrusted for.
         std::thread::sleep(Duration::from_millis(1300));
         let after = controller.trigger_for(Duration::from_millis(500));
-        controller.hear(&after);
-        expect_prompt(&controller.heard, &before);
-        expect_late(&controller.heard, &held);
-        expect_prompt(&controller.heard, &after);
+        controller.receive(&after);
+        expect_prompt(&controller.received, &before);
+        expect_late(&controller.received, &held);
+        expect_prompt(&controller.received, &after);
     }
-    let mut heard = controller.heard;
-    heard.extend(stop(&mut station, &plant));
-    whole(&station, &heard)
+    let mut received = controller.received;
+    received.extend(stop(&mut station, &plant));
+    whole(&station, &received)
 }
 
 /// The network between station and broker holds everything back.
@@ -144,19 +144,19 @@ pub fn clock_stalls() {
     let plant = listen(&broker);
     let camera = FREE_RUN.replace("every_ms: 20", "every_ms: 100");
     let mut station = Station::start_with(&broker, &camera, DEADLINE);
-    let mut heard = plant.until(|m| is_verdict(m) && seq(m) == 10);
+    let mut received = plant.until(|m| is_verdict(m) && seq(m) == 10);
     station.signal("STOP");
     std::thread::sleep(STALL);
     station.signal("CONT");
     let is_late = |m: &Received| is_verdict(m) && m.payload["reason"] == "late_trigger";
-    heard.extend(plant.until(is_late));
-    let last = heard.last().map_or(0, seq);
-    heard.extend(plant.until(|m| is_verdict(m) && seq(m) > last + 25 && m.payload["verdict"] != "UNJUDGED"));
-    heard.extend(stop(&mut station, &plant));
+    received.extend(plant.until(is_late));
+    let last = received.last().map_or(0, seq);
+    received.extend(plant.until(|m| is_verdict(m) && seq(m) > last + 25 && m.payload["verdict"] != "UNJUDGED"));
+    received.extend(stop(&mut station, &plant));
     // All of the stall but its last second, in parts of 100 ms, and some for a machine that is slow to go on.
-    let late = heard.iter().filter(|m| is_late(m)).count();
+    let late = received.iter().filter(|m| is_late(m)).count();
     assert!((10..20).contains(&late), "{late}");
-    whole(&station, &heard);
+    whole(&station, &received);
 }
 
 /// A trigger that shows its time is judged by that, whatever stood still.
@@ -165,8 +165,8 @@ pub fn proof_of_youth() {
     gate.open(broker.port());
     let plant = listen(&broker);
     let mut station = Station::launch_at(gate.port(), &micro(), TRIGGERED, DEADLINE);
-    let heard = plant.until(is_state("ready"));
-    let mut controller = Controller { plant: &plant, heard, parts: 0 };
+    let received = plant.until(is_state("ready"));
+    let mut controller = Controller { plant: &plant, received, parts: 0 };
     let at = |time: SystemTime| format!(r#","at":"{}""#, Moment::from(time));
     gate.hold();
     let old = controller.trigger(&at(SystemTime::now()));
@@ -174,11 +174,11 @@ pub fn proof_of_youth() {
     let young = controller.trigger(&at(SystemTime::now()));
     let unknown = controller.trigger("");
     gate.release();
-    controller.hear(&[old.clone(), young.clone(), unknown.clone()]);
-    expect_late(&controller.heard, &[old, unknown]);
-    expect_prompt(&controller.heard, &[young]);
-    controller.heard.extend(stop(&mut station, &plant));
-    whole(&station, &controller.heard);
+    controller.receive(&[old.clone(), young.clone(), unknown.clone()]);
+    expect_late(&controller.received, &[old, unknown]);
+    expect_prompt(&controller.received, &[young]);
+    controller.received.extend(stop(&mut station, &plant));
+    whole(&station, &controller.received);
 }
 
 /// The daemon is killed while triggers come in, and while it is away: every trigger that the broker took over is a part, and
@@ -187,8 +187,8 @@ pub fn killed(kills: u64) -> Audit {
     let broker = Broker::start();
     let plant = listen(&broker);
     let mut station = Station::start_with(&broker, TRIGGERED, DEADLINE);
-    let heard = plant.until(is_state("ready"));
-    let mut controller = Controller { plant: &plant, heard, parts: 0 };
+    let received = plant.until(is_state("ready"));
+    let mut controller = Controller { plant: &plant, received, parts: 0 };
     for kill in 0..kills {
         for trigger in 0..40 {
             controller.trigger("");
@@ -199,14 +199,14 @@ pub fn killed(kills: u64) -> Audit {
         let starts = station.log().matches("station starts").count();
         station.restart();
         wait_until("the next start", || station.log().matches("station starts").count() > starts);
-        controller.hear(&held);
-        expect_late(&controller.heard, &held);
+        controller.receive(&held);
+        expect_late(&controller.received, &held);
     }
     let last = controller.trigger("");
-    controller.hear(&[last]);
-    let mut heard = controller.heard;
-    heard.extend(stop(&mut station, &plant));
-    let audit = whole(&station, &heard);
+    controller.receive(&[last]);
+    let mut received = controller.received;
+    received.extend(stop(&mut station, &plant));
+    let audit = whole(&station, &received);
     assert!(audit.triggered.len() as u64 > kills * 40, "{}", audit.triggered.len());
     audit
 }
@@ -217,8 +217,8 @@ pub fn repeated(_: u64) -> Audit {
     let plant = listen(&broker);
     let mut station =
         Station::start_with(&broker, TRIGGERED, "deadline_ms: 5000\nrepeat_within_ms: 60000\non_unjudged: pass");
-    let heard = plant.until(is_state("ready"));
-    let mut controller = Controller { plant: &plant, heard, parts: 0 };
+    let received = plant.until(is_state("ready"));
+    let mut controller = Controller { plant: &plant, received, parts: 0 };
     let cut_offs = |of: &str| {
         let taken = station.log().matches("thresholds taken over").count();
         std::fs::write(station.folder.path().join("thresholds.yaml"), format!("default: {{ {of} }}\n")).unwrap();
@@ -226,26 +226,26 @@ pub fn repeated(_: u64) -> Audit {
     };
     cut_offs("review: 0, reject: 0");
     let first = controller.trigger("");
-    controller.hear(std::slice::from_ref(&first));
+    controller.receive(std::slice::from_ref(&first));
     // Nothing counts any more: a part without a repeat goes on, by the settings.
     cut_offs("review: 0, reject: 0, ignore: [ { x: 0, y: 0, width: 256, height: 256 } ]");
     let other = controller.trigger("");
     controller.parts = 0;
     assert_eq!(controller.trigger(""), first);
-    controller.heard.extend(plant.until(|m| is_verdict(m) && m.payload["repeat"] == true));
-    controller.hear(std::slice::from_ref(&other));
-    let verdicts = verdicts(&controller.heard);
+    controller.received.extend(plant.until(|m| is_verdict(m) && m.payload["repeat"] == true));
+    controller.receive(std::slice::from_ref(&other));
+    let verdicts = verdicts(&controller.received);
     let words =
         |mark: &String| -> Vec<Value> { verdicts[mark].iter().map(|verdict| verdict["verdict"].clone()).collect() };
     assert_eq!(words(&first), ["REJECT", "UNJUDGED"]);
     assert_eq!(words(&other), ["UNJUDGED"]);
     assert!(verdicts[&other][0].get("repeat").is_none());
-    let mut heard = controller.heard;
-    heard.extend(stop(&mut station, &plant));
+    let mut received = controller.received;
+    received.extend(stop(&mut station, &plant));
     let bits = |mark: &str| -> Vec<Value> {
-        let bits = of(&heard, "reject").into_iter().filter(|bit| bit["part"] == mark);
+        let bits = of(&received, "reject").into_iter().filter(|bit| bit["part"] == mark);
         bits.map(|bit| bit["reject"].clone()).collect()
     };
     assert_eq!((bits(&first), bits(&other)), (vec![1.into(), 1.into()], vec![0.into()]));
-    whole(&station, &heard)
+    whole(&station, &received)
 }

@@ -269,7 +269,7 @@ fn table_of_faults() {
             table,
             "| {fault} | {} | {} | {} | {} | {} | {} | {} | {} | {:.0} |",
             audit.parts_in(),
-            audit.heard.len(),
+            audit.received.len(),
             audit.recorded.len(),
             audit.count("UNJUDGED"),
             audit.repeats,
@@ -319,29 +319,29 @@ fn books_show_what_is_lost_said_differently_and_passed_without_a_judgement() {
     let broker = Broker::start();
     let plant = plant::listen(&broker);
     let mut station = Station::start(&broker, plant::FREE_RUN);
-    let mut heard = plant.until(|m| plant::is_verdict(m) && plant::seq(m) == 5);
-    heard.extend(plant::stop(&mut station, &plant));
-    let last = heard.iter().filter(|m| plant::is_verdict(m)).map(plant::seq).max().unwrap();
+    let mut received = plant.until(|m| plant::is_verdict(m) && plant::seq(m) == 5);
+    received.extend(plant::stop(&mut station, &plant));
+    let last = received.iter().filter(|m| plant::is_verdict(m)).map(plant::seq).max().unwrap();
 
-    let sound = Audit::of(&station, &heard);
+    let sound = Audit::of(&station, &received);
     sound.expect_all_delivered();
     assert_eq!((sound.parts_in(), sound.lost()), (last, 0));
 
     let but_the_last: Vec<_> =
-        heard.iter().filter(|m| !plant::is_verdict(m) || plant::seq(m) < last).cloned().collect();
+        received.iter().filter(|m| !plant::is_verdict(m) || plant::seq(m) < last).cloned().collect();
     assert_eq!(Audit::of(&station, &but_the_last).lost(), 1);
     assert_eq!(Audit::of_wire(&station, &but_the_last).lost(), 1);
 
     let first = |m: &&Received| plant::is_verdict(m) && plant::seq(m) == 1;
-    let mut again = heard.iter().find(first).unwrap().clone();
+    let mut again = received.iter().find(first).unwrap().clone();
     again.payload["historical"] = true.into();
-    let audit = Audit::of(&station, &[heard.clone(), vec![again.clone()]].concat());
+    let audit = Audit::of(&station, &[received.clone(), vec![again.clone()]].concat());
     assert_eq!((audit.repeats, audit.differently.len()), (1, 0));
     again.payload["latency_ms"] = 0.5.into();
-    let audit = Audit::of(&station, &[heard.clone(), vec![again]].concat());
+    let audit = Audit::of(&station, &[received.clone(), vec![again]].concat());
     assert_eq!((audit.repeats, audit.differently.len()), (0, 1));
 
-    let mut fabricated = heard;
+    let mut fabricated = received;
     let message = fabricated.iter_mut().find(|m| plant::is_verdict(m) && plant::seq(m) == 2).unwrap();
     for (name, value) in [("verdict", "PASS".into()), ("reason", serde_json::Value::Null), ("score", 0.01.into())] {
         message.payload[name] = value;

@@ -40,15 +40,15 @@ pub fn listen(broker: &Broker) -> Subscriber {
 /// Asks the station to stop, and hears it out.
 pub fn stop(station: &mut Station, plant: &Subscriber) -> Vec<Received> {
     station.signal("TERM");
-    let heard = plant.until(is_stopped);
+    let received = plant.until(is_stopped);
     assert_eq!(station.exit_code(), Some(0), "{}", station.log());
-    heard
+    received
 }
 
 /// The books of a station whose ledger could be written all the while.
 #[track_caller]
-pub fn whole(station: &Station, heard: &[Received]) -> Audit {
-    let audit = Audit::of(station, heard);
+pub fn whole(station: &Station, received: &[Received]) -> Audit {
+    let audit = Audit::of(station, received);
     audit.expect_all_delivered();
     audit.expect_no_gap();
     audit

@@ -8,14 +8,14 @@ use super::plant::{FREE_RUN, PATIENT, is_historical, is_live, is_state, is_verdi
 use crate::broker::{Broker, Gate, Received, wait_until};
 use crate::station::{Station, micro, of};
 
-/// Lets everybody read everything, and publish everything but verdicts.
+/// Allows every user to read everything, and to publish everything but verdicts.
 fn write_rules(folder: &Path, verdicts: &str) {
     let levels = ["reject", "state", "heartbeat", "trigger", "product"];
     let others: String = levels.map(|level| format!("topic readwrite factory/L1/S1/{level}\n")).concat();
     std::fs::write(folder.join("acl"), format!("{others}topic {verdicts} factory/L1/S1/verdict\n")).unwrap();
 }
 
-fn is_told(source: &'static str) -> impl Fn(&Received) -> bool {
+fn is_reported(source: &'static str) -> impl Fn(&Received) -> bool {
     move |m| is_state("degraded")(m) && m.payload["detail"].as_str().unwrap().contains(source)
 }
 
@@ -29,23 +29,23 @@ pub fn verdicts_denied(times: u64) -> Audit {
     });
     let plant = listen(&broker);
     let mut station = Station::start(&broker, FREE_RUN);
-    let mut heard = plant.until(is_live);
+    let mut received = plant.until(is_live);
     for _ in 0..times {
         write_rules(broker.folder(), "read");
         broker.signal("HUP");
-        let denied = plant.until(is_told("messages undelivered since "));
+        let denied = plant.until(is_reported("messages undelivered since "));
         let last_verdict = denied.iter().rposition(is_verdict).unwrap_or_default();
         let bits = of(&denied[last_verdict..], "reject").len();
         assert!(bits > 50, "{bits} bits without their verdicts");
-        heard.extend(denied);
+        received.extend(denied);
         write_rules(broker.folder(), "readwrite");
         broker.signal("HUP");
-        heard.extend(plant.until(is_historical));
-        heard.extend(plant.until(is_state("ready")));
+        received.extend(plant.until(is_historical));
+        received.extend(plant.until(is_state("ready")));
     }
-    heard.extend(stop(&mut station, &plant));
+    received.extend(stop(&mut station, &plant));
     assert!(!station.log().contains("broker connection lost"));
-    whole(&station, &heard)
+    whole(&station, &received)
 }
 
 /// The broker ends the connection at a packet of the size of a verdict; another one, later, does not.
@@ -58,26 +58,26 @@ pub fn verdicts_cut(_: u64) -> Audit {
     let cut = |m: &Received| {
         m.topic.ends_with("/state") && m.payload["detail"].as_str().unwrap().contains("the broker ends the connection")
     };
-    let mut heard = narrow.until(cut);
+    let mut received = narrow.until(cut);
     // The connection holds, and the bits get through.
     let bit = |m: &Received| m.topic.ends_with("/reject");
     for _ in 0..50 {
-        heard.extend(narrow.until(bit));
+        received.extend(narrow.until(bit));
     }
-    assert!(!heard.iter().any(is_verdict), "a verdict is longer than that");
+    assert!(!received.iter().any(is_verdict), "a verdict is longer than that");
     let broker = Broker::start();
     let plant = listen(&broker);
     gate.cut_and_shut();
     gate.open(broker.port());
-    heard.extend(plant.until(is_historical));
-    let last = heard.iter().filter(|m| is_verdict(m)).map(seq).max().unwrap();
-    heard.extend(plant.until(|m| is_live(m) && seq(m) > last + 50));
+    received.extend(plant.until(is_historical));
+    let last = received.iter().filter(|m| is_verdict(m)).map(seq).max().unwrap();
+    received.extend(plant.until(|m| is_live(m) && seq(m) > last + 50));
     wait_until("delivery", || {
         let reader = diad_ledger::Reader::open(&station.ledger());
         reader.is_ok_and(|reader| reader.unsent_count().unwrap() < 10)
     });
-    heard.extend(stop(&mut station, &plant));
-    whole(&station, &heard)
+    received.extend(stop(&mut station, &plant));
+    whole(&station, &received)
 }
 
 /// A message that is far too long lies on a topic that the station reads, before and after a restart.
@@ -85,16 +85,16 @@ pub fn poison() -> Audit {
     let broker = Broker::start();
     let plant = listen(&broker);
     let mut station = Station::start(&broker, FREE_RUN);
-    let mut heard = plant.until(is_live);
+    let mut received = plant.until(is_live);
     plant.publish("factory/L1/S1/trigger", true, format!("\"{}\"", "x".repeat(1_100_000)));
-    heard.extend(plant.until(is_told("message too long since ")));
-    heard.extend(plant.until(is_live));
-    heard.extend(stop(&mut station, &plant));
+    received.extend(plant.until(is_reported("message too long since ")));
+    received.extend(plant.until(is_live));
+    received.extend(stop(&mut station, &plant));
     station.restart();
-    heard.extend(plant.until(is_told("a retained message of 1100002 bytes came on factory/L1/S1/trigger")));
+    received.extend(plant.until(is_reported("a retained message of 1100002 bytes came on factory/L1/S1/trigger")));
     std::thread::sleep(Duration::from_millis(500));
-    heard.extend(plant.until(is_live));
-    heard.extend(stop(&mut station, &plant));
+    received.extend(plant.until(is_live));
+    received.extend(stop(&mut station, &plant));
     assert!(!station.log().contains("broker connection lost"));
-    whole(&station, &heard)
+    whole(&station, &received)
 }

@@ -20,13 +20,13 @@ pub fn broker_killed(outages: u64) -> Audit {
     let mut plant = listen(&broker);
     gate.open(broker.port());
     let mut station = Station::launch_at(gate.port(), &micro(), FREE_RUN, PATIENT);
-    let mut heard = plant.until(is_live);
+    let mut received = plant.until(is_live);
     for outage in 0..outages {
-        heard.extend(plant.until(is_live));
+        received.extend(plant.until(is_live));
         std::thread::sleep(Duration::from_millis(outage * 53 % 97));
         broker.kill();
         gate.cut_and_shut();
-        heard.extend(plant.rest());
+        received.extend(plant.rest());
         wait_until("a backlog", || {
             Reader::open(&station.ledger()).is_ok_and(|reader| reader.unsent_count().unwrap() > 5)
         });
@@ -35,13 +35,13 @@ pub fn broker_killed(outages: u64) -> Audit {
         gate.open(broker.port());
         let again = plant.until(is_live);
         expect_order(&again);
-        heard.extend(again);
+        received.extend(again);
     }
     let rest = stop(&mut station, &plant);
     expect_order(&rest);
-    heard.extend(rest);
-    let audit = whole(&station, &heard);
-    let late = heard.iter().filter(|m| is_historical(m)).count();
+    received.extend(rest);
+    let audit = whole(&station, &received);
+    let late = received.iter().filter(|m| is_historical(m)).count();
     assert!(late as u64 >= outages * 5, "{late} historical verdicts");
     audit
 }
@@ -54,26 +54,26 @@ pub fn broker_restarted(outages: u64) -> Audit {
     let (mut plant, known) = attend(&broker);
     assert!(!known);
     let mut station = Station::start(&broker, FREE_RUN);
-    let mut heard = plant.until(is_live);
+    let mut received = plant.until(is_live);
     wait_until("its memory on the disk", || broker.folder().join("mosquitto.db").exists());
     for outage in 0..outages {
-        heard.extend(plant.until(is_live));
+        received.extend(plant.until(is_live));
         if outage % 2 == 0 {
             broker.kill();
         } else {
             broker.stop();
         }
-        heard.extend(plant.rest());
+        received.extend(plant.rest());
         broker.restart();
         let (again, known) = attend(&broker);
         assert!(known, "the broker has its sessions still");
         plant = again;
         // The broker says again what it had not seen acknowledged.
-        let last = heard.iter().filter(|m| is_verdict(m)).map(seq).max().unwrap();
-        heard.extend(plant.until(|m| is_live(m) && seq(m) > last));
+        let last = received.iter().filter(|m| is_verdict(m)).map(seq).max().unwrap();
+        received.extend(plant.until(|m| is_live(m) && seq(m) > last));
     }
-    heard.extend(stop(&mut station, &plant));
-    whole(&station, &heard)
+    received.extend(stop(&mut station, &plant));
+    whole(&station, &received)
 }
 
 /// The broker's process stands still for a while and goes on as if nothing had been. Where that takes longer than the
@@ -82,19 +82,19 @@ pub fn broker_stands_still(outages: u64, time: Duration) -> Audit {
     let broker = Broker::start();
     let plant = listen(&broker);
     let mut station = Station::start(&broker, FREE_RUN);
-    let mut heard = plant.until(is_live);
+    let mut received = plant.until(is_live);
     for _ in 0..outages {
         broker.signal("STOP");
         std::thread::sleep(time);
         broker.signal("CONT");
-        heard.extend(plant.until(is_live));
+        received.extend(plant.until(is_live));
         expect_delivery(&station);
     }
-    heard.extend(stop(&mut station, &plant));
+    received.extend(stop(&mut station, &plant));
     if time > Duration::from_secs(14) {
         assert!(station.log().contains(LOST), "a broker that is silent for {time:?} is no broker");
     }
-    whole(&station, &heard)
+    whole(&station, &received)
 }
 
 /// Back for good: a stop while the link waits for its next attempt would leave the rest to the next start.
@@ -104,48 +104,48 @@ fn expect_delivery(station: &Station) {
 
 /// Over one connection: stored verdicts in their order, live ones in theirs, and no bit for a stored one. A part of the
 /// clock without a picture is decided at once, ahead of the one that is being judged, so it has no place in the order.
-fn expect_order(heard: &[Received]) {
+fn expect_order(received: &[Received]) {
     for historical in [true, false] {
-        let of_kind = heard.iter().filter(|m| is_verdict(m) && m.payload["historical"] == historical);
+        let of_kind = received.iter().filter(|m| is_verdict(m) && m.payload["historical"] == historical);
         let of_kind = of_kind.filter(|m| m.payload["reason"] != "overrun");
         let seqs: Vec<u64> = of_kind.map(seq).collect();
         assert!(seqs.is_sorted(), "historical {historical}: {seqs:?}");
         if historical {
-            let bits: Vec<u64> = of(heard, "reject").iter().map(|bit| bit["seq"].as_u64().unwrap()).collect();
+            let bits: Vec<u64> = of(received, "reject").iter().map(|bit| bit["seq"].as_u64().unwrap()).collect();
             assert!(seqs.iter().all(|seq| !bits.contains(seq)), "a bit came late");
         }
     }
 }
 
-/// A station that reaches its broker through an open gate, and what was heard up to its first verdict.
+/// A station that reaches its broker through an open gate, and what was received up to its first verdict.
 fn behind_a_gate() -> (Gate, Broker, Subscriber, Station, Vec<Received>) {
     let gate = Gate::shut();
     let broker = Broker::start();
     let plant = listen(&broker);
     gate.open(broker.port());
     let station = Station::launch_at(gate.port(), &micro(), FREE_RUN, PATIENT);
-    let heard = plant.until(is_live);
-    (gate, broker, plant, station, heard)
+    let received = plant.until(is_live);
+    (gate, broker, plant, station, received)
 }
 
 /// The network is cut and mended; the broker lives on.
 pub fn network_cut(outages: u64) -> Audit {
-    let (gate, broker, plant, mut station, mut heard) = behind_a_gate();
+    let (gate, broker, plant, mut station, mut received) = behind_a_gate();
     for _ in 0..outages {
         gate.cut_and_shut();
-        heard.extend(plant.until(is_state("offline")));
+        received.extend(plant.until(is_state("offline")));
         std::thread::sleep(Duration::from_millis(200));
         gate.open(broker.port());
-        heard.extend(plant.until(is_live));
+        received.extend(plant.until(is_live));
     }
-    heard.extend(stop(&mut station, &plant));
-    whole(&station, &heard)
+    received.extend(stop(&mut station, &plant));
+    whole(&station, &received)
 }
 
 /// Connections are taken and held, and nothing comes through, not even an end: every other time for a moment, and every
 /// other time until the station has found out by itself.
 pub fn network_silent(outages: u64) -> Audit {
-    let (gate, _broker, plant, mut station, mut heard) = behind_a_gate();
+    let (gate, _broker, plant, mut station, mut received) = behind_a_gate();
     for outage in 0..outages {
         let noticed = station.log().matches(LOST).count();
         gate.hold();
@@ -155,11 +155,11 @@ pub fn network_silent(outages: u64) -> Audit {
             std::thread::sleep(Duration::from_secs(2));
         }
         gate.release();
-        heard.extend(plant.until(is_live));
+        received.extend(plant.until(is_live));
         expect_delivery(&station);
     }
-    heard.extend(stop(&mut station, &plant));
-    whole(&station, &heard)
+    received.extend(stop(&mut station, &plant));
+    whole(&station, &received)
 }
 
 /// A network of its own for the daemon, with one cable to this one.
@@ -229,7 +229,7 @@ pub fn cable_pulled(outages: u64) -> Option<Audit> {
     station.amend(&format!("mqtt://127.0.0.1:{}", broker.port()), &format!("mqtt://{}:{outside}", cable.address));
     station.run_within(["ip", "netns", "exec", &cable.namespace]);
     station.restart();
-    let mut heard = plant.until(is_live);
+    let mut received = plant.until(is_live);
     for outage in 0..outages {
         let noticed = station.log().matches(LOST).count();
         cable.set("down");
@@ -239,16 +239,16 @@ pub fn cable_pulled(outages: u64) -> Option<Audit> {
             std::thread::sleep(Duration::from_secs(1));
         }
         cable.set("up");
-        heard.extend(plant.until(is_live));
+        received.extend(plant.until(is_live));
         expect_delivery(&station);
     }
-    heard.extend(stop(&mut station, &plant));
-    Some(whole(&station, &heard))
+    received.extend(stop(&mut station, &plant));
+    Some(whole(&station, &received))
 }
 
 /// The broker stays connected and says nothing: its acknowledgements are swallowed, then all bytes.
 pub fn broker_hangs(outages: u64) -> Audit {
-    let (gate, broker, plant, mut station, mut heard) = behind_a_gate();
+    let (gate, broker, plant, mut station, mut received) = behind_a_gate();
     for _ in 0..outages {
         gate.freeze(Direction::FromBroker);
         std::thread::sleep(Duration::from_millis(300));
@@ -256,11 +256,11 @@ pub fn broker_hangs(outages: u64) -> Audit {
         std::thread::sleep(Duration::from_millis(500));
         gate.cut_and_shut();
         gate.open(broker.port());
-        heard.extend(plant.until(is_historical));
+        received.extend(plant.until(is_historical));
         expect_delivery(&station);
     }
-    heard.extend(stop(&mut station, &plant));
-    let audit = whole(&station, &heard);
+    received.extend(stop(&mut station, &plant));
+    let audit = whole(&station, &received);
     assert!(audit.repeats > 0, "what was swallowed was said again");
     audit
 }
@@ -277,7 +277,7 @@ pub fn broker_refuses(_: u64) -> Audit {
     let plant = listen(&broker);
     gate.cut_and_shut();
     gate.open(broker.port());
-    let mut heard = plant.until(is_live);
-    heard.extend(stop(&mut station, &plant));
-    whole(&station, &heard)
+    let mut received = plant.until(is_live);
+    received.extend(stop(&mut station, &plant));
+    whole(&station, &received)
 }

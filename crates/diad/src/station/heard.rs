@@ -29,7 +29,7 @@ pub(super) struct Unread {
 
 impl Unread {
     /// Tells of a new one for [`UNREAD_FOR`].
-    pub(super) fn tell(&mut self, health: &Health, link: &LinkStatus, now: Instant) {
+    pub(super) fn report(&mut self, health: &Health, link: &LinkStatus, now: Instant) {
         let count = link.inbound_unread;
         if count > self.told {
             (self.told, self.last) = (count, Some(now));
@@ -59,7 +59,7 @@ impl ProductWatch {
         Self { products: products.clone(), thresholds: thresholds.clone(), unnamed_parts, since: Instant::now() }
     }
 
-    pub(super) fn tell(&self, health: &Health, in_force: &InForce, now: Instant) {
+    pub(super) fn report(&self, health: &Health, in_force: &InForce, now: Instant) {
         let waited = now.saturating_duration_since(self.since) >= UNNAMED_FOR;
         match self.products.remark(&self.thresholds.current(), in_force, self.unnamed_parts && waited) {
             Some(Remark::Fault(detail)) => health.problem(PRODUCT, &detail),
@@ -85,17 +85,17 @@ mod tests {
             last_unread: Some("no object; it begins with fe 0e".to_owned()),
             ..status.clone()
         };
-        unread.tell(&health, &link(0), now);
+        unread.report(&health, &link(0), now);
         assert!(health.look().1.is_empty());
-        unread.tell(&health, &link(1), now);
+        unread.report(&health, &link(1), now);
         let (_, problems) = health.look();
         assert!(problems[0].0 == UNREAD && problems[0].1.contains("since the start: 1."), "{problems:?}");
         assert!(problems[0].1.ends_with("The last: no object; it begins with fe 0e"), "{problems:?}");
         // It heals by itself, some time after the last one.
-        unread.tell(&health, &link(2), now + UNREAD_FOR / 2);
-        unread.tell(&health, &link(2), now + UNREAD_FOR);
+        unread.report(&health, &link(2), now + UNREAD_FOR / 2);
+        unread.report(&health, &link(2), now + UNREAD_FOR);
         assert_eq!(health.faults().1, [UNREAD]);
-        unread.tell(&health, &link(2), now + UNREAD_FOR + UNREAD_FOR / 2);
+        unread.report(&health, &link(2), now + UNREAD_FOR + UNREAD_FOR / 2);
         assert!(health.faults().1.is_empty());
     }
 
@@ -112,18 +112,18 @@ mod tests {
             since: Instant::now(),
         };
         let at = |seconds| watch.since + Duration::from_secs(seconds);
-        watch.tell(&health, &InForce::Unnamed, at(1));
+        watch.report(&health, &InForce::Unnamed, at(1));
         assert!(health.look().1.is_empty(), "the plant has a moment to name one");
-        watch.tell(&health, &InForce::Unnamed, at(5));
+        watch.report(&health, &InForce::Unnamed, at(5));
         assert!(health.look().1[0].0 == PRODUCT && health.faults().1.is_empty(), "{:?}", health.look().1);
-        watch.tell(&health, &named("Washer"), at(6));
+        watch.report(&health, &named("Washer"), at(6));
         assert_eq!(health.faults().1, [PRODUCT]);
         assert!(health.look().1[0].1.contains("did you mean washer? They differ in case alone"));
-        watch.tell(&health, &named("washer"), at(7));
+        watch.report(&health, &named("washer"), at(7));
         assert!(health.look().1.is_empty());
-        watch.tell(&health, &InForce::Unclear("a NUL".into()), at(8));
+        watch.report(&health, &InForce::Unclear("a NUL".into()), at(8));
         assert_eq!(health.faults().1, [PRODUCT]);
-        watch.tell(&health, &named("washer"), at(9));
+        watch.report(&health, &named("washer"), at(9));
         assert!(health.look().1.is_empty());
     }
 }

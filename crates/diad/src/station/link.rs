@@ -33,7 +33,7 @@ impl LinkWatch {
     }
 
     /// Reports what is at fault at `now`, and takes back what no longer is.
-    pub(super) fn tell(&self, health: &Health, link: &LinkStatus, now: SystemTime) {
+    pub(super) fn report(&self, health: &Health, link: &LinkStatus, now: SystemTime) {
         let faults = &link.faults;
         for (source, fault) in [
             (AWAY, self.away(link, now).as_ref()),
@@ -71,17 +71,17 @@ mod tests {
         let status = testing::publisher().status();
         let link = LinkStatus { connected: false, last_error: Some("refused".to_owned()), ..status };
         let at = |seconds| link.since + Duration::from_secs(seconds);
-        LinkWatch::new(false).tell(&health, &link, at(60));
-        LinkWatch::new(true).tell(&health, &link, at(4));
+        LinkWatch::new(false).report(&health, &link, at(60));
+        LinkWatch::new(true).report(&health, &link, at(4));
         assert!(health.look().1.is_empty());
-        LinkWatch::new(true).tell(&health, &link, at(5));
+        LinkWatch::new(true).report(&health, &link, at(5));
         let (_, problems) = health.look();
         assert!(
             problems[0].0 == AWAY.to_string() && problems[0].1.ends_with("no part is judged; refused"),
             "{problems:?}"
         );
         assert_eq!(health.faults().1, [AWAY]);
-        LinkWatch::new(true).tell(&health, &LinkStatus { connected: true, ..link.clone() }, at(6));
+        LinkWatch::new(true).report(&health, &LinkStatus { connected: true, ..link.clone() }, at(6));
         assert!(health.look().1.is_empty());
     }
 
@@ -89,13 +89,13 @@ mod tests {
     fn each_fault_of_the_link_degrades_the_station_until_it_is_gone() {
         let health = testing::health();
         let status = testing::publisher().status();
-        let told = |what: &str| Some(what.to_owned());
+        let text = |what: &str| Some(what.to_owned());
         let faults =
-            LinkFaults { flapping: told("f"), undelivered: told("u"), withheld: told("w"), oversized: told("o") };
+            LinkFaults { flapping: text("f"), undelivered: text("u"), withheld: text("w"), oversized: text("o") };
         let watch = LinkWatch::new(false);
-        watch.tell(&health, &LinkStatus { faults, ..status.clone() }, SystemTime::now());
+        watch.report(&health, &LinkStatus { faults, ..status.clone() }, SystemTime::now());
         assert_eq!(health.faults().1, [FLAPPING, OVERSIZED, UNDELIVERED, WITHHELD]);
-        watch.tell(&health, &status, SystemTime::now());
+        watch.report(&health, &status, SystemTime::now());
         assert!(health.look().1.is_empty());
     }
 }

@@ -152,7 +152,7 @@ impl Link {
             None if session.echo.verdicts_are_well() => Flow::Wide,
             None => Flow::Narrow,
         });
-        session.inputs.look(session.echo.active(), session.echo.last_spoke());
+        session.inputs.look(session.echo.active(), session.echo.last_activity());
         let is_over = |(_, retained, at): &(String, bool, Instant)| !retained && now >= *at + OVERSIZED_FOR;
         if desk.oversized.take_if(|oversized| is_over(oversized)).is_some() {
             desk.status.faults.oversized = None;

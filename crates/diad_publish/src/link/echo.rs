@@ -86,7 +86,7 @@ pub(crate) struct Echo {
     active: Duration,
     looked: Instant,
     /// When the broker has last sent anything.
-    spoke: Duration,
+    activity: Duration,
     next: u64,
     expected: BTreeMap<EchoId, Expected>,
     by_print: HashMap<u64, EchoId>,
@@ -100,7 +100,7 @@ impl Echo {
         Self {
             active: Duration::ZERO,
             looked: now,
-            spoke: Duration::ZERO,
+            activity: Duration::ZERO,
             next: 0,
             expected: BTreeMap::new(),
             by_print: HashMap::new(),
@@ -121,13 +121,13 @@ impl Echo {
     }
 
     /// The broker sent something.
-    pub(crate) const fn spoke(&mut self) {
-        self.spoke = self.active;
+    pub(crate) const fn note_activity(&mut self) {
+        self.activity = self.active;
     }
 
     /// When the broker has last sent anything.
-    pub(crate) const fn last_spoke(&self) -> Duration {
-        self.spoke
+    pub(crate) const fn last_activity(&self) -> Duration {
+        self.activity
     }
 
     /// A message was handed over.
@@ -135,7 +135,7 @@ impl Echo {
         let id = EchoId(self.next);
         self.next += 1;
         let print = print(own, payload);
-        // Nobody acknowledges QoS 0.
+        // QoS 0 has no acknowledgement.
         let acknowledged = (own == Own::Heartbeat).then_some(self.active);
         let expected = Expected { own, print, bytes: payload.len(), verdict, acknowledged, came_back: false };
         self.expected.insert(id, expected);
@@ -174,9 +174,9 @@ impl Echo {
 
     /// Gives up what did not come back although the broker has gone on, and gives the verdicts among them.
     pub(crate) fn overdue(&mut self) -> Vec<MessageId> {
-        let (active, spoke) = (self.active, self.spoke);
+        let (active, activity) = (self.active, self.activity);
         let is_overdue = |expected: &Expected| {
-            expected.acknowledged.is_some_and(|at| active.saturating_sub(at) > PATIENCE && spoke > at)
+            expected.acknowledged.is_some_and(|at| active.saturating_sub(at) > PATIENCE && activity > at)
         };
         let ids: Vec<_> = self.expected.iter().filter(|(_, e)| is_overdue(e)).map(|(id, _)| *id).collect();
         let mut verdicts = Vec::new();

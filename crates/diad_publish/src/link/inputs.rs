@@ -29,7 +29,7 @@ pub(crate) enum Input {
 #[derive(Debug, Clone, Copy, Default)]
 struct Known {
     /// When a message last came in.
-    heard: Option<Duration>,
+    received: Option<Duration>,
     /// When the station last published one.
     tried: Option<Duration>,
     withheld: bool,
@@ -48,7 +48,7 @@ pub(crate) struct Inputs {
 impl Inputs {
     /// Of a connection that has delivered nothing.
     pub(crate) const fn new(trigger: bool, product: bool) -> Self {
-        let known = Known { heard: None, tried: None, withheld: false };
+        let known = Known { received: None, tried: None, withheld: false };
         Self { granted: None, tries: [trigger, product], known: [known; 2] }
     }
 
@@ -63,10 +63,10 @@ impl Inputs {
     }
 
     /// A message came in. True if it may be our own.
-    pub(crate) fn heard(&mut self, input: Input, now: Duration) -> bool {
+    pub(crate) fn received(&mut self, input: Input, now: Duration) -> bool {
         let known = &mut self.known[input as usize];
-        let was_open = known.tried.is_some_and(|tried| known.heard.is_none_or(|heard| heard < tried));
-        known.heard = Some(now);
+        let was_open = known.tried.is_some_and(|tried| known.received.is_none_or(|received| received < tried));
+        known.received = Some(now);
         known.withheld = false;
         was_open
     }
@@ -76,12 +76,12 @@ impl Inputs {
         let since = self.granted?;
         [Input::Trigger, Input::Product].into_iter().find(|input| {
             let known = self.known[*input as usize];
-            let wait = match (known.withheld, known.heard.max(known.tried)) {
+            let wait = match (known.withheld, known.received.max(known.tried)) {
                 (true, _) => AGAIN,
                 (false, None) => FIRST,
                 (false, Some(_)) => EVERY,
             };
-            let last = known.heard.max(known.tried).unwrap_or(since);
+            let last = known.received.max(known.tried).unwrap_or(since);
             self.tries[*input as usize] && now.saturating_sub(last) >= wait
         })
     }
@@ -93,22 +93,22 @@ impl Inputs {
 
     /// Whether nothing has come in on any topic.
     pub(crate) fn is_silent(&self) -> bool {
-        self.known.iter().all(|known| known.heard.is_none())
+        self.known.iter().all(|known| known.received.is_none())
     }
 
     /// Whether one has been published a moment ago, and has not come back.
     pub(crate) fn is_open(&self, now: Duration) -> bool {
         self.known.iter().any(|known| {
-            let open = known.tried.filter(|tried| known.heard.is_none_or(|heard| heard < *tried));
+            let open = known.tried.filter(|tried| known.received.is_none_or(|received| received < *tried));
             open.is_some_and(|tried| now.saturating_sub(tried) <= PATIENCE)
         })
     }
 
-    /// Looks which topics deliver nothing although the broker goes on; `spoke` is when it last sent anything.
-    pub(crate) fn look(&mut self, now: Duration, spoke: Duration) {
+    /// Looks which topics deliver nothing although the broker goes on; `activity` is when it last sent anything.
+    pub(crate) fn look(&mut self, now: Duration, activity: Duration) {
         for known in &mut self.known {
-            let open = known.tried.filter(|tried| known.heard.is_none_or(|heard| heard < *tried));
-            known.withheld |= open.is_some_and(|tried| now.saturating_sub(tried) > PATIENCE && spoke > tried);
+            let open = known.tried.filter(|tried| known.received.is_none_or(|received| received < *tried));
+            known.withheld |= open.is_some_and(|tried| now.saturating_sub(tried) > PATIENCE && activity > tried);
         }
     }
 

@@ -25,13 +25,13 @@ fn link(inbound_capacity: usize) -> (Link, Session, Memory, Receiver<Arrived>, E
         &LineName::try_new("L1").unwrap(),
         &StationName::try_new("S1").unwrap(),
     );
-    let (inbound, heard) = bounded(inbound_capacity);
+    let (inbound, received) = bounded(inbound_capacity);
     let (client, events) = broker.link_client(&topics, last_will(now));
     let watch = Watch { limit: Duration::from_millis(250), asks: true };
     let link = Link::new(shared, broker, topics, inbound, watch);
     let mut memory = Memory::default();
     let session = link.session(client, &mut memory);
-    (link, session, memory, heard, events)
+    (link, session, memory, received, events)
 }
 
 fn suback(codes: Vec<SubscribeReasonCode>) -> Event {
@@ -47,7 +47,7 @@ fn connect(link: &Link, session: &mut Session, memory: &mut Memory) {
 
 #[test]
 fn take_counts_no_answer_to_a_subscription_that_was_not_asked_for() {
-    let (link, mut session, mut memory, _heard, _events) = link(1);
+    let (link, mut session, mut memory, _received, _events) = link(1);
     connect(&link, &mut session, &mut memory);
     let granted = SubscribeReasonCode::Success(QoS::AtLeastOnce);
     link.take(&mut session, &mut memory, Event::Incoming(Packet::SubAck(SubAck::new(7, vec![granted; 6]))));
@@ -67,7 +67,7 @@ fn take_counts_no_answer_to_a_subscription_that_was_not_asked_for() {
 
 #[test]
 fn take_leaves_a_broker_that_answers_as_if_with_another_qos() {
-    let (link, mut session, mut memory, _heard, _events) = link(1);
+    let (link, mut session, mut memory, _received, _events) = link(1);
     connect(&link, &mut session, &mut memory);
     match link.take(&mut session, &mut memory, Event::Incoming(Packet::PubRec(rumqttc::PubRec::new(1)))) {
         Some(End::Lost(reason)) => assert!(reason.contains("PUBREC"), "{reason}"),
@@ -78,7 +78,7 @@ fn take_leaves_a_broker_that_answers_as_if_with_another_qos() {
 /// A state that is not of this process, once the broker has taken one that is, shows who else was there.
 #[test]
 fn take_of_a_state_that_another_client_has_published_shows_a_twin() {
-    let (link, mut session, mut memory, _heard, _events) = link(1);
+    let (link, mut session, mut memory, _received, _events) = link(1);
     let state = |detail: &str| StateMessage::new(State::Ready, detail, SystemTime::UNIX_EPOCH).to_json();
     let mut came = |payload: Vec<u8>, ours: bool| {
         if ours {
@@ -102,7 +102,7 @@ fn take_of_a_state_that_another_client_has_published_shows_a_twin() {
 
 #[test]
 fn take_reports_a_refused_subscription_and_stays_connected() {
-    let (link, mut session, mut memory, _heard, _events) = link(1);
+    let (link, mut session, mut memory, _received, _events) = link(1);
     connect(&link, &mut session, &mut memory);
     let granted = SubscribeReasonCode::Success(QoS::AtLeastOnce);
     assert!(link.take(&mut session, &mut memory, suback(vec![granted, granted])).is_none());
@@ -116,7 +116,7 @@ fn take_reports_a_refused_subscription_and_stays_connected() {
 
 #[test]
 fn serve_gives_up_a_broker_that_lives_and_acknowledges_nothing() {
-    let (link, mut session, mut memory, _heard, _events) = link(1);
+    let (link, mut session, mut memory, _received, _events) = link(1);
     let accepted = ConnAck::new(ConnectReturnCode::Success, false);
     assert!(link.take(&mut session, &mut memory, Event::Incoming(Packet::ConnAck(accepted))).is_none());
     let long_ago = Instant::now() - GIVE_UP - STALL;
@@ -132,20 +132,20 @@ fn serve_gives_up_a_broker_that_lives_and_acknowledges_nothing() {
 
 #[test]
 fn take_counts_a_message_that_nobody_made_room_for() {
-    let (link, mut session, mut memory, heard, _events) = link(1);
+    let (link, mut session, mut memory, received, _events) = link(1);
     for part in [r#"{"part":"P-1"}"#, r#"{"part":"P-2"}"#] {
         let message = Publish::new("factory/L1/S1/trigger", QoS::AtLeastOnce, part);
         link.take(&mut session, &mut memory, Event::Incoming(Packet::Publish(message)));
     }
     assert_eq!(link.shared.desk().snapshot().inbound_lost, 1);
     assert!(
-        matches!(heard.recv().unwrap().message, Inbound::Trigger { trigger, .. } if trigger.part == PartId::try_new("P-1").ok())
+        matches!(received.recv().unwrap().message, Inbound::Trigger { trigger, .. } if trigger.part == PartId::try_new("P-1").ok())
     );
 }
 
 #[test]
 fn take_lets_an_empty_message_be_and_counts_one_that_is_not_certain() {
-    let (link, mut session, mut memory, heard, _events) = link(8);
+    let (link, mut session, mut memory, received, _events) = link(8);
     for (topic, payload, retained) in [
         ("factory/L1/S1/trigger", &b""[..], false),
         ("factory/L1/S1/product", b"", true),
@@ -157,9 +157,9 @@ fn take_lets_an_empty_message_be_and_counts_one_that_is_not_certain() {
         message.retain = retained;
         link.take(&mut session, &mut memory, Event::Incoming(Packet::Publish(message)));
     }
-    let heard: Vec<_> = heard.try_iter().map(|arrived| arrived.message).collect();
-    let [Inbound::Fault(_), Inbound::UnclearTrigger { .. }, Inbound::UnclearProduct { .. }] = &heard[..] else {
-        panic!("{heard:?}")
+    let received: Vec<_> = received.try_iter().map(|arrived| arrived.message).collect();
+    let [Inbound::Fault(_), Inbound::UnclearTrigger { .. }, Inbound::UnclearProduct { .. }] = &received[..] else {
+        panic!("{received:?}")
     };
     let status = link.shared.desk().snapshot();
     assert_eq!((status.inbound_refused, status.inbound_unread), (3, 2));
@@ -170,14 +170,14 @@ fn take_lets_an_empty_message_be_and_counts_one_that_is_not_certain() {
 
 #[test]
 fn take_after_the_station_has_stopped_leaves_messages_with_the_broker() {
-    let (link, mut session, mut memory, heard, _events) = link(4);
+    let (link, mut session, mut memory, received, _events) = link(4);
     link.shared.desk().deaf = true;
     link.take(&mut session, &mut memory, Event::Incoming(Packet::Publish(trigger(1, QoS::AtLeastOnce))));
     assert_eq!(link.shared.desk().snapshot().inbound_lost, 0);
     assert_eq!((session.receipts.len(), session.receipts.due()), (1, None), "never acknowledged");
     link.take(&mut session, &mut memory, Event::Incoming(Packet::Publish(trigger(2, QoS::AtMostOnce))));
     assert_eq!(link.shared.desk().snapshot().inbound_lost, 1, "of that one the broker keeps nothing");
-    assert!(heard.try_recv().is_err());
+    assert!(received.try_recv().is_err());
 }
 
 fn trigger(packet: u16, qos: QoS) -> Publish {
@@ -188,7 +188,7 @@ fn trigger(packet: u16, qos: QoS) -> Publish {
 
 #[test]
 fn serve_acknowledges_what_is_on_record_and_nothing_else() {
-    let (link, mut session, mut memory, heard, _events) = link(4);
+    let (link, mut session, mut memory, received, _events) = link(4);
     let accepted = ConnAck::new(ConnectReturnCode::Success, false);
     assert!(link.take(&mut session, &mut memory, Event::Incoming(Packet::ConnAck(accepted))).is_none());
     for packet in [1, 2] {
@@ -196,22 +196,22 @@ fn serve_acknowledges_what_is_on_record_and_nothing_else() {
     }
     assert!(link.serve(&mut session, &mut memory).is_none());
     assert_eq!((session.unwritten_acks, session.receipts.len()), (0, 2), "nothing is on record");
-    heard.recv().unwrap().receipt.settle();
+    received.recv().unwrap().receipt.settle();
     assert!(link.serve(&mut session, &mut memory).is_none());
     assert_eq!((session.unwritten_acks, session.receipts.len()), (1, 1));
-    drop(heard.recv().unwrap());
+    drop(received.recv().unwrap());
     assert!(link.serve(&mut session, &mut memory).is_none());
     assert_eq!((session.unwritten_acks, session.receipts.len()), (1, 1), "the second never was");
 }
 
 #[test]
 fn take_of_a_trigger_says_what_is_known_of_its_age() {
-    let (link, mut session, mut memory, heard, _events) = link(4);
+    let (link, mut session, mut memory, received, _events) = link(4);
     let accepted = ConnAck::new(ConnectReturnCode::Success, true);
     assert!(link.take(&mut session, &mut memory, Event::Incoming(Packet::ConnAck(accepted))).is_none());
     let promptness = |session: &mut Session, packet| {
         link.take(session, &mut Memory::default(), Event::Incoming(Packet::Publish(trigger(packet, QoS::AtLeastOnce))));
-        let arrived = heard.recv().unwrap();
+        let arrived = received.recv().unwrap();
         arrived.receipt.settle();
         arrived.promptness
     };

@@ -120,7 +120,7 @@ impl Transit {
     }
 
     /// A message came in that is to be acknowledged; `unacknowledged` are, with it.
-    pub(crate) fn heard(&mut self, unacknowledged: usize) {
+    pub(crate) fn received(&mut self, unacknowledged: usize) {
         self.window = self.window.max(unacknowledged);
         if let Some(asked) = &mut self.asked {
             asked.unacknowledged += 1;

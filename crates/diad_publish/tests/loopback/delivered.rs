@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(9);
 /// As by default: without a bound mosquitto 2.0.11 ends the connection of a client whose message it drops.
 const QUEUES: &str = "max_queued_messages 1000\n";
 
-/// Lets user `diad` do what `rules` say, and everybody else everything.
+/// Allows user `diad` what `rules` allow, and all other users everything.
 fn write_rules(folder: &Path, rules: &str) {
     std::fs::write(folder.join("acl"), format!("topic readwrite #\nuser diad\n{rules}")).unwrap();
 }
@@ -94,9 +94,9 @@ fn verdicts_that_access_rules_drop_stay_owed_until_the_rules_allow_them() {
     write_rules(broker.folder(), &(rules + &rules_for(&["verdict"])));
     broker.signal("HUP");
     wait_until("delivery", || publisher.status().acknowledged == 3);
-    let mut heard: Vec<_> = (0..3).map(|_| plant.next().payload["seq"].as_u64().unwrap()).collect();
-    heard.sort_unstable();
-    assert_eq!(heard, [1, 2, 3]);
+    let mut received: Vec<_> = (0..3).map(|_| plant.next().payload["seq"].as_u64().unwrap()).collect();
+    received.sort_unstable();
+    assert_eq!(received, [1, 2, 3]);
     wait_until("the end of the fault", || publisher.status().faults == LinkFaults::default());
 }
 

@@ -25,7 +25,7 @@ fn publisher_delivers_every_verdict_and_bit_once_and_in_order() {
     let publisher = start_connected(broker.port());
     publish(&publisher, 1..=200);
     let report = drain(&publisher);
-    assert_eq!((report.acknowledged, report.remaining, report.said_goodbye), (200, 0, true));
+    assert_eq!((report.acknowledged, report.remaining, report.offline_acknowledged), (200, 0, true));
     let status = publisher.status();
     assert_eq!((status.acknowledged, status.rejects_acknowledged, status.dropped), (200, 200, 0));
     assert_eq!((status.connections, status.connected, status.queued, status.in_flight), (1, false, 0, 0));
@@ -60,11 +60,11 @@ fn publisher_sends_everything_again_when_a_killed_broker_comes_back_without_its_
     // The broker gets these, but we never learn it.
     gate.freeze(Direction::FromBroker);
     publish(&publisher, 101..=120);
-    let mut heard = before.until(|m| m.topic == VERDICT && m.payload["seq"] == 120);
+    let mut received = before.until(|m| m.topic == VERDICT && m.payload["seq"] == 120);
     assert_eq!(publisher.status().in_flight, 20);
 
     first.kill();
-    heard.extend(before.rest());
+    received.extend(before.rest());
     gate.cut_and_shut();
     wait_until("the loss", || !publisher.status().connected);
     publish(&publisher, 121..=150);
@@ -83,10 +83,10 @@ fn publisher_sends_everything_again_when_a_killed_broker_comes_back_without_its_
         assert_eq!(message.payload["historical"], message.payload["seq"].as_u64() <= Some(150));
     }
 
-    heard.extend(again);
+    received.extend(again);
     let mut contents: BTreeMap<u64, serde_json::Value> = BTreeMap::new();
     let mut repeats = 0;
-    for mut message in heard.into_iter().filter(|m| m.topic == VERDICT) {
+    for mut message in received.into_iter().filter(|m| m.topic == VERDICT) {
         message.payload["historical"] = serde_json::Value::Null;
         let seq = message.payload["seq"].as_u64().unwrap();
         if let Some(earlier) = contents.insert(seq, message.payload.clone()) {
@@ -197,7 +197,7 @@ fn outbox_without_a_broker_keeps_to_its_bound_and_counts_what_left() {
     let begun = Instant::now();
     let report = publisher.drain(begun + Duration::from_millis(300));
     assert!(begun.elapsed() < Duration::from_millis(1000), "{:?}", begun.elapsed());
-    assert_eq!((report.remaining, report.said_goodbye), (100, false));
+    assert_eq!((report.remaining, report.offline_acknowledged), (100, false));
     publish(&publisher, 151..=151);
     assert_eq!(publisher.status().dropped, 51, "a verdict after the end is counted");
 }

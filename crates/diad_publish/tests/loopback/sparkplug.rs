@@ -93,7 +93,7 @@ fn node_is_born_before_its_data_and_mirrors_every_verdict() {
     }
 
     let report = publisher.drain(Instant::now() + PATIENCE);
-    assert!(report.said_goodbye && report.remaining == 0, "{report:?}");
+    assert!(report.offline_acknowledged && report.remaining == 0, "{report:?}");
     let death = host.until(|m| m.topic == DEATH).pop().unwrap();
     assert_eq!(value(&death, BD_SEQ), value(&messages[0], BD_SEQ));
 }

@@ -28,7 +28,7 @@ impl Bench {
         for _ in 0..time.as_millis() / 50 {
             self.now += Duration::from_millis(50);
             self.echo.look(self.now);
-            self.echo.spoke();
+            self.echo.note_activity();
         }
     }
 }
@@ -87,7 +87,7 @@ fn nothing_is_overdue_while_the_process_or_the_broker_stands_still() {
         bench.echo.look(bench.now);
     }
     assert!(bench.echo.overdue().is_empty(), "nothing at all came from the broker");
-    bench.echo.spoke();
+    bench.echo.note_activity();
     assert_eq!(bench.echo.overdue(), [ids[0]]);
 }
 

@@ -5,14 +5,14 @@ const fn at(seconds: u64) -> Duration {
 }
 
 #[test]
-fn topic_on_which_the_plant_is_heard_is_not_tried() {
+fn topic_with_messages_of_the_plant_is_not_tried() {
     let mut inputs = Inputs::new(true, true);
     assert_eq!(inputs.due(at(100)), None, "nothing is subscribed");
     inputs.granted(at(1));
-    assert!(!inputs.heard(Input::Product, at(1)), "the retained one");
+    assert!(!inputs.received(Input::Product, at(1)), "the retained one");
     assert_eq!(inputs.due(at(2)), None);
     assert_eq!(inputs.due(at(3)), Some(Input::Trigger));
-    inputs.heard(Input::Trigger, at(3));
+    inputs.received(Input::Trigger, at(3));
     assert_eq!(inputs.due(at(600)), None);
     assert_eq!(inputs.due(at(601)), Some(Input::Product), "it may be kept back by now");
 }
@@ -32,7 +32,7 @@ fn topic_that_does_not_deliver_is_withheld_until_something_comes() {
     assert_eq!((inputs.withheld(), inputs.is_open(at(6))), (vec![Input::Product], false));
     assert_eq!((inputs.due(at(31)), inputs.due(at(32))), (None, Some(Input::Product)));
     inputs.tried(Input::Product, at(32));
-    assert!(inputs.heard(Input::Product, at(33)));
+    assert!(inputs.received(Input::Product, at(33)));
     inputs.look(at(60), at(60));
     assert!(inputs.withheld().is_empty());
 }

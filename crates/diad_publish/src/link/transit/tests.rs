@@ -102,7 +102,7 @@ fn promptness_after_a_lost_connection_settles_first() {
 fn answered_behind_a_full_window_proves_nothing() {
     let mut transit = Transit::new(LIMIT, false, ms(1000));
     transit.asked(Question::Subscribe, 0, ms(1000));
-    transit.heard(1);
+    transit.received(1);
     transit.answered(Question::Subscribe, ms(1005));
     assert!(!is_prompt(&transit, 1006), "a broker with a window of 1 may hold more back");
     transit.asked(Question::Unsubscribe, 0, ms(1100));
@@ -110,8 +110,8 @@ fn answered_behind_a_full_window_proves_nothing() {
     assert!(is_prompt(&transit, 1106), "nothing was unacknowledged");
 
     // A busy line: the broker shows that its window is larger.
-    transit.heard(2);
-    transit.heard(3);
+    transit.received(2);
+    transit.received(3);
     for (at, unacknowledged, want) in [(1700, 3, false), (1800, 2, true), (2400, 1, true), (3000, 4, false)] {
         transit.asked(Question::Unsubscribe, unacknowledged, ms(at));
         transit.answered(Question::Unsubscribe, ms(at + 5));
@@ -123,11 +123,11 @@ fn answered_behind_a_full_window_proves_nothing() {
 #[test]
 fn question_waits_for_the_acknowledgement_and_is_put_again_soon_after_an_answer_that_does_not_count() {
     let mut transit = clear();
-    transit.heard(1);
+    transit.received(1);
     assert_eq!(transit.question(1, ms(1100)), None, "its answer would not count");
     assert_eq!(transit.question(0, ms(1101)), Some(Question::Unsubscribe));
     transit.asked(Question::Unsubscribe, 0, ms(1101));
-    transit.heard(1);
+    transit.received(1);
     transit.answered(Question::Unsubscribe, ms(1103));
     assert_eq!(transit.question(0, ms(1120)), None);
     assert_eq!(transit.question(0, ms(1121)), Some(Question::Unsubscribe));

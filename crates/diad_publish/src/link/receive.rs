@@ -18,16 +18,16 @@ use crate::wire::{Begins, Inbound, InboundError, ProductMessage, TriggerMessage}
 
 impl Link {
     /// A message from the plant.
-    pub(super) fn hear(&self, session: &mut Session, message: &Publish) {
+    pub(super) fn receive(&self, session: &mut Session, message: &Publish) {
         let input = self.input(&message.topic);
-        let ours = input.is_some_and(|input| session.inputs.heard(input, session.echo.active()));
+        let ours = input.is_some_and(|input| session.inputs.received(input, session.echo.active()));
         let at = Stamp { wall: SystemTime::now(), mono: Instant::now() };
         let promptness = session.transit.promptness(message.dup, since_boot());
         let receipt = if message.qos == QoS::AtMostOnce {
             Receipt::none()
         } else {
             let receipt = session.receipts.take(message, &self.shared);
-            session.transit.heard(session.receipts.len());
+            session.transit.received(session.receipts.len());
             match receipt {
                 Some(receipt) => receipt,
                 None => return,
@@ -44,7 +44,7 @@ impl Link {
             return receipt.settle();
         }
         self.note_size(topic, payload.len(), message.retain);
-        let heard = if topic == self.topics.trigger {
+        let received = if topic == self.topics.trigger {
             match TriggerMessage::parse(topic, payload) {
                 _ if message.retain => Inbound::Fault(InboundError::Retained { topic: topic.to_owned() }),
                 Ok(trigger) => Inbound::Trigger { trigger, at },
@@ -59,29 +59,29 @@ impl Link {
             tracing::warn!(topic, "message on a topic that was not asked for");
             return receipt.settle();
         };
-        self.hand_on(heard, promptness, receipt, message.qos);
+        self.hand_on(received, promptness, receipt, message.qos);
     }
 
-    fn hand_on(&self, heard: Inbound, promptness: Promptness, receipt: Receipt, qos: QoS) {
+    fn hand_on(&self, received: Inbound, promptness: Promptness, receipt: Receipt, qos: QoS) {
         // Under one lock with the count: once the desk is deaf, nothing more reaches the channel.
         let mut desk = self.shared.desk();
         if desk.deaf && qos != QoS::AtMostOnce {
             // Its receipt goes unsettled: the broker keeps it for the next connection.
-            tracing::warn!(message = ?heard, "message from the plant stays with the broker: the station has stopped");
+            tracing::warn!(message = ?received, "message from the plant stays with the broker: the station has stopped");
             return;
         }
-        desk.note_inbound(&heard);
+        desk.note_inbound(&received);
         if desk.deaf {
             desk.status.inbound_lost += 1;
-            tracing::error!(message = ?heard, "message from the plant lost: the station has stopped");
+            tracing::error!(message = ?received, "message from the plant lost: the station has stopped");
             return;
         }
-        match self.inbound.try_send(Arrived { message: heard, promptness, receipt }) {
+        match self.inbound.try_send(Arrived { message: received, promptness, receipt }) {
             Ok(()) => {}
             Err(TrySendError::Full(lost) | TrySendError::Disconnected(lost)) => {
                 desk.status.inbound_lost += 1;
                 drop(desk);
-                tracing::error!(message = ?lost.message, "message from the plant lost: nobody took the ones before it");
+                tracing::error!(message = ?lost.message, "message from the plant lost: the earlier ones were not taken in time");
                 // It is accounted for as lost; unacknowledged it would hold up the acknowledgement of all that follow.
                 lost.receipt.settle();
             }
