@@ -7,6 +7,8 @@ use std::fmt;
 
 use diad_core::name::CameraId;
 
+use self::Effect::{Either, Fault, Notice};
+
 /// Where something is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -96,202 +98,255 @@ impl Source {
     /// The row of this source.
     #[must_use]
     pub const fn facts(&self) -> Facts {
-        use Effect::{Either, Fault, Notice};
         match self {
-            Self::Account => row(
-                "account",
-                "parts that were counted cannot be found, or have no verdict at the end: a bug",
-                "at a restart",
-                Fault,
-                &["DiadPartsUnaccounted"],
-            ),
-            Self::Broker => row(
-                "broker",
-                "every camera takes parts on messages and the broker is away; no part is judged",
-                "when the broker is reached",
-                Fault,
-                &["DiadBrokerAway"],
-            ),
-            Self::BrokerConnection => row(
-                "broker connection",
-                "connections to the broker end again and again; verdicts may be late",
-                "when a connection lasts",
-                Fault,
-                &["DiadBrokerFlaps"],
-            ),
-            Self::Camera(_) => row(
-                "camera",
-                "the camera does not open, or was lost; its parts are `UNJUDGED(camera)`",
-                "at its next good picture",
-                Fault,
-                &["DiadUnjudged"],
-            ),
-            Self::Deadline => row(
-                "deadline",
-                "verdicts were on record only after their deadline; they stand",
-                "when none was late for a while",
-                Fault,
-                &["DiadDeadlineNear"],
-            ),
-            Self::Drift => row(
-                "drift",
-                "scores of a product have moved from those of its reference; parts are judged",
-                "when they are back, or the reference is another",
-                Fault,
-                &[],
-            ),
-            Self::Engine => row(
-                "engine",
-                "the networks failed for several parts in a row and are loaded again; parts are `UNJUDGED(engine)`",
-                "at the next judged part; if loading does not help, the process ends with 70",
-                Fault,
-                &["DiadUnjudged"],
-            ),
-            Self::Golden => row(
-                "golden",
-                "golden parts came out wrong or could not be judged (fault), or a product has no bad one (notice)",
-                "at the next round that comes out right",
-                Either,
-                &[],
-            ),
-            Self::Http => row(
-                "http",
-                "the page has no address to listen on; parts are judged",
-                "when the address is free",
-                Fault,
-                &["DiadGone"],
-            ),
-            Self::Images => row(
-                "images",
-                "pictures cannot be kept; verdicts go on record without them",
-                "at the next picture that is kept",
-                Fault,
-                &["DiadDiskNearlyFull"],
-            ),
-            Self::LateTriggers => row(
-                "late triggers",
-                "triggers came later than the deadline allows; their parts are `UNJUDGED(late_trigger)`",
-                "when none came late for a while",
-                Fault,
-                &["DiadUnjudged"],
-            ),
-            Self::Ledger => row(
-                "ledger",
-                "the ledger cannot be written; verdicts go out without a record",
-                "when it has taken what waited",
-                Fault,
-                &["DiadVerdictsUnrecorded"],
-            ),
-            Self::LedgerBacklog => row(
-                "ledger backlog",
-                "verdicts that are owed to the broker cannot be read, or are damaged; they are not sent",
-                "when all that is owed can be read",
-                Fault,
-                &["DiadVerdictsHeldUp"],
-            ),
-            Self::LedgerSlip => row(
-                "ledger slip",
-                "what is decided without a record cannot be noted either",
-                "when it can, or the ledger works again",
-                Fault,
-                &["DiadVerdictsUnrecorded"],
-            ),
-            Self::MessageTooLong => row(
-                "message too long",
-                "a message too long to be read lies on a topic that the station reads; it is skipped",
-                "when it is cleared",
-                Fault,
-                &[],
-            ),
-            Self::Messages => row(
-                "messages",
-                "messages of the plant were lost, because too many came at once; a trigger's part has no verdict",
-                "at a restart",
-                Fault,
-                &[],
-            ),
-            Self::MessagesUndelivered => row(
-                "messages undelivered",
-                "the broker does not deliver what the station publishes; verdicts stay owed",
-                "when the broker delivers it",
-                Fault,
-                &["DiadVerdictsPileUp"],
-            ),
-            Self::MessagesUnheeded => row(
-                "messages unheeded",
-                "triggers came although no camera takes messages; their parts have no verdict",
-                "at a restart",
-                Fault,
-                &[],
-            ),
-            Self::MessagesUnread => row(
-                "messages unread",
-                "messages of the plant are not certain; a trigger's part is `UNJUDGED(trigger)`",
-                "a minute after the last one",
-                Fault,
-                &["DiadUnjudged"],
-            ),
-            Self::MessagesWithheld => row(
-                "messages withheld",
-                "messages on `trigger` or `product` do not reach the station",
-                "when they do",
-                Fault,
-                &["DiadNoParts"],
-            ),
-            Self::Product => row(
-                "product",
-                "the product in force is unknown or unclear (fault; its parts are `UNJUDGED(product)`, or judged by the default \
-                 under `on_unknown_product: default`), or none is named (notice)",
-                "at the next change-over to a known one",
-                Either,
-                &["DiadUnjudged"],
-            ),
-            Self::Retention => row(
-                "retention",
-                "old parts cannot be deleted, or the clock is implausible; parts are judged",
-                "at the next deletion",
-                Fault,
-                &["DiadDiskFillsUp"],
-            ),
-            Self::Score => row(
-                "score",
-                "every part of a camera has exactly the same score; the verdicts may be right",
-                "at the next other score",
-                Notice,
-                &[],
-            ),
-            Self::Settings => row(
-                "settings",
-                "the settings file that SIGHUP had read is not valid; the old settings stay",
-                "at the next SIGHUP with a valid file",
-                Fault,
-                &[],
-            ),
-            Self::Subscription => row(
-                "subscription",
-                "the broker refused the subscription to `trigger` or `product`",
-                "at the next connection that grants it",
-                Fault,
-                &["DiadNoParts"],
-            ),
-            Self::Thresholds => row(
-                "thresholds",
-                "a save of the thresholds file is not valid, or the file is not watched (fault), or names products that \
-                 the model does not know (notice); the old thresholds stay",
-                "at the next valid save",
-                Either,
-                &["DiadThresholdsRefused"],
-            ),
-            Self::TriggersMissing => row(
-                "triggers missing",
-                "triggers never came, by the plant's own count; their parts have no verdict",
-                "when the count had no gap for a while",
-                Fault,
-                &[],
-            ),
+            Self::Account => ACCOUNT,
+            Self::Broker => BROKER,
+            Self::BrokerConnection => BROKER_CONNECTION,
+            Self::Camera(_) => CAMERA,
+            Self::Deadline => DEADLINE,
+            Self::Drift => DRIFT,
+            Self::Engine => ENGINE,
+            Self::Golden => GOLDEN,
+            Self::Http => HTTP,
+            Self::Images => IMAGES,
+            Self::LateTriggers => LATE_TRIGGERS,
+            Self::Ledger => LEDGER,
+            Self::LedgerBacklog => LEDGER_BACKLOG,
+            Self::LedgerSlip => LEDGER_SLIP,
+            Self::MessageTooLong => MESSAGE_TOO_LONG,
+            Self::Messages => MESSAGES,
+            Self::MessagesUndelivered => MESSAGES_UNDELIVERED,
+            Self::MessagesUnheeded => MESSAGES_UNHEEDED,
+            Self::MessagesUnread => MESSAGES_UNREAD,
+            Self::MessagesWithheld => MESSAGES_WITHHELD,
+            Self::Product => PRODUCT,
+            Self::Retention => RETENTION,
+            Self::Score => SCORE,
+            Self::Settings => SETTINGS,
+            Self::Subscription => SUBSCRIPTION,
+            Self::Thresholds => THRESHOLDS,
+            Self::TriggersMissing => TRIGGERS_MISSING,
         }
     }
 }
+
+const ACCOUNT: Facts = row(
+    "account",
+    "parts that were counted cannot be found, or have no verdict at the end: a bug",
+    "at a restart",
+    Fault,
+    &["DiadPartsUnaccounted"],
+);
+
+const BROKER: Facts = row(
+    "broker",
+    "every camera takes parts on messages and the broker is away; no part is judged",
+    "when the broker is reached",
+    Fault,
+    &["DiadBrokerAway"],
+);
+
+const BROKER_CONNECTION: Facts = row(
+    "broker connection",
+    "connections to the broker end again and again; verdicts may be late",
+    "when a connection lasts",
+    Fault,
+    &["DiadBrokerFlaps"],
+);
+
+const CAMERA: Facts = row(
+    "camera",
+    "the camera does not open, or was lost; its parts are `UNJUDGED(camera)`",
+    "at its next good picture",
+    Fault,
+    &["DiadUnjudged"],
+);
+
+const DEADLINE: Facts = row(
+    "deadline",
+    "verdicts were on record only after their deadline; they stand",
+    "when none was late for a while",
+    Fault,
+    &["DiadDeadlineNear"],
+);
+
+const DRIFT: Facts = row(
+    "drift",
+    "scores of a product have moved from those of its reference; parts are judged",
+    "when they are back, or the reference is another",
+    Fault,
+    &[],
+);
+
+const ENGINE: Facts = row(
+    "engine",
+    "the networks failed for several parts in a row and are loaded again; parts are `UNJUDGED(engine)`",
+    "at the next judged part; if loading does not help, the process ends with 70",
+    Fault,
+    &["DiadUnjudged"],
+);
+
+const GOLDEN: Facts = row(
+    "golden",
+    "golden parts came out wrong or could not be judged (fault), or a product has no bad one (notice)",
+    "at the next round that comes out right",
+    Either,
+    &[],
+);
+
+const HTTP: Facts = row(
+    "http",
+    "the page has no address to listen on; parts are judged",
+    "when the address is free",
+    Fault,
+    &["DiadGone"],
+);
+
+const IMAGES: Facts = row(
+    "images",
+    "pictures cannot be kept; verdicts go on record without them",
+    "at the next picture that is kept",
+    Fault,
+    &["DiadDiskNearlyFull"],
+);
+
+const LATE_TRIGGERS: Facts = row(
+    "late triggers",
+    "triggers came later than the deadline allows; their parts are `UNJUDGED(late_trigger)`",
+    "when none came late for a while",
+    Fault,
+    &["DiadUnjudged"],
+);
+
+const LEDGER: Facts = row(
+    "ledger",
+    "the ledger cannot be written; verdicts go out without a record",
+    "when it has taken what waited",
+    Fault,
+    &["DiadVerdictsUnrecorded"],
+);
+
+const LEDGER_BACKLOG: Facts = row(
+    "ledger backlog",
+    "verdicts that are owed to the broker cannot be read, or are damaged; they are not sent",
+    "when all that is owed can be read",
+    Fault,
+    &["DiadVerdictsHeldUp"],
+);
+
+const LEDGER_SLIP: Facts = row(
+    "ledger slip",
+    "what is decided without a record cannot be noted either",
+    "when it can, or the ledger works again",
+    Fault,
+    &["DiadVerdictsUnrecorded"],
+);
+
+const MESSAGE_TOO_LONG: Facts = row(
+    "message too long",
+    "a message too long to be read lies on a topic that the station reads; it is skipped",
+    "when it is cleared",
+    Fault,
+    &[],
+);
+
+const MESSAGES: Facts = row(
+    "messages",
+    "messages of the plant were lost, because too many came at once; a trigger's part has no verdict",
+    "at a restart",
+    Fault,
+    &[],
+);
+
+const MESSAGES_UNDELIVERED: Facts = row(
+    "messages undelivered",
+    "the broker does not deliver what the station publishes; verdicts stay owed",
+    "when the broker delivers it",
+    Fault,
+    &["DiadVerdictsPileUp"],
+);
+
+const MESSAGES_UNHEEDED: Facts = row(
+    "messages unheeded",
+    "triggers came although no camera takes messages; their parts have no verdict",
+    "at a restart",
+    Fault,
+    &[],
+);
+
+const MESSAGES_UNREAD: Facts = row(
+    "messages unread",
+    "messages of the plant are not certain; a trigger's part is `UNJUDGED(trigger)`",
+    "a minute after the last one",
+    Fault,
+    &["DiadUnjudged"],
+);
+
+const MESSAGES_WITHHELD: Facts = row(
+    "messages withheld",
+    "messages on `trigger` or `product` do not reach the station",
+    "when they do",
+    Fault,
+    &["DiadNoParts"],
+);
+
+const PRODUCT: Facts = row(
+    "product",
+    "the product in force is unknown or unclear (fault; its parts are `UNJUDGED(product)`, or judged by the default \
+                 under `on_unknown_product: default`), or none is named (notice)",
+    "at the next change-over to a known one",
+    Either,
+    &["DiadUnjudged"],
+);
+
+const RETENTION: Facts = row(
+    "retention",
+    "old parts cannot be deleted, or the clock is implausible; parts are judged",
+    "at the next deletion",
+    Fault,
+    &["DiadDiskFillsUp"],
+);
+
+const SCORE: Facts = row(
+    "score",
+    "every part of a camera has exactly the same score; the verdicts may be right",
+    "at the next other score",
+    Notice,
+    &[],
+);
+
+const SETTINGS: Facts = row(
+    "settings",
+    "the settings file that SIGHUP had read is not valid; the old settings stay",
+    "at the next SIGHUP with a valid file",
+    Fault,
+    &[],
+);
+
+const SUBSCRIPTION: Facts = row(
+    "subscription",
+    "the broker refused the subscription to `trigger` or `product`",
+    "at the next connection that grants it",
+    Fault,
+    &["DiadNoParts"],
+);
+
+const THRESHOLDS: Facts = row(
+    "thresholds",
+    "a save of the thresholds file is not valid, or the file is not watched (fault), or names products that \
+                 the model does not know (notice); the old thresholds stay",
+    "at the next valid save",
+    Either,
+    &["DiadThresholdsRefused"],
+);
+
+const TRIGGERS_MISSING: Facts = row(
+    "triggers missing",
+    "triggers never came, by the plant's own count; their parts have no verdict",
+    "when the count had no gap for a while",
+    Fault,
+    &[],
+);
 
 const fn row(
     name: &'static str,
@@ -321,6 +376,11 @@ impl From<Source> for String {
 
 impl PartialEq<Source> for String {
     fn eq(&self, other: &Source) -> bool {
-        *self == other.to_string()
+        match other {
+            Source::Camera(id) => {
+                self.strip_prefix(other.facts().name).and_then(|rest| rest.strip_prefix(' ')) == Some(id.as_str())
+            }
+            _ => self == other.facts().name,
+        }
     }
 }

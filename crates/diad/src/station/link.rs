@@ -76,10 +76,7 @@ mod tests {
         assert!(health.look().1.is_empty());
         LinkWatch::new(true).report(&health, &link, at(5));
         let (_, problems) = health.look();
-        assert!(
-            problems[0].0 == AWAY.to_string() && problems[0].1.ends_with("no part is judged; refused"),
-            "{problems:?}"
-        );
+        assert!(problems[0].0 == AWAY && problems[0].1.ends_with("no part is judged; refused"), "{problems:?}");
         assert_eq!(health.faults().1, [AWAY]);
         LinkWatch::new(true).report(&health, &LinkStatus { connected: true, ..link.clone() }, at(6));
         assert!(health.look().1.is_empty());

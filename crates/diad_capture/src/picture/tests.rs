@@ -401,7 +401,7 @@ fn decode_of_an_interlaced_picture_puts_every_pixel_in_its_place() {
         let picture = decoded(bytes).unwrap();
         let step = picture.format().bytes_per_pixel();
         let upper: Vec<u8> = picture.view().unwrap().data().iter().copied().step_by(step).collect();
-        let want: Vec<u8> = (0..16_u32).flat_map(|y| (0..24_u32).map(move |x| (x + 16 * y & 0xFF) as u8)).collect();
+        let want: Vec<u8> = (0..16_u32).flat_map(|y| (0..24_u32).map(move |x| ((x + 16 * y) & 0xFF) as u8)).collect();
         assert_eq!(upper, want);
     }
 }
