@@ -11,7 +11,7 @@ use diad_core::frame::Roi;
 use diad_core::judge::{Thresholds, Verdict};
 use diad_core::name::{CameraId, LineName, ProductName, StationName};
 use diad_core::score::Score;
-use diad_ledger::{Key, Ledger, Mark, Moment, Origin, Reader, Row, Series, Span, Timings};
+use diad_ledger::{Key, Ledger, Mark, Moment, Reader, Row, RowProvenance, Series, Span, Timings};
 use diad_scene::{Line, Product, render};
 use serde_json::Value;
 
@@ -381,12 +381,12 @@ fn record(station: &Station, parts: &[(&Path, Verdict, Option<Mark>)]) {
             judged: now,
             latency: std::time::Duration::from_millis(1),
             deadline_ms: 200,
-            origin: Origin { model: [0; 32], thresholds: [0; 32], settings: [0; 32] },
+            origin: RowProvenance { model: [0; 32], thresholds: [0; 32], settings: [0; 32] },
             timings: Timings::NONE,
             repeat: false,
         };
-        let place =
-            diad::archive::folder_of(&station.ledger()).join(diad::archive::file_of(&row, diad::archive::Print::Frame));
+        let place = diad::archive::folder_of(&station.ledger())
+            .join(diad::archive::file_of(&row, diad::archive::ImageKind::Frame));
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         fs::copy(picture, place).unwrap();
         ledger.record(&[row]).unwrap();

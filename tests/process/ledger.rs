@@ -11,7 +11,7 @@ use diad_core::frame::Roi;
 use diad_core::judge::{Thresholds, Verdict};
 use diad_core::name::{CameraId, LineName, PartId, ProductName, RunId, StationName};
 use diad_core::score::Score;
-use diad_ledger::{Gap, Key, Ledger, Moment, Origin, Recorded, Row, RowId, Sent, Series, Timings};
+use diad_ledger::{Gap, Key, Ledger, Moment, Recorded, Row, RowId, RowProvenance, Sent, Series, Timings};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::Value;
@@ -112,7 +112,7 @@ fn row(run: &RunId, seq: u64, outcome: Outcome) -> Row {
         judged: Moment::from_micros(captured + 40_000),
         latency: Duration::from_millis(40),
         deadline_ms: 200,
-        origin: Origin { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
+        origin: RowProvenance { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
         timings: Timings::NONE,
         repeat: false,
         witnesses: Vec::new(),

@@ -28,7 +28,7 @@ use diad_capture::{Camera, Capture, CaptureError, Picture, Take};
 use diad_core::event::{InspectionEvent, Reason};
 use diad_core::frame::{PartKey, PartMeta, PixelFormat, Stamp};
 use diad_core::name::{CameraId, LineName, StationName};
-use diad_ledger::{Ledger, Origin, Reader, Row, RowId, RunContext, Timings};
+use diad_ledger::{Ledger, Reader, Row, RowId, RowProvenance, RunContext, Timings};
 use diad_publish::Publisher;
 use null::Place;
 
@@ -193,7 +193,7 @@ fn drain(count: u64) {
     let (line, station) = (LineName::try_new("L1").unwrap(), StationName::try_new("S1").unwrap());
     let run = ledger.start_run(&line, &station, SystemTime::now()).unwrap();
     let context = RunContext { line, station, run, deadline_ms: 200 };
-    let origin = Origin { model: [1; 32], thresholds: [2; 32], settings: [3; 32] };
+    let origin = RowProvenance { model: [1; 32], thresholds: [2; 32], settings: [3; 32] };
     let at = Stamp { wall: SystemTime::now(), mono: Instant::now() };
     let row = |seq| {
         let key = PartKey { camera: CameraId::try_new("cam0").unwrap(), seq };

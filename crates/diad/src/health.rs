@@ -13,22 +13,22 @@ use diad_publish::Publisher;
 use diad_publish::wire::{Moment, State};
 use tracing::{error, info, warn};
 
-pub use source::{Effect, Facts, Source};
+pub use source::{Effect, Source, SourceFacts};
 
 /// Longest status text for systemd, in bytes; its message has room for 4096.
 const MAX_STATUS_BYTES: usize = 400;
 
 /// What is wrong at the moment, by source. Clones share it; every change is published.
 #[derive(Clone)]
-pub struct Health(Arc<Inner>);
+pub struct Health(Arc<HealthShared>);
 
-struct Inner {
+struct HealthShared {
     publisher: Arc<Publisher>,
-    state: Mutex<Known>,
+    state: Mutex<HealthState>,
 }
 
 #[derive(Default)]
-struct Known {
+struct HealthState {
     ready: bool,
     end: End,
     problems: BTreeMap<String, Problem>,
@@ -84,23 +84,23 @@ impl Condition {
 /// What is wrong with one source, and since when anything has been.
 #[derive(Clone, PartialEq)]
 struct Problem {
-    weight: Weight,
+    weight: Severity,
     detail: String,
     since: SystemTime,
 }
 
 /// What a problem does to the state.
 #[derive(Clone, Copy, PartialEq)]
-enum Weight {
+enum Severity {
     /// It is `degraded`.
     Fault,
     /// Nothing: it is said beside it.
     Notice,
 }
 
-impl Known {
+impl HealthState {
     fn state(&self) -> State {
-        let well = self.problems.values().all(|problem| problem.weight == Weight::Notice);
+        let well = self.problems.values().all(|problem| problem.weight == Severity::Notice);
         match (self.end, self.ready, well) {
             (End::Stopped, ..) => State::Offline,
             (_, false, _) => State::Starting,
@@ -115,7 +115,7 @@ impl Health {
     #[must_use]
     pub fn new(publisher: Arc<Publisher>) -> Self {
         publisher.set_state(State::Starting, "");
-        Self(Arc::new(Inner { publisher, state: Mutex::default() }))
+        Self(Arc::new(HealthShared { publisher, state: Mutex::default() }))
     }
 
     /// The station judges parts from now on.
@@ -135,21 +135,21 @@ impl Health {
 
     /// Something is wrong with `source`; inspection goes on as far as it can.
     pub fn problem(&self, source: Source, detail: &str) {
-        self.tell(&String::from(source), detail, Weight::Fault);
+        self.tell(&String::from(source), detail, Severity::Fault);
     }
 
     /// Something about `source` that a person should look at, and that leaves the state as it is.
     pub fn notice(&self, source: Source, detail: &str) {
-        self.tell(&String::from(source), detail, Weight::Notice);
+        self.tell(&String::from(source), detail, Severity::Notice);
     }
 
-    fn tell(&self, source: &str, detail: &str, weight: Weight) {
+    fn tell(&self, source: &str, detail: &str, weight: Severity) {
         self.change(|known| {
             let before = known.problems.get(source);
             if before.is_none_or(|before| (before.weight, before.detail.as_str()) != (weight, detail)) {
                 match weight {
-                    Weight::Fault => error!(source, detail, "degraded"),
-                    Weight::Notice => warn!(source, detail, "notice"),
+                    Severity::Fault => error!(source, detail, "degraded"),
+                    Severity::Notice => warn!(source, detail, "notice"),
                 }
             }
             let since = before.map_or_else(SystemTime::now, |before| before.since);
@@ -179,11 +179,11 @@ impl Health {
     #[must_use]
     pub fn faults(&self) -> (State, Vec<String>) {
         let known = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let faults = known.problems.iter().filter(|(_, problem)| problem.weight == Weight::Fault);
+        let faults = known.problems.iter().filter(|(_, problem)| problem.weight == Severity::Fault);
         (known.state(), faults.map(|(source, _)| source.clone()).collect())
     }
 
-    fn change(&self, change: impl FnOnce(&mut Known)) {
+    fn change(&self, change: impl FnOnce(&mut HealthState)) {
         let mut known = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = (known.ready, known.end, known.problems.clone());
         change(&mut known);
@@ -210,7 +210,7 @@ impl Health {
     }
 }
 
-impl Known {
+impl HealthState {
     fn told(&self) -> (State, String) {
         // The newest first: what a message has no room for is what has been told for longest.
         let mut problems: Vec<_> = self.problems.iter().collect();

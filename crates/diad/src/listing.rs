@@ -6,7 +6,7 @@ use std::{fs, io};
 use diad_capture::is_litter;
 
 /// Endings of pictures, in lower case.
-const PICTURES: [&str; 3] = ["png", "jpg", "jpeg"];
+const IMAGE_EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
 
 /// What is in a folder by name, without [litter](is_litter) such as hidden files.
 ///
@@ -25,20 +25,20 @@ pub fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Words that people call the folder of good parts by, beside `good`.
-const GOOD: [&str; 9] = ["good", "ok", "okay", "io", "i.o.", "pass", "passed", "normal", "gut"];
+const GOOD_FOLDER_SYNONYMS: [&str; 9] = ["good", "ok", "okay", "io", "i.o.", "pass", "passed", "normal", "gut"];
 
 /// Whether a folder seems to be that of the good parts under another name than `good`: `OK`, `Good`, `pass`. Taken for a
 /// kind of defect it would make every figure wrong.
 #[must_use]
 pub fn is_like_good(name: &str) -> bool {
-    name != "good" && GOOD.contains(&name.to_lowercase().as_str())
+    name != "good" && GOOD_FOLDER_SYNONYMS.contains(&name.to_lowercase().as_str())
 }
 
 /// Whether it is a file with the name of a picture: PNG or JPEG.
 #[must_use]
 pub fn is_picture(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    ending.is_some_and(|ending| PICTURES.contains(&&*ending)) && path.is_file()
+    ending.is_some_and(|ending| IMAGE_EXTENSIONS.contains(&&*ending)) && path.is_file()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use diad::{command, logging};
 
 /// What is logged unless DIAD_LOG says otherwise. The runtime library is chatty, and the demonstration's broker reports
 /// every connection.
-const LOG: &str = "info,ort=warn,rumqttd=off";
+const DEFAULT_LOG_FILTER: &str = "info,ort=warn,rumqttd=off";
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -24,7 +24,8 @@ fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
         }
     };
-    let filter = env::var("DIAD_LOG").or_else(|_| env::var("RUST_LOG")).unwrap_or_else(|_| LOG.to_owned());
+    let filter =
+        env::var("DIAD_LOG").or_else(|_| env::var("RUST_LOG")).unwrap_or_else(|_| DEFAULT_LOG_FILTER.to_owned());
     let log = match logging::start(&filter) {
         Ok(log) => log,
         Err(error) => return fail(&chain(&error), Exit::Usage),

@@ -26,20 +26,21 @@ const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 const FOUNDATIONS_VARIABLE: &str = "DIAD_FOUNDATIONS";
 
 /// The model that ships, from the root of a checkout.
-const SHIPPED: &str = "onnx/models/diad-tiny";
+const CHECKOUT_MODEL_DIR: &str = "onnx/models/diad-tiny";
 /// The model that ships, from the folder above an installed program's.
-const INSTALLED: &str = "share/diad/models/diad-tiny";
+const INSTALLED_MODEL_DIR: &str = "share/diad/models/diad-tiny";
 
 /// Folder of the model that ships with this program: that of the current folder if it is a checkout, else the one
 /// beside the program, built or installed. Where there is none, the first place is named all the same.
 #[must_use]
 pub fn default_folder() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
-    let beside = program.ancestors().flat_map(|folder| [folder.join(SHIPPED), folder.join(INSTALLED)]);
-    std::iter::once(PathBuf::from(SHIPPED))
+    let beside =
+        program.ancestors().flat_map(|folder| [folder.join(CHECKOUT_MODEL_DIR), folder.join(INSTALLED_MODEL_DIR)]);
+    std::iter::once(PathBuf::from(CHECKOUT_MODEL_DIR))
         .chain(beside)
         .find(|folder| folder.is_dir())
-        .unwrap_or_else(|| PathBuf::from(SHIPPED))
+        .unwrap_or_else(|| PathBuf::from(CHECKOUT_MODEL_DIR))
 }
 
 /// What to load and how.

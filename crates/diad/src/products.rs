@@ -12,7 +12,7 @@ use diad_core::name::ProductName;
 use crate::thresholds::ThresholdSet;
 
 /// How alike an unknown and a known name must be for a hint (Jaro-Winkler, 0 to 1).
-const LIKENESS: f64 = 0.8;
+const PRODUCT_HINT_SIMILARITY: f64 = 0.8;
 
 /// What a part is whose product is not known, `on_unknown_product` in the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ pub fn hint<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> String {
     let nearest = known.map(|known| (likeness(known), known)).max_by(|a, b| a.0.total_cmp(&b.0));
     match nearest {
         Some((2.0.., known)) => format!(", did you mean {known}? They differ in case alone"),
-        Some((LIKENESS.., known)) => format!(", did you mean {known}?"),
+        Some((PRODUCT_HINT_SIMILARITY.., known)) => format!(", did you mean {known}?"),
         _ => String::new(),
     }
 }

@@ -17,21 +17,21 @@ use sd_notify::NotifyState;
 use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
-use self::heard::{ProductWatch, Unread};
+use self::heard::{ProductHealth, UnreadMessages};
 use self::link::LinkWatch;
 use self::systemd::{Status, send as send_to_systemd};
 use crate::archive::{Archive, ArchiveSpec};
 use crate::guard::GuardSpec;
 use crate::health::{Health, Source};
 use crate::line::{
-    self, Balance, CameraSpec, Ended, Journal, LateTriggers, LineError, LineSpec, Listener, Rebuild, Stop, Totals,
-    Witness,
+    self, CameraSpec, CounterCheck, Ended, LateTriggers, LineError, LineSpec, ReloadNetworks, ResilientLedger, Stop,
+    Totals, VerdictObserver, Witness,
 };
 use crate::model::Model;
 use crate::products::Products;
 use crate::retention::Retention;
 use crate::thresholds::LiveThresholds;
-use crate::web::board::Board;
+use crate::web::board::LiveStats;
 use crate::web::{self, Plant, WebSpec};
 
 mod heard;
@@ -43,27 +43,27 @@ const DRAIN_LINE: Duration = Duration::from_secs(3);
 /// How long the broker may take to acknowledge what is owed. The rest stays in the ledger for the next start.
 const DRAIN_LINK: Duration = Duration::from_secs(3);
 /// How long it may then take to say goodbye.
-const GOODBYE: Duration = Duration::from_millis(250);
+const OFFLINE_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long the first part waits for the broker at most.
 const FIRST_CONNECTION: Duration = Duration::from_secs(2);
 /// How often the supervisor looks around.
-const LOOK: Duration = Duration::from_millis(50);
+const SUPERVISION_INTERVAL: Duration = Duration::from_millis(50);
 /// Words of people that may wait for the record stage.
 const MARKS_WAITING: usize = 16;
 /// What the health of a station calls parts that cannot be found.
-const ACCOUNT: Source = Source::Account;
+const ACCOUNT_HEALTH: Source = Source::Account;
 /// What it calls messages of the plant that were lost.
-const INBOUND: Source = Source::Messages;
+const LOST_MESSAGES_HEALTH: Source = Source::Messages;
 /// What it calls topics that the broker does not let the station hear.
-const DEAF: Source = Source::Subscription;
+const SUBSCRIPTION_HEALTH: Source = Source::Subscription;
 /// What it calls triggers that no camera takes.
-const UNHEEDED: Source = Source::MessagesUnheeded;
+const IGNORED_TRIGGERS_HEALTH: Source = Source::MessagesUnheeded;
 /// What it calls triggers that came late.
-const LATE: Source = Source::LateTriggers;
+const LATE_TRIGGERS_HEALTH: Source = Source::LateTriggers;
 /// What it calls those that never came.
-const MISSING: Source = Source::TriggersMissing;
+const MISSING_TRIGGERS_HEALTH: Source = Source::TriggersMissing;
 /// How often the heartbeat goes out.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a station is made of.
 pub struct StationSpec<W> {
@@ -76,7 +76,7 @@ pub struct StationSpec<W> {
     /// Its model, warmed up.
     pub model: Model,
     /// How its networks are loaded anew.
-    pub rebuild: Rebuild<Engine>,
+    pub rebuild: ReloadNetworks<Engine>,
     /// The thresholds in force.
     pub thresholds: LiveThresholds,
     /// Which products have a name, and what becomes of parts of others.
@@ -106,7 +106,7 @@ pub struct StationSpec<W> {
     /// Sees every judged part.
     pub witness: W,
     /// Hears every verdict.
-    pub listener: Listener,
+    pub listener: VerdictObserver,
 }
 
 /// A station that could not work, or worked until a bug stopped it.
@@ -189,7 +189,7 @@ pub fn run<W: Witness + 'static>(
             ledger: ledger.path().to_owned(),
             thresholds: spec.thresholds.clone(),
             thresholds_file: web.thresholds,
-            board: Board::default(),
+            board: LiveStats::default(),
             archive: archive.clone(),
             health: health.clone(),
             publisher: Arc::clone(&publisher),
@@ -197,7 +197,7 @@ pub fn run<W: Witness + 'static>(
             marked: AtomicU64::new(0),
             golden: spec.guards.request(),
             account: OnceLock::new(),
-            workers: Arc::new(Semaphore::new(web::WORKERS)),
+            workers: Arc::new(Semaphore::new(web::MAX_PARALLEL_REQUESTS)),
             what_ifs: Arc::new(Semaphore::new(1)),
             writing: Mutex::new(()),
         });
@@ -209,7 +209,7 @@ pub fn run<W: Witness + 'static>(
     let board = page.as_ref().map(|(_, plant)| plant.board.clone());
     wait_for_link(&publisher, stop);
     let (guards, proctor) = spec.guards.prepare(&health);
-    let watch = ProductWatch::new(&spec.products, &spec.thresholds, &spec.cameras);
+    let watch = ProductHealth::new(&spec.products, &spec.thresholds, &spec.cameras);
     let line = line::start(
         LineSpec {
             cameras: spec.cameras,
@@ -220,7 +220,7 @@ pub fn run<W: Witness + 'static>(
             deadline: spec.deadline,
             repeat_within: spec.repeat_within,
             publisher: Arc::clone(&publisher),
-            journal: Journal::new(ledger, context, spec.keep, health.clone())?,
+            journal: ResilientLedger::new(ledger, context, spec.keep, health.clone())?,
             drain: DRAIN_LINK,
             model: spec.model.digest,
             settings: spec.settings,
@@ -271,7 +271,7 @@ pub fn run<W: Witness + 'static>(
     status.send(&health);
     drop(archiving);
     let link = publisher.status();
-    let drained = publisher.drain(Instant::now() + GOODBYE);
+    let drained = publisher.drain(Instant::now() + OFFLINE_TIMEOUT);
     let (ended, mut journal) = match ended {
         Ended::Clean(witness, journal) => (Ok(witness), Some(journal)),
         Ended::Broken(stage, journal) => (Err(StationError::Bug { stage }), journal),
@@ -307,7 +307,7 @@ fn wait_for_link(publisher: &Publisher, stop: &Stop) {
             warn!(%reason, "broker not reached; inspection begins without it and verdicts wait");
             return;
         }
-        std::thread::sleep(LOOK / 10);
+        std::thread::sleep(SUPERVISION_INTERVAL / 10);
     }
 }
 
@@ -320,7 +320,7 @@ fn wait_for_prompt_link<W>(line: &line::Line<W>, publisher: &Publisher, stop: &S
         if link.prompt || !link.connected {
             return;
         }
-        if let Ok(message) = publisher.inbound().recv_timeout(LOOK / 10) {
+        if let Ok(message) = publisher.inbound().recv_timeout(SUPERVISION_INTERVAL / 10) {
             line.route(message);
         }
     }
@@ -345,31 +345,31 @@ fn supervise<W>(
     mut line: line::Line<W>,
     publisher: &Publisher,
     health: &Health,
-    (products, link_watch): (&ProductWatch, &LinkWatch),
+    (products, link_watch): (&ProductHealth, &LinkWatch),
     stop: &Stop,
     status: &mut Status,
 ) -> line::Line<W> {
     let mut next_heartbeat = Instant::now();
-    let mut balance = Balance::default();
-    let mut unread = Unread::default();
+    let mut balance = CounterCheck::default();
+    let mut unread = UnreadMessages::default();
     let mut link_seen = publisher.progress();
     // systemd asks for a sign of life within this time; half of it leaves room for a slow look.
     let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
     let mut next_feed = Instant::now();
     while !stop.asked() && !line.is_over() {
-        match publisher.inbound().recv_timeout(LOOK) {
+        match publisher.inbound().recv_timeout(SUPERVISION_INTERVAL) {
             Ok(message) => line.route(message),
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK),
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(SUPERVISION_INTERVAL),
         }
         let now = Instant::now();
         status.send(health);
         if now >= next_heartbeat {
-            next_heartbeat = now + HEARTBEAT;
+            next_heartbeat = now + HEARTBEAT_INTERVAL;
             let totals = line.account().totals();
             let unaccounted = balance.look(&totals);
             if unaccounted > 0 {
-                health.problem(ACCOUNT, &format!("{unaccounted} parts cannot be accounted for; this is a bug"));
+                health.problem(ACCOUNT_HEALTH, &format!("{unaccounted} parts cannot be accounted for; this is a bug"));
             }
             let link = publisher.status();
             report_lost(health, link.inbound_lost);
@@ -409,7 +409,8 @@ fn supervise<W>(
 fn report_unsettled(health: &Health, totals: &Totals) {
     let unsettled = totals.triggered.abs_diff(totals.verdicts());
     if unsettled > 0 {
-        health.problem(ACCOUNT, &format!("{unsettled} parts without their one verdict at the end; this is a bug"));
+        health
+            .problem(ACCOUNT_HEALTH, &format!("{unsettled} parts without their one verdict at the end; this is a bug"));
     }
 }
 
@@ -417,7 +418,10 @@ fn report_unsettled(health: &Health, totals: &Totals) {
 fn report_lost(health: &Health, lost: u64) {
     if lost > 0 {
         let detail = format!("{lost} messages from the plant were lost since the start, for too many came at once");
-        health.problem(INBOUND, &format!("{detail}. A trigger's part has no verdict, a change-over did not happen"));
+        health.problem(
+            LOST_MESSAGES_HEALTH,
+            &format!("{detail}. A trigger's part has no verdict, a change-over did not happen"),
+        );
     }
 }
 
@@ -427,15 +431,15 @@ fn report_late(health: &Health, triggers: &LateTriggers) {
         Some(last) => {
             let detail =
                 format!("triggers that came late since the start: {}, their parts are not judged", triggers.late);
-            health.problem(LATE, &format!("{detail}; the last, {last}"));
+            health.problem(LATE_TRIGGERS_HEALTH, &format!("{detail}; the last, {last}"));
         }
-        None => health.well(LATE),
+        None => health.well(LATE_TRIGGERS_HEALTH),
     }
     if triggers.misses {
         let detail = format!("triggers that never came since the start, by the plant's count: {}", triggers.missing);
-        health.problem(MISSING, &format!("{detail}; their parts have no verdict"));
+        health.problem(MISSING_TRIGGERS_HEALTH, &format!("{detail}; their parts have no verdict"));
     } else {
-        health.well(MISSING);
+        health.well(MISSING_TRIGGERS_HEALTH);
     }
 }
 
@@ -444,16 +448,22 @@ fn report_unheeded(health: &Health, unheeded: u64) {
     if unheeded > 0 {
         let detail =
             format!("triggers that no camera takes since the start: {unheeded}, and their parts have no verdict");
-        health.problem(UNHEEDED, &format!("{detail}; set trigger: {{ kind: mqtt }} at a camera, or stop sending them"));
+        health.problem(
+            IGNORED_TRIGGERS_HEALTH,
+            &format!("{detail}; set trigger: {{ kind: mqtt }} at a camera, or stop sending them"),
+        );
     }
 }
 
 /// What the broker's access rules keep from the station, nobody hears: triggers and change-overs.
 fn report_refused_subscription(health: &Health, deaf: bool) {
     if deaf {
-        health.problem(DEAF, "the broker refused the trigger or product subscription; check its access rules");
+        health.problem(
+            SUBSCRIPTION_HEALTH,
+            "the broker refused the trigger or product subscription; check its access rules",
+        );
     } else {
-        health.well(DEAF);
+        health.well(SUBSCRIPTION_HEALTH);
     }
 }
 
@@ -469,16 +479,16 @@ mod tests {
         assert!(health.look().1.is_empty());
         report_lost(&health, 3);
         let (_, problems) = health.look();
-        assert!(problems[0].0 == INBOUND && problems[0].1.starts_with("3 messages"), "{problems:?}");
-        assert_eq!(health.faults().1, [INBOUND]);
+        assert!(problems[0].0 == LOST_MESSAGES_HEALTH && problems[0].1.starts_with("3 messages"), "{problems:?}");
+        assert_eq!(health.faults().1, [LOST_MESSAGES_HEALTH]);
         report_refused_subscription(&health, true);
-        assert_eq!(health.faults().1, [INBOUND, DEAF]);
+        assert_eq!(health.faults().1, [LOST_MESSAGES_HEALTH, SUBSCRIPTION_HEALTH]);
         report_refused_subscription(&health, false);
-        assert_eq!(health.faults().1, [INBOUND]);
+        assert_eq!(health.faults().1, [LOST_MESSAGES_HEALTH]);
         report_unheeded(&health, 0);
-        assert_eq!(health.faults().1, [INBOUND]);
+        assert_eq!(health.faults().1, [LOST_MESSAGES_HEALTH]);
         report_unheeded(&health, 2);
-        assert_eq!(health.faults().1, [INBOUND, UNHEEDED]);
+        assert_eq!(health.faults().1, [LOST_MESSAGES_HEALTH, IGNORED_TRIGGERS_HEALTH]);
     }
 
     #[test]
@@ -489,8 +499,12 @@ mod tests {
         let last = Some("P-7: the broker delivered it again".to_owned());
         report_late(&health, &LateTriggers { late: 2, last, missing: 3, misses: true });
         let (_, problems) = health.look();
-        assert!(problems[0].0 == LATE && problems[0].1.contains("start: 2,") && problems[0].1.contains("P-7"));
-        assert!(problems[1].0 == MISSING && problems[1].1.contains("count: 3;"), "{problems:?}");
+        assert!(
+            problems[0].0 == LATE_TRIGGERS_HEALTH
+                && problems[0].1.contains("start: 2,")
+                && problems[0].1.contains("P-7")
+        );
+        assert!(problems[1].0 == MISSING_TRIGGERS_HEALTH && problems[1].1.contains("count: 3;"), "{problems:?}");
         report_late(&health, &LateTriggers { late: 2, missing: 3, ..LateTriggers::default() });
         assert!(health.look().1.is_empty());
     }

@@ -9,19 +9,19 @@ use diad_core::judge::Verdict;
 use diad_ledger::{LedgerError, Mark, Reader, Row, Span};
 use serde_json::{Value, json};
 
-use crate::archive::{self, Print};
+use crate::archive::{self, ImageKind};
 use crate::output::decimal;
 use crate::thresholds::ThresholdSet;
 
 /// Parts that are named one by one; all are counted.
-const LISTED: usize = 50;
+const MAX_LISTED_PARTS: usize = 50;
 
 /// Parts by what was said and what would be said: `PASS`, `REVIEW`, `REJECT`.
-type Moves = [[u64; 3]; 3];
+type VerdictMoves = [[u64; 3]; 3];
 
 /// One part of which something else would be said.
 #[derive(Debug)]
-struct Changed {
+struct ChangedPart {
     part: String,
     /// Its name on the page.
     key: String,
@@ -48,10 +48,10 @@ pub struct Answer {
     other_scale: u64,
     /// Parts of a product with a bank, scored under other thresholds: perhaps with another bank.
     bank_unknown: u64,
-    all: Moves,
-    by_product: BTreeMap<(String, String), Moves>,
-    by_hour: BTreeMap<String, Moves>,
-    changed: Vec<Changed>,
+    all: VerdictMoves,
+    by_product: BTreeMap<(String, String), VerdictMoves>,
+    by_hour: BTreeMap<String, VerdictMoves>,
+    changed: Vec<ChangedPart>,
     changed_total: u64,
     /// Parts that a person called bad, and how many of them would pass.
     bad: (u64, u64),
@@ -70,11 +70,11 @@ const fn column(verdict: Verdict) -> usize {
 }
 
 /// Rejects that were none, and rejects that would be none.
-fn added_and_removed(moves: &Moves) -> (u64, u64) {
+fn added_and_removed(moves: &VerdictMoves) -> (u64, u64) {
     (moves[0][2] + moves[1][2], moves[2][0] + moves[2][1])
 }
 
-fn changes(moves: &Moves) -> u64 {
+fn changes(moves: &VerdictMoves) -> u64 {
     (0..3)
         .flat_map(|before| (0..3).map(move |after| (before, after)))
         .filter(|(b, a)| b != a)
@@ -139,11 +139,19 @@ impl Answer {
         self.by_hour.entry(hour).or_default()[from][to] += 1;
         if from != to {
             self.changed_total += 1;
-            if self.changed.len() < LISTED {
+            if self.changed.len() < MAX_LISTED_PARTS {
                 let (part, key) = (row.key.to_string(), archive::name(&row.key));
-                let picture = pictures.join(archive::file_of(row, Print::Frame));
+                let picture = pictures.join(archive::file_of(row, ImageKind::Frame));
                 let picture = picture.is_file().then_some(picture);
-                self.changed.push(Changed { part, key, picture, product, score: score.get(), before: *before, after });
+                self.changed.push(ChangedPart {
+                    part,
+                    key,
+                    picture,
+                    product,
+                    score: score.get(),
+                    before: *before,
+                    after,
+                });
             }
         }
     }
@@ -229,7 +237,8 @@ impl Answer {
             let (added, removed) = added_and_removed(moves);
             let _ = writeln!(text, "{hour:<20} {added:>8} {removed:>8}");
         }
-        for (index, Changed { part, product, score, before, after, picture, .. }) in self.changed.iter().enumerate() {
+        for (index, ChangedPart { part, product, score, before, after, picture, .. }) in self.changed.iter().enumerate()
+        {
             if index == 0 {
                 text.push('\n');
             }
@@ -297,7 +306,7 @@ impl Answer {
     }
 }
 
-fn moves_json(moves: &Moves) -> Value {
+fn moves_json(moves: &VerdictMoves) -> Value {
     let (added, removed) = added_and_removed(moves);
     let row = |before: usize| {
         let cells = WORDS.iter().map(|after| (after.as_str().to_owned(), moves[before][column(*after)].into()));

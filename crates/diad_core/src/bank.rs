@@ -21,7 +21,7 @@ const LENGTHS: RangeInclusive<f64> = 0.99..=1.01;
 /// Values that a patch may have: those of a vector of length 1, and rounding.
 const VALUES: RangeInclusive<f32> = -1.01..=1.01;
 /// Rows that are compared at a time: bounds the memory of a search, and what it holds stays in the cache.
-const BLOCK: usize = 128;
+const SEARCH_BLOCK_ROWS: usize = 128;
 
 /// Patches of good parts, each a vector of length 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,10 +137,10 @@ impl Bank {
         }
         let plane = height * width;
         let places = ArrayView2::from_shape((self.channels, plane), patches.data()).map_err(BankError::Product)?;
-        search.products.resize(BLOCK * plane, 0.0);
+        search.products.resize(SEARCH_BLOCK_ROWS * plane, 0.0);
         let largest = out.data_mut();
         largest.fill(f32::NEG_INFINITY);
-        for block in self.rows.chunks(BLOCK * self.channels) {
+        for block in self.rows.chunks(SEARCH_BLOCK_ROWS * self.channels) {
             let count = block.len() / self.channels;
             let rows = ArrayView2::from_shape((count, self.channels), block).map_err(BankError::Product)?;
             let products = &mut search.products[..count * plane];

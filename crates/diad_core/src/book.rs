@@ -27,7 +27,7 @@ pub enum Ruling {
 
 /// Parts that have entered and are owed a verdict.
 #[derive(Debug, Default)]
-pub struct Book {
+pub struct OpenParts {
     open: HashMap<PartKey, Open>,
     /// The same parts by deadline.
     due: BTreeSet<(Instant, PartKey)>,
@@ -47,7 +47,7 @@ struct Numbers {
     highest: u64,
 }
 
-impl Book {
+impl OpenParts {
     /// No part has entered.
     #[must_use]
     pub fn new() -> Self {

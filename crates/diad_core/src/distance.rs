@@ -6,7 +6,7 @@ use crate::tensor::{Tensor, TensorError};
 const LEAST_NORM: f64 = 1e-8;
 
 /// Places worked on at a time: their sums fit into the processor's nearest cache.
-const BLOCK: usize = 128;
+const DISTANCE_BLOCK_PLACES: usize = 128;
 
 /// Cosine distance between image 0 and image 1 of one feature layer.
 ///
@@ -66,10 +66,10 @@ pub fn cosine_of_groups(
 /// Hands the cosine distance of every place to `write`.
 fn compare(first: &[f32], second: &[f32], channels: usize, out: &mut [f32], write: impl Fn(&mut f32, f64)) {
     let plane = out.len();
-    for (block, distances) in out.chunks_mut(BLOCK).enumerate() {
-        let mut sums = [[0.0_f64; BLOCK]; 3];
+    for (block, distances) in out.chunks_mut(DISTANCE_BLOCK_PLACES).enumerate() {
+        let mut sums = [[0.0_f64; DISTANCE_BLOCK_PLACES]; 3];
         for channel in 0..channels {
-            let begin = channel * plane + block * BLOCK;
+            let begin = channel * plane + block * DISTANCE_BLOCK_PLACES;
             let range = begin..begin + distances.len();
             accumulate(&first[range.clone()], &second[range], &mut sums);
         }
@@ -84,7 +84,7 @@ fn compare(first: &[f32], second: &[f32], channels: usize, out: &mut [f32], writ
 }
 
 /// Adds one channel to the sums of `a b`, `a a` and `b b`.
-fn accumulate(first: &[f32], second: &[f32], sums: &mut [[f64; BLOCK]; 3]) {
+fn accumulate(first: &[f32], second: &[f32], sums: &mut [[f64; DISTANCE_BLOCK_PLACES]; 3]) {
     let [product, left, right] = sums;
     for ((((&a, &b), product), left), right) in first.iter().zip(second).zip(product).zip(left).zip(right) {
         let (a, b) = (f64::from(a), f64::from(b));

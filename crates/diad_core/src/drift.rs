@@ -28,7 +28,7 @@ mod tests;
 
 pub use chart::{Charts, Drift, Side};
 pub use look::Look;
-pub use standing::Standing;
+pub use standing::ConstantScore;
 
 /// Shift that a sum forgives with every part, in standard deviations.
 pub const SLACK_SD: f64 = 0.5;
@@ -107,7 +107,7 @@ impl Spread {
     /// Mean and standard deviation of a sample (divided by `n - 1`); none for fewer than two values.
     #[must_use]
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut moments = Moments::default();
+        let mut moments = RunningMoments::default();
         values.into_iter().for_each(|value| moments.add(value));
         moments.spread()
     }
@@ -160,13 +160,13 @@ impl Reference {
 /// Count, mean and squared deviations so far. Source: Welford, *Note on a method for calculating corrected sums of squares
 /// and products*, Technometrics 4, 1962.
 #[derive(Debug, Clone, Copy, Default)]
-struct Moments {
+struct RunningMoments {
     count: u64,
     mean: f64,
     squares: f64,
 }
 
-impl Moments {
+impl RunningMoments {
     fn add(&mut self, value: f64) {
         self.count += 1;
         let before = value - self.mean;

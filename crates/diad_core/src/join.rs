@@ -2,7 +2,7 @@
 //!
 //! A witness makes a map of its own: DiAD in pixels, DiAD in a representation latent, a bank of good patches. On good parts
 //! that the witness was not made from, the values of all pixels have a mean and a standard deviation. The joined map is
-//! `UNIT` · Σ weight / standard deviation · map. It ranks the pixels of a product as the weighted sum of z values does,
+//! `JOINED_MAP_UNIT_SD` · Σ weight / standard deviation · map. It ranks the pixels of a product as the weighted sum of z values does,
 //! is never negative and is 0 where every map is; the mean, which would only shift it, stays with the record.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::bank::Bank;
 use crate::foundation::Foundation;
 
 /// The unit of joined maps: 1.0 is 100 standard deviations of a good pixel.
-pub const UNIT: f64 = 0.01;
+pub const JOINED_MAP_UNIT_SD: f64 = 0.01;
 /// Least standard deviation: a witness that sees no difference between good pixels must not rule alone.
 pub const LEAST_SD: f64 = 1e-6;
 /// Most witnesses of a product: bounds the time of a part.
@@ -63,7 +63,7 @@ impl Share {
     /// What a value of the witness's map is multiplied with to be on the common scale.
     #[must_use]
     pub fn factor(self) -> f64 {
-        UNIT / self.sd.max(LEAST_SD)
+        JOINED_MAP_UNIT_SD / self.sd.max(LEAST_SD)
     }
 }
 

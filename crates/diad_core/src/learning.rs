@@ -16,7 +16,7 @@ mod weights;
 
 pub use folds::Folds;
 pub use groups::{Groups, groups};
-pub use outliers::{DOUBTFUL_AT_MOST, EXTREME, FAR, Outliers, far_above, outliers};
+pub use outliers::{DOUBTFUL_AT_MOST, EXTREME_OUTLIER_SPREADS, OUTLIER_SPREADS, Outliers, far_above, outliers};
 pub use rows::{bank, draw, take_good};
 pub use scorer::{Scorer, ScorerError};
 pub use spread::Moments;

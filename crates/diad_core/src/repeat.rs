@@ -27,19 +27,19 @@ pub struct Ruling {
     pub reject: bool,
 }
 
-type Marked = (CameraId, PartId);
+type PartIdKey = (CameraId, PartId);
 
 /// The marks of the parts that may be at the gate.
 #[derive(Debug)]
 pub struct Repeats {
     within: Duration,
-    marks: HashMap<Marked, Mark>,
+    marks: HashMap<PartIdKey, PartIdState>,
     /// The same marks in the order of their first parts.
-    order: VecDeque<(Instant, Marked)>,
+    order: VecDeque<(Instant, PartIdKey)>,
 }
 
 #[derive(Debug)]
-struct Mark {
+struct PartIdState {
     /// When its first part was triggered.
     first: Instant,
     /// The number of that part; 0 for one of an earlier run.
@@ -65,7 +65,10 @@ impl Repeats {
         if let Some(mark) = self.marks.get_mut(&marked).filter(|mark| now <= mark.first + self.within) {
             mark.open.insert(seq);
         } else {
-            self.begin(marked, Mark { first: now, first_seq: seq, open: BTreeSet::from([seq]), rejected: false });
+            self.begin(
+                marked,
+                PartIdState { first: now, first_seq: seq, open: BTreeSet::from([seq]), rejected: false },
+            );
         }
     }
 
@@ -77,7 +80,7 @@ impl Repeats {
                 mark.first = mark.first.min(first);
                 mark.rejected |= reject;
             }
-            None => self.begin(marked, Mark { first, first_seq: 0, open: BTreeSet::new(), rejected: reject }),
+            None => self.begin(marked, PartIdState { first, first_seq: 0, open: BTreeSet::new(), rejected: reject }),
         }
     }
 
@@ -109,7 +112,7 @@ impl Repeats {
         }
     }
 
-    fn begin(&mut self, marked: Marked, mark: Mark) {
+    fn begin(&mut self, marked: PartIdKey, mark: PartIdState) {
         self.order.push_back((mark.first, marked.clone()));
         self.marks.insert(marked, mark);
     }

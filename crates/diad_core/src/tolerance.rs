@@ -10,7 +10,7 @@ mod tests;
 
 /// A bound on the share of good parts above a cut-off, and how sure it has to be.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bound {
+pub struct ToleranceBound {
     rate: f64,
     confidence: f64,
 }
@@ -64,7 +64,7 @@ pub enum ToleranceError {
     },
 }
 
-impl Bound {
+impl ToleranceBound {
     /// At most `rate` of the good parts, with `confidence`; both are shares between 0 and 1.
     ///
     /// # Errors

@@ -34,9 +34,9 @@ pub const FOUNDATION_FILE: &str = "foundation.json";
 const MAX_MANIFEST_BYTES: u64 = 1 << 16;
 
 /// Where the folder of all foundations lies in a checkout.
-const BUILT: &str = "target/foundation";
+const CHECKOUT_FOUNDATIONS_DIR: &str = "target/foundation";
 /// Where it lies beside an installed program's folder.
-const INSTALLED: &str = "share/diad/foundation";
+const INSTALLED_FOUNDATIONS_DIR: &str = "share/diad/foundation";
 
 /// The folders in which foundations are looked for, best first.
 ///
@@ -48,14 +48,16 @@ pub fn foundation_roots(named: Option<&Path>) -> Vec<PathBuf> {
     if let Some(named) = named {
         return vec![named.to_owned()];
     }
-    let mut places = vec![PathBuf::from(BUILT)];
+    let mut places = vec![PathBuf::from(CHECKOUT_FOUNDATIONS_DIR)];
     let program = std::env::current_exe().unwrap_or_default();
     for folder in program.ancestors().skip(1) {
-        places.extend([folder.join("foundation"), folder.join(INSTALLED)]);
+        places.extend([folder.join("foundation"), folder.join(INSTALLED_FOUNDATIONS_DIR)]);
     }
     if cfg!(debug_assertions) {
         // A build folder outside the checkout has no foundation; the checkout that this was built from has.
-        places.extend(Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(|root| root.join(BUILT)));
+        places.extend(
+            Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(|root| root.join(CHECKOUT_FOUNDATIONS_DIR)),
+        );
     }
     places
 }

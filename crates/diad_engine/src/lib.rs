@@ -34,4 +34,4 @@ pub use foundation::{
 pub use manifest::{GraphName, Manifest, ManifestError};
 pub use overlay::{JoinEntry, MAX_OVERLAY_BYTES, OVERLAY_EXTENSION, Overlay, OverlayError, OverlayHeader};
 pub use provider::{Provider, ProviderChoice, ProviderError};
-pub use runtime::{Attempt, Attempts, Runtime, RuntimeError};
+pub use runtime::{LibraryAttempt, LibraryAttempts, Runtime, RuntimeError};

@@ -90,14 +90,14 @@ impl Provider {
 }
 
 /// One 3×3 convolution, `[N, 1, 8, 8]` to `[N, 1, 8, 8]`; made by `tests/fixtures/make_micro.py`.
-const PROBE: &[u8] = include_bytes!("provider/probe.onnx");
+const PROBE_GRAPH: &[u8] = include_bytes!("provider/probe.onnx");
 
 fn run_probe(runtime: &Runtime, provider: Provider) -> ort::Result<()> {
     let mut builder = session::builder(runtime, provider, std::num::NonZeroUsize::MIN)?;
     if !provider.registration().is_empty() {
         builder = builder.with_disable_cpu_fallback()?;
     }
-    let mut session = builder.commit_from_memory(PROBE)?;
+    let mut session = builder.commit_from_memory(PROBE_GRAPH)?;
     let picture = [0.5_f32; 64];
     let input = TensorRef::from_array_view(([1_usize, 1, 8, 8], &picture[..]))?;
     let outputs = session.run(ort::inputs![input])?;

@@ -21,7 +21,7 @@ static LOADING: Mutex<()> = Mutex::new(());
 
 /// One place where the library was looked for, and what was wrong there.
 #[derive(Debug)]
-pub struct Attempt {
+pub struct LibraryAttempt {
     /// The file, or a bare name that the system's loader looks up.
     pub path: PathBuf,
     /// Why it is not used.
@@ -30,11 +30,11 @@ pub struct Attempt {
 
 /// The places tried, in order.
 #[derive(Debug)]
-pub struct Attempts(pub Vec<Attempt>);
+pub struct LibraryAttempts(pub Vec<LibraryAttempt>);
 
-impl fmt::Display for Attempts {
+impl fmt::Display for LibraryAttempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Attempt { path, source }) in self.0.iter().enumerate() {
+        for (index, LibraryAttempt { path, source }) in self.0.iter().enumerate() {
             let separator = if index == 0 { "" } else { "; " };
             write!(f, "{separator}{}: ", path.display())?;
             match source {
@@ -60,7 +60,7 @@ pub enum RuntimeError {
     )]
     NotFound {
         /// Every place tried, with its reason.
-        tried: Attempts,
+        tried: LibraryAttempts,
     },
     /// The library loads but does not start.
     #[error("start the ONNX Runtime library {path}", path = .path.display())]
@@ -113,11 +113,11 @@ impl Runtime {
                 }
                 Err(source) => {
                     tracing::debug!(path = %place.display(), reason = %source, "no ONNX Runtime here");
-                    tried.push(Attempt { path: place, source });
+                    tried.push(LibraryAttempt { path: place, source });
                 }
             }
         }
-        Err(RuntimeError::NotFound { tried: Attempts(tried) })
+        Err(RuntimeError::NotFound { tried: LibraryAttempts(tried) })
     }
 
     /// The library's file, links resolved.

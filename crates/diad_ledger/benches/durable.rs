@@ -14,7 +14,7 @@ use diad_core::frame::Roi;
 use diad_core::judge::{Thresholds, Verdict};
 use diad_core::name::{CameraId, LineName, PartId, ProductName, StationName};
 use diad_core::score::Score;
-use diad_ledger::{Key, Ledger, Origin, Recorded, Row, RowId, Sent, Series, Timings};
+use diad_ledger::{Key, Ledger, Recorded, Row, RowId, RowProvenance, Sent, Series, Timings};
 use tempfile::TempDir;
 
 /// Verdicts that wait for a broker after a long outage.
@@ -61,7 +61,7 @@ impl Bench {
             judged: now,
             latency: Duration::from_micros(37_556),
             deadline_ms: 200,
-            origin: Origin { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
+            origin: RowProvenance { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
             timings: Timings::NONE,
             repeat: false,
             witnesses: Vec::new(),

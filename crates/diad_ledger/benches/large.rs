@@ -19,7 +19,7 @@ use diad_core::frame::Roi;
 use diad_core::judge::{Thresholds, Verdict};
 use diad_core::name::{CameraId, LineName, PartId, ProductName, RunId, StationName};
 use diad_core::score::Score;
-use diad_ledger::{Key, Ledger, Moment, Origin, Reader, Recorded, Row, RowId, Sent, Series, Span, Timings};
+use diad_ledger::{Key, Ledger, Moment, Reader, Recorded, Row, RowId, RowProvenance, Sent, Series, Span, Timings};
 
 /// Verdicts written in one transaction while the ledger is filled.
 const FILLED_AT_ONCE: u64 = 10_000;
@@ -66,7 +66,7 @@ impl Line {
             judged: Moment::from_micros(captured.micros() + 40_000),
             latency: Duration::from_millis(40),
             deadline_ms: 300,
-            origin: Origin { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
+            origin: RowProvenance { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
             timings: Timings::NONE,
             repeat: false,
         }

@@ -4,7 +4,7 @@ use diad_core::name::{CameraId, LineName, NameError, RunId, StationName};
 use rusqlite::types::{FromSqlError, Type};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::row::{Origin, Series};
+use crate::row::{RowProvenance, Series};
 
 /// The number of a series; a new one is added.
 pub(crate) fn series_id(conn: &Connection, series: &Series) -> rusqlite::Result<i64> {
@@ -18,7 +18,7 @@ pub(crate) fn series_id(conn: &Connection, series: &Series) -> rusqlite::Result<
 }
 
 /// The number of an origin; a new one is added.
-pub(crate) fn origin_id(conn: &Connection, origin: &Origin) -> rusqlite::Result<i64> {
+pub(crate) fn origin_id(conn: &Connection, origin: &RowProvenance) -> rusqlite::Result<i64> {
     let values = params![origin.model, origin.thresholds, origin.settings];
     let find = "SELECT id FROM origins WHERE model = ?1 AND thresholds = ?2 AND settings = ?3";
     if let Some(id) = conn.prepare_cached(find)?.query_row(values, |row| row.get(0)).optional()? {

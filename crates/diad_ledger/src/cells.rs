@@ -18,7 +18,7 @@ use diad_core::score::Score;
 use rusqlite::types::{FromSql, FromSqlError, ToSqlOutput, ValueRef};
 
 use crate::moment::Moment;
-use crate::row::{Key, Origin, Row, RowId, Series, Timings};
+use crate::row::{Key, Row, RowId, RowProvenance, Series, Timings};
 use crate::seal;
 
 #[cfg(test)]
@@ -251,7 +251,7 @@ impl<'a> Cells<'a> {
         if computed != stored && !earlier.contains(&stored) {
             return Err(RowFault::Checksum { stored, computed });
         }
-        let mut read = Reading { cells: self.0, at: 0 };
+        let mut read = CellReader { cells: self.0, at: 0 };
         let series = Series {
             line: read.name(LineName::try_new)?,
             station: read.name(StationName::try_new)?,
@@ -271,7 +271,7 @@ impl<'a> Cells<'a> {
             timings: read.timings()?,
             witnesses: read.witnesses()?,
             repeat: read.flag()?,
-            origin: Origin { model: read.cell()?, thresholds: read.cell()?, settings: read.cell()? },
+            origin: RowProvenance { model: read.cell()?, thresholds: read.cell()?, settings: read.cell()? },
         })
     }
 }
@@ -321,12 +321,12 @@ fn nanos(duration: &Duration) -> ValueRef<'static> {
 }
 
 /// Takes cell after cell, and knows which column it is at.
-struct Reading<'a> {
+struct CellReader<'a> {
     cells: [ValueRef<'a>; COUNT],
     at: usize,
 }
 
-impl Reading<'_> {
+impl CellReader<'_> {
     fn cell<T: FromSql>(&mut self) -> Result<T, RowFault> {
         self.at += 1;
         T::column_result(self.cells[self.at - 1]).map_err(|source| self.fault(source))

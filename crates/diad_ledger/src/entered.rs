@@ -11,14 +11,14 @@ use crate::catalogue;
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Recorded, record};
 use crate::moment::Moment;
-use crate::row::{Key, Origin, Row, Timings};
+use crate::row::{Key, Row, RowProvenance, Timings};
 use crate::seal::ENTERED;
 
 #[cfg(test)]
 mod tests;
 
 /// Parts that are closed in one transaction.
-const PAGE: u32 = 512;
+const ROWS_PER_TRANSACTION: u32 = 512;
 
 /// A part that is owed a verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Entered {
     /// The deadline in force, in milliseconds.
     pub deadline_ms: u32,
     /// What its verdict would be made with.
-    pub origin: Origin,
+    pub origin: RowProvenance,
 }
 
 /// Notes parts that have no verdict; one that has is not noted.
@@ -75,7 +75,7 @@ pub(crate) fn forget(change: &Connection, run: &RunId) -> rusqlite::Result<()> {
 }
 
 /// Forgets some parts of a series.
-pub(crate) fn forget_stretch(change: &Connection, series: i64, from: u64, to: u64) -> rusqlite::Result<()> {
+pub(crate) fn forget_range(change: &Connection, series: i64, from: u64, to: u64) -> rusqlite::Result<()> {
     change
         .prepare_cached("DELETE FROM entered WHERE series = ?1 AND seq BETWEEN ?2 AND ?3")?
         .execute([series, from.cast_signed(), to.cast_signed()])
@@ -95,7 +95,7 @@ impl Ledger {
         loop {
             let change = self.change()?;
             let write = || -> rusqlite::Result<u64> {
-                let rows = left_behind(&change, now)?;
+                let rows = rows_of_killed_run(&change, now)?;
                 let recorded = record(&change, &rows)?;
                 // A damaged book of entries must not keep the daemon from starting, over and over.
                 for (row, recorded) in rows.iter().zip(&recorded) {
@@ -108,21 +108,21 @@ impl Ledger {
             };
             let some = write().map_err(LedgerError::of(&path, "close the parts of an earlier run"))?;
             closed += some;
-            if some < u64::from(PAGE) {
+            if some < u64::from(ROWS_PER_TRANSACTION) {
                 return Ok(closed);
             }
         }
     }
 }
 
-fn left_behind(change: &Connection, now: Moment) -> rusqlite::Result<Vec<Row>> {
+fn rows_of_killed_run(change: &Connection, now: Moment) -> rusqlite::Result<Vec<Row>> {
     change
         .prepare(
             "SELECT s.line, s.station, s.camera, s.run, e.seq, e.part, e.product, e.captured_us, e.deadline_ms, \
              o.model, o.thresholds, o.settings FROM entered AS e JOIN series AS s ON s.id = e.series \
              JOIN origins AS o ON o.id = e.origin ORDER BY e.captured_us, e.series, e.seq LIMIT ?1",
         )?
-        .query_map([PAGE], |row| {
+        .query_map([ROWS_PER_TRANSACTION], |row| {
             let captured = Moment::from_micros(row.get(7)?);
             let waited = u64::try_from(now.micros() - captured.micros()).unwrap_or(0);
             let text = |column| row.get::<_, Option<String>>(column);
@@ -139,7 +139,7 @@ fn left_behind(change: &Connection, now: Moment) -> rusqlite::Result<Vec<Row>> {
                 judged: now,
                 latency: Duration::from_micros(waited),
                 deadline_ms: row.get(8)?,
-                origin: Origin { model: row.get(9)?, thresholds: row.get(10)?, settings: row.get(11)? },
+                origin: RowProvenance { model: row.get(9)?, thresholds: row.get(10)?, settings: row.get(11)? },
                 timings: Timings::NONE,
                 repeat: false,
                 witnesses: Vec::new(),

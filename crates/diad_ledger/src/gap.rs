@@ -29,9 +29,9 @@ pub struct Gap {
 ///
 /// Pure and small: an outage of hours costs no more memory than one of a second.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Missed(BTreeMap<Series, Gap>);
+pub struct MissedParts(BTreeMap<Series, Gap>);
 
-impl Missed {
+impl MissedParts {
     /// Nothing is missed.
     #[must_use]
     pub const fn new() -> Self {
@@ -68,7 +68,7 @@ impl Missed {
         self.0.values().map(|gap| gap.parts).sum()
     }
 
-    /// What to hand to [`Ledger::record_gaps`](crate::Ledger::record_gaps). Forget it with [`Missed::clear`] only
+    /// What to hand to [`Ledger::record_gaps`](crate::Ledger::record_gaps). Forget it with [`MissedParts::clear`] only
     /// once that has worked.
     #[must_use]
     pub fn gaps(&self) -> Vec<Gap> {
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn missed_keeps_one_gap_per_series() {
-        let mut missed = Missed::new();
+        let mut missed = MissedParts::new();
         assert!(missed.is_empty());
         let at = Moment::from_micros;
         for (camera, seq, micros, cause) in

@@ -14,7 +14,7 @@ use crate::error::LedgerError;
 use crate::gap::Gap;
 use crate::lock::WriterLock;
 use crate::moment::Moment;
-use crate::outage::{self, Outage, Slip};
+use crate::outage::{self, FallbackFile, FallbackState};
 use crate::reader::Reader;
 use crate::row::{Row, RowId, RunContext};
 use crate::run;
@@ -32,7 +32,7 @@ pub(crate) mod flip_tests;
 mod tests;
 
 /// Rows at the end of the ledger that are read when it is opened: a torn end shows there first.
-const NEWEST: u32 = 256;
+const TAIL_ROWS_CHECKED: u32 = 256;
 
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub struct Ledger {
     reader: Reader,
     watch: Watch,
     /// None where the disk had no room for one.
-    slip: Option<Slip>,
+    slip: Option<FallbackFile>,
     /// Parts that a process before this one said without a record.
     taken_up: u64,
     /// Given back last: SQLite must be done with the files before the next writer comes.
@@ -84,16 +84,16 @@ impl Ledger {
         let lock = WriterLock::take(&path)?;
         let conn = schema::open_writer(&path)?;
         let reader = Reader::new(conn, path);
-        reader.expect_sound_start(NEWEST)?;
+        reader.expect_sound_start(TAIL_ROWS_CHECKED)?;
         let path = reader.path();
         // A new file is on the disk only when its name is.
         path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all()).map_err(folder)?;
         let files = [path.to_path_buf(), beside(path, "-wal"), lock.path().to_path_buf()];
         let watch = Watch::over(files).map_err(folder)?;
-        let (slip, outage) = match Slip::open(path) {
+        let (slip, outage) = match FallbackFile::open(path) {
             Ok((slip, outage)) => (Some(slip), outage),
             // A full disk must not keep a station from starting; its first outage says what is missing.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => (None, Outage::default()),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => (None, FallbackState::default()),
             Err(error) => return Err(folder(error)),
         };
         let mut ledger = Self { reader, watch, slip, taken_up: 0, _lock: lock };
@@ -102,7 +102,7 @@ impl Ledger {
     }
 
     /// Puts on record what a process left on the slip that ended before it could.
-    fn take_up(&mut self, outage: &Outage) -> Result<(), LedgerError> {
+    fn take_up(&mut self, outage: &FallbackState) -> Result<(), LedgerError> {
         if outage.gaps.is_empty() && outage.decided.is_empty() {
             return Ok(());
         }
@@ -116,7 +116,7 @@ impl Ledger {
         write().map_err(LedgerError::of(&path, "take up an earlier outage"))?;
         self.taken_up = outage.gaps.iter().map(|gap| gap.parts).sum();
         // What stays there is on record: taken up again, it changes nothing.
-        let _ = self.slip.as_mut().map(Slip::clear);
+        let _ = self.slip.as_mut().map(FallbackFile::clear);
         Ok(())
     }
 
@@ -130,16 +130,16 @@ impl Ledger {
     ///
     /// # Errors
     /// What the system says, if there was no room for one at the start and there is none now.
-    pub fn slip(&mut self) -> io::Result<&mut Slip> {
+    pub fn slip(&mut self) -> io::Result<&mut FallbackFile> {
         match self.slip {
             Some(ref mut slip) => Ok(slip),
-            None => Ok(self.slip.insert(Slip::open(self.reader.path())?.0)),
+            None => Ok(self.slip.insert(FallbackFile::open(self.reader.path())?.0)),
         }
     }
 
     /// Gives the ledger up, because its files are not where they were, and keeps its slip: it goes with the file.
     #[must_use]
-    pub fn into_slip(self) -> Option<Slip> {
+    pub fn into_slip(self) -> Option<FallbackFile> {
         self.slip
     }
 
@@ -207,7 +207,7 @@ impl Ledger {
     }
 
     /// Keeps for ever that parts got a verdict while the ledger could not be written; see
-    /// [`Missed`](crate::Missed) for how to know them.
+    /// [`MissedParts`](crate::Missed) for how to know them.
     ///
     /// # Errors
     /// [`LedgerError`]; no gap is kept then.

@@ -35,9 +35,9 @@
 //! # What a failure means
 //! At the start, every [`LedgerError`] is a reason not to start; its message says what to do. While running it is not
 //! a reason to stop: the station goes on without a record, announces that it is degraded, notes what it misses in
-//! [`Missed`], and hands that in with [`Ledger::record_gaps`] when writing works again. [`LedgerError::Removed`] asks
+//! [`MissedParts`], and hands that in with [`Ledger::record_gaps`] when writing works again. [`LedgerError::Removed`] asks
 //! for a new [`Ledger::open`]; every other error, for another try. What a process that ends before then has said is on
-//! the [`Slip`], which the next [`Ledger::open`] takes up.
+//! the [`FallbackFile`], which the next [`Ledger::open`] takes up.
 //!
 //! # Never
 //! This crate never judges, never knows a topic or a payload, reads no clock, starts no thread and writes no log.
@@ -70,13 +70,13 @@ mod testing;
 pub use cells::{DamagedRow, RowFault};
 pub use entered::Entered;
 pub use error::LedgerError;
-pub use gap::{Gap, Missed};
+pub use gap::{Gap, MissedParts};
 pub use ledger::{Ledger, Recorded, Sent};
 pub use lock::writer;
 pub use mark::Mark;
 pub use moment::Moment;
-pub use outage::Slip;
+pub use outage::FallbackFile;
 pub use reader::{Entry, LateRow, Reader, Rows, Span, StoredRow};
-pub use row::{Key, Origin, Row, RowId, RunContext, Series, Timings};
+pub use row::{Key, Row, RowId, RowProvenance, RunContext, Series, Timings};
 pub use stats::Stats;
 pub use verify::{Findings, Missing, Report};

@@ -27,16 +27,16 @@ use crate::watch::beside;
 mod tests;
 
 /// Bytes of one half: some hundred cameras, or some thousand scattered parts.
-const HALF: usize = 64 << 10;
+const HALF_BYTES: usize = 64 << 10;
 /// Magic, counter, length, checksum.
-const HEADER: usize = 24;
+const HALF_HEADER_BYTES: usize = 24;
 const MAGIC: &[u8; 8] = b"DiADslip";
 /// Longest cause of a gap on the slip, in bytes.
-const CAUSE: usize = 400;
+const MAX_CAUSE_BYTES: usize = 400;
 
 /// What is on a slip.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Outage {
+pub(crate) struct FallbackState {
     /// Parts without a record.
     pub(crate) gaps: Vec<Gap>,
     /// Parts among those noted as entered that have a verdict all the same: first and last number of each stretch.
@@ -45,20 +45,20 @@ pub(crate) struct Outage {
 
 /// The slip of one ledger.
 #[derive(Debug)]
-pub struct Slip {
+pub struct FallbackFile {
     file: File,
     counter: u64,
 }
 
-impl Slip {
+impl FallbackFile {
     /// Opens the slip of the ledger at `path`, makes it if there is none, and reads what is on it.
-    pub(crate) fn open(path: &Path) -> io::Result<(Self, Outage)> {
+    pub(crate) fn open(path: &Path) -> io::Result<(Self, FallbackState)> {
         let path = beside(path, ".slip");
         let file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&path)?;
         let length = file.metadata()?.len();
-        if length < 2 * HALF as u64 {
+        if length < 2 * HALF_BYTES as u64 {
             // Written and not only made long: every block is there from now on.
-            file.write_all_at(&vec![0; 2 * HALF], 0)?;
+            file.write_all_at(&vec![0; 2 * HALF_BYTES], 0)?;
             file.sync_all()?;
             // A new file is on the disk only when its name is.
             path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
@@ -82,11 +82,11 @@ impl Slip {
     /// # Errors
     /// What the system says; what was there stays then.
     pub fn write(&mut self, gaps: &[Gap], decided: &BTreeSet<Key>) -> io::Result<()> {
-        let decided = stretches(decided);
+        let decided = ranges(decided);
         let mut text = compose(gaps, decided.iter().map(|(series, list)| (*series, &list[..])));
-        if text.len() > HALF - HEADER {
+        if text.len() > HALF_BYTES - HALF_HEADER_BYTES {
             // Rather a part too many without a second verdict than one with two.
-            let whole: Vec<_> = decided.iter().map(|(series, list)| (*series, hull(list))).collect();
+            let whole: Vec<_> = decided.iter().map(|(series, list)| (*series, merge_ranges(list))).collect();
             text = compose(gaps, whole.iter().map(|(series, list)| (*series, list.as_slice())));
         }
         self.put(&text)
@@ -101,17 +101,17 @@ impl Slip {
     }
 
     fn put(&mut self, text: &str) -> io::Result<()> {
-        if text.len() > HALF - HEADER {
+        if text.len() > HALF_BYTES - HALF_HEADER_BYTES {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "more cameras than a slip has room for"));
         }
         let counter = self.counter + 1;
-        let mut half = Vec::with_capacity(HEADER + text.len());
+        let mut half = Vec::with_capacity(HALF_HEADER_BYTES + text.len());
         half.extend(MAGIC);
         half.extend(counter.to_le_bytes());
         half.extend((text.len() as u32).to_le_bytes());
         half.extend(checksum(counter, text.as_bytes()).to_le_bytes());
         half.extend(text.as_bytes());
-        self.file.write_all_at(&half, counter % 2 * HALF as u64)?;
+        self.file.write_all_at(&half, counter % 2 * HALF_BYTES as u64)?;
         self.file.sync_data()?;
         self.counter = counter;
         Ok(())
@@ -119,18 +119,18 @@ impl Slip {
 }
 
 /// Forgets the parts of an outage that entered and have a verdict elsewhere.
-pub(crate) fn forget_decided(change: &Connection, outage: &Outage) -> rusqlite::Result<()> {
+pub(crate) fn forget_decided(change: &Connection, outage: &FallbackState) -> rusqlite::Result<()> {
     for (series, from, to) in &outage.decided {
         let series = catalogue::series_id(change, series)?;
-        entered::forget_stretch(change, series, *from, *to)?;
+        entered::forget_range(change, series, *from, *to)?;
     }
     Ok(())
 }
 
 /// Counter and text of one half; `None` if it was never written, or not to its end.
 fn read_half(file: &File, half: usize) -> io::Result<Option<(u64, String)>> {
-    let mut bytes = vec![0; HALF];
-    file.read_exact_at(&mut bytes, (half * HALF) as u64)?;
+    let mut bytes = vec![0; HALF_BYTES];
+    file.read_exact_at(&mut bytes, (half * HALF_BYTES) as u64)?;
     let read = || {
         let rest = bytes.strip_prefix(MAGIC)?;
         let (counter, rest) = rest.split_first_chunk()?;
@@ -152,20 +152,20 @@ fn checksum(counter: u64, text: &[u8]) -> u32 {
 }
 
 /// Parts of each series as stretches without a hole.
-fn stretches(decided: &BTreeSet<Key>) -> BTreeMap<&Series, Vec<(u64, u64)>> {
-    let mut stretches: BTreeMap<&Series, Vec<(u64, u64)>> = BTreeMap::new();
+fn ranges(decided: &BTreeSet<Key>) -> BTreeMap<&Series, Vec<(u64, u64)>> {
+    let mut ranges: BTreeMap<&Series, Vec<(u64, u64)>> = BTreeMap::new();
     for Key { series, seq } in decided {
-        let list = stretches.entry(series).or_default();
+        let list = ranges.entry(series).or_default();
         match list.last_mut() {
             Some((_, to)) if *to + 1 == *seq => *to = *seq,
             _ => list.push((*seq, *seq)),
         }
     }
-    stretches
+    ranges
 }
 
 /// One stretch in place of several.
-fn hull(list: &[(u64, u64)]) -> Option<(u64, u64)> {
+fn merge_ranges(list: &[(u64, u64)]) -> Option<(u64, u64)> {
     Some((list.first()?.0, list.last()?.1))
 }
 
@@ -177,7 +177,7 @@ fn compose<'a>(gaps: &[Gap], decided: impl Iterator<Item = (&'a Series, &'a [(u6
         let _ = writeln!(text, "{word}\t{line}\t{station}\t{camera}\t{run}\t{rest}");
     };
     for Gap { series, from, to, parts, since, until, cause } in gaps {
-        let cause: String = cause[..cause.floor_char_boundary(CAUSE)].replace(char::is_control, " ");
+        let cause: String = cause[..cause.floor_char_boundary(MAX_CAUSE_BYTES)].replace(char::is_control, " ");
         let (since, until) = (since.micros(), until.micros());
         line("gap", series, format_args!("{from}\t{to}\t{parts}\t{since}\t{until}\t{cause}"));
     }
@@ -189,15 +189,15 @@ fn compose<'a>(gaps: &[Gap], decided: impl Iterator<Item = (&'a Series, &'a [(u6
 }
 
 /// The checksum has vouched for the text; a line that does not read is of a later version and says nothing here.
-fn parse(text: &str) -> Outage {
-    let mut outage = Outage::default();
+fn parse(text: &str) -> FallbackState {
+    let mut outage = FallbackState::default();
     for line in text.lines() {
         let _: Option<()> = parse_line(line, &mut outage);
     }
     outage
 }
 
-fn parse_line(line: &str, outage: &mut Outage) -> Option<()> {
+fn parse_line(line: &str, outage: &mut FallbackState) -> Option<()> {
     let mut words = line.split('\t');
     let kind = words.next()?;
     let series = Series {

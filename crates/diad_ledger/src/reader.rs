@@ -19,7 +19,7 @@ use crate::seal::{ENTERED, GAPS, IN_FORCE, Sealed};
 mod tests;
 
 /// Rows that [`Rows`] reads at a time: a reader never stands in the writer's way for longer than one such page.
-const PAGE: u32 = 512;
+const ROWS_PER_PAGE: u32 = 512;
 
 /// What is owed.
 const UNSENT: &str = "r.acknowledged_us IS NULL AND r.id > ?1 ORDER BY r.id LIMIT ?2";
@@ -295,14 +295,15 @@ impl Rows<'_> {
     fn turn_page(&mut self) -> Result<(), LedgerError> {
         let until = self.until.map_or(i64::MAX, Moment::micros);
         let (captured, id) = self.at;
-        let page = self.reader.all(&select("parts AS r", SPAN), params![captured, id, until, PAGE], |row| {
-            self.at = (row.get("captured_us")?, row.get(0)?);
-            entry(row)
-        })?;
+        let page =
+            self.reader.all(&select("parts AS r", SPAN), params![captured, id, until, ROWS_PER_PAGE], |row| {
+                self.at = (row.get("captured_us")?, row.get(0)?);
+                entry(row)
+            })?;
         if !page.is_empty() && self.at <= (captured, id) {
             return Err(LedgerError::out_of_order(self.reader.path()));
         }
-        self.more = page.len() == PAGE as usize;
+        self.more = page.len() == ROWS_PER_PAGE as usize;
         self.page = page.into();
         Ok(())
     }

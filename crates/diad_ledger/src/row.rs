@@ -47,7 +47,7 @@ impl fmt::Display for Key {
 
 /// The SHA-256 digests of what a verdict was made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Origin {
+pub struct RowProvenance {
     /// The model bundle.
     pub model: [u8; 32],
     /// The thresholds in force when the part was judged.
@@ -118,7 +118,7 @@ pub struct Row {
     /// The deadline that was in force, in milliseconds.
     pub deadline_ms: u32,
     /// What the verdict was made with.
-    pub origin: Origin,
+    pub origin: RowProvenance,
     /// How long each stage took.
     pub timings: Timings,
     /// Its mark had come before, and that part may have been at the gate.
@@ -128,7 +128,7 @@ pub struct Row {
 impl Row {
     /// Takes over what came of a part.
     #[must_use]
-    pub fn of_event(context: &RunContext, event: &InspectionEvent, origin: Origin, timings: Timings) -> Self {
+    pub fn of_event(context: &RunContext, event: &InspectionEvent, origin: RowProvenance, timings: Timings) -> Self {
         let RunContext { line, station, run, deadline_ms } = context.clone();
         let PartMeta { key: PartKey { camera, seq }, part, product, source, captured } = event.meta.clone();
         Self {

@@ -35,7 +35,7 @@ const WRITE_FORMAT: usize = 18;
 const WRITE_FORMATS: [u8; 2] = [1, 2];
 
 /// How long a step waits for a program that keeps the database busy. A part's verdict waits no longer than this.
-const PATIENCE: Duration = Duration::from_millis(100);
+const BUSY_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The log is cut back to this size after it has grown, for example beside a slow reader.
 const LOG_LIMIT_BYTES: i64 = 64 << 20;
@@ -81,7 +81,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
     let connect = || {
         let conn = Connection::open_with_flags(path, flags)?;
-        conn.busy_timeout(PATIENCE)?;
+        conn.busy_timeout(BUSY_TIMEOUT)?;
         seal::register(&conn)?;
         Ok(conn)
     };

@@ -11,7 +11,9 @@ use diad_core::name::{CameraId, LineName, PartId, ProductName, RunId, StationNam
 use diad_core::score::Score;
 use tempfile::TempDir;
 
-use crate::{Key, Ledger, Moment, Origin, Reader, Recorded, Row, RowId, RunContext, Sent, Series, Timings, schema};
+use crate::{
+    Key, Ledger, Moment, Reader, Recorded, Row, RowId, RowProvenance, RunContext, Sent, Series, Timings, schema,
+};
 
 /// 2026-01-01T08:00:00Z.
 pub(crate) const START_MICROS: i64 = 1_767_254_400_000_000;
@@ -79,8 +81,8 @@ pub(crate) fn key(camera: &str, seq: u64) -> Key {
     Key { series: Series { line, station, camera: CameraId::try_new(camera).unwrap(), run }, seq }
 }
 
-pub(crate) fn origin(byte: u8) -> Origin {
-    Origin { model: [byte; 32], thresholds: [byte ^ 0x55; 32], settings: [byte ^ 0xaa; 32] }
+pub(crate) fn origin(byte: u8) -> RowProvenance {
+    RowProvenance { model: [byte; 32], thresholds: [byte ^ 0x55; 32], settings: [byte ^ 0xaa; 32] }
 }
 
 pub(crate) fn judged(score: f32, review: f32, reject: f32) -> Outcome {

@@ -18,10 +18,10 @@ use crate::seal::{ENTERED, PURGED, Sealed};
 mod tests;
 
 /// Rows that are read at a time.
-const PAGE: u32 = 1024;
+const VERIFY_ROWS_PER_PAGE: u32 = 1024;
 
 /// Faults of one kind that are listed; all are counted.
-const LISTED: usize = 100;
+const MAX_LISTED_FAULTS: usize = 100;
 
 /// Faults of one kind.
 #[derive(Debug, PartialEq)]
@@ -37,7 +37,7 @@ impl<T> Findings<T> {
 
     pub(crate) fn note(&mut self, finding: T) {
         self.total += 1;
-        if self.listed.len() < LISTED {
+        if self.listed.len() < MAX_LISTED_FAULTS {
             self.listed.push(finding);
         }
     }
@@ -142,7 +142,7 @@ impl Reader {
     fn read_rows(&self, report: &mut Report) -> Result<(), LedgerError> {
         let mut at = RowId::START;
         loop {
-            let page = self.oldest(at, PAGE)?;
+            let page = self.oldest(at, VERIFY_ROWS_PER_PAGE)?;
             let Some(last) = page.last() else { return Ok(()) };
             at = self.later(at, last.as_ref().map_or_else(|damaged| damaged.id, |stored| stored.id))?;
             for entry in page {
@@ -163,7 +163,7 @@ impl Reader {
     fn read_late(&self, report: &mut Report) -> Result<(), LedgerError> {
         let mut at = RowId::START;
         loop {
-            let page = self.late(at, PAGE)?;
+            let page = self.late(at, VERIFY_ROWS_PER_PAGE)?;
             let Some(last) = page.last() else { return Ok(()) };
             at = self.later(at, last.as_ref().map_or_else(|damaged| damaged.id, |late| late.id))?;
             report.late += page.len() as u64;
@@ -185,7 +185,7 @@ impl Reader {
                    GROUP BY series, seq ORDER BY series, seq LIMIT ?3";
         let (mut at, mut series, mut budget) = ((0, 0), None, Budget::default());
         loop {
-            let page = self.all(sql, params![at.0, at.1, PAGE], |row| {
+            let page = self.all(sql, params![at.0, at.1, VERIFY_ROWS_PER_PAGE], |row| {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
             })?;
             let Some((number, seq, _)) = page.last() else { return Ok(()) };

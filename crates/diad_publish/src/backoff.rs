@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 /// First wait.
-const FIRST: Duration = Duration::from_millis(100);
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
 /// Longest wait.
-const LONGEST: Duration = Duration::from_secs(5);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// A connection that held this long proves the broker well: the next wait starts small again. A shorter one does
 /// not, else two daemons with one name, each throwing the other out, would do so ten times a second.
-const STEADY: Duration = Duration::from_secs(5);
+const STEADY_CONNECTION: Duration = Duration::from_secs(5);
 
 /// Doubling waits with jitter, so that the stations of a plant do not all come back in the same instant.
 #[derive(Debug)]
@@ -18,17 +18,17 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) const fn new() -> Self {
-        Self { next: FIRST }
+        Self { next: MIN_BACKOFF }
     }
 
     /// The wait after an attempt that failed at once or a connection that held for `held`. `chance` in `0.0..=1.0`
     /// places the wait between half and whole.
     pub(crate) fn after(&mut self, held: Duration, chance: f64) -> Duration {
-        if held >= STEADY {
-            self.next = FIRST;
+        if held >= STEADY_CONNECTION {
+            self.next = MIN_BACKOFF;
         }
         let wait = self.next.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0));
-        self.next = (self.next * 2).min(LONGEST);
+        self.next = (self.next * 2).min(MAX_BACKOFF);
         wait
     }
 }
@@ -58,6 +58,6 @@ mod tests {
             backoff.after(Duration::ZERO, 1.0);
         }
         assert_eq!(backoff.after(Duration::from_secs(4), 1.0), Duration::from_millis(3200));
-        assert_eq!(backoff.after(STEADY, 1.0), FIRST);
+        assert_eq!(backoff.after(STEADY_CONNECTION, 1.0), MIN_BACKOFF);
     }
 }

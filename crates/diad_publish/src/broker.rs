@@ -39,7 +39,7 @@ const LIBRARY_IN_FLIGHT: u16 = 8 * WINDOW as u16;
 pub(crate) const WINDOW: usize = 64;
 
 /// Acknowledgements handed to the library and not written, at most.
-pub(crate) const ACKNOWLEDGEMENTS: usize = 64;
+pub(crate) const MAX_PENDING_ACKS: usize = 64;
 
 /// Why the link could not start. A broker that cannot be reached is not among the reasons: the link keeps trying.
 #[derive(Debug, thiserror::Error)]
@@ -258,7 +258,7 @@ pub(crate) fn last_will(now: SystemTime) -> Vec<u8> {
 
 fn connect(options: MqttOptions) -> (AsyncClient, EventLoop) {
     // Room for a full window, the acknowledgements and the subscriptions: handing over never waits.
-    let (client, mut events) = AsyncClient::new(options, 2 * WINDOW + ACKNOWLEDGEMENTS);
+    let (client, mut events) = AsyncClient::new(options, 2 * WINDOW + MAX_PENDING_ACKS);
     let mut network = events.network_options();
     // Without this a small message waits up to 44 ms for the acknowledgement of the one before.
     network.set_tcp_nodelay(true);

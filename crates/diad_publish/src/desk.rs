@@ -84,7 +84,7 @@ pub struct DrainReport {
 
 /// One part's messages. The bit is sent right after the verdict, and only while live.
 #[derive(Debug, Clone)]
-pub(crate) struct Parcel {
+pub(crate) struct OutgoingVerdict {
     pub(crate) verdict: VerdictMessage,
     /// None for a part whose moment at the gate has passed.
     pub(crate) bit: Option<GateBit>,
@@ -97,7 +97,7 @@ pub(crate) struct GateBit {
     pub(crate) until: Instant,
 }
 
-impl Parcel {
+impl OutgoingVerdict {
     /// The bit, if the parcel goes out by `lane` at `now` in time for the gate. Without one the verdict is for the record.
     fn live_bit(&self, lane: Lane, now: Instant) -> Option<RejectBit> {
         match (lane, self.bit) {
@@ -118,7 +118,7 @@ pub(crate) enum Order {
 }
 
 /// A message ready to be handed to the client library.
-pub(crate) enum Outgoing {
+pub(crate) enum LinkMessage {
     State(Vec<u8>),
     Heartbeat(Vec<u8>),
     /// Without a verdict where that is held back: it stays owed.
@@ -130,7 +130,7 @@ pub(crate) enum Outgoing {
 }
 
 pub(crate) struct Desk {
-    pub(crate) outbox: Outbox<Parcel>,
+    pub(crate) outbox: Outbox<OutgoingVerdict>,
     pub(crate) order: Order,
     pub(crate) status: LinkStatus,
     /// Payloads of this many bytes, or more, would end the connection.
@@ -150,7 +150,7 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(outbox: Outbox<Parcel>, state: StateMessage, now: SystemTime) -> Self {
+    pub(crate) fn new(outbox: Outbox<OutgoingVerdict>, state: StateMessage, now: SystemTime) -> Self {
         let status = LinkStatus {
             connected: false,
             since: now,
@@ -188,7 +188,7 @@ impl Desk {
     }
 
     /// Takes a part's messages; returns one that had to leave without acknowledgement and is in no record.
-    pub(crate) fn offer(&mut self, ticket: Option<Ticket>, parcel: Parcel) -> Option<Parcel> {
+    pub(crate) fn offer(&mut self, ticket: Option<Ticket>, parcel: OutgoingVerdict) -> Option<OutgoingVerdict> {
         let left = match (self.ended, ticket) {
             (None, ticket) => self.outbox.offer(ticket, parcel),
             (Some(_), Some(_)) => None,
@@ -262,22 +262,22 @@ impl Desk {
 
     /// What to send next: news of the state, then a heartbeat, then parts. A verdict that comes too late for the gate,
     /// because a connection ended or somebody on the way took too long, goes out as stored and without a bit.
-    pub(crate) fn next(&mut self, now: Instant) -> Option<Outgoing> {
+    pub(crate) fn next(&mut self, now: Instant) -> Option<LinkMessage> {
         if self.state_is_news {
             self.state_is_news = false;
-            return Some(Outgoing::State(match self.limit {
+            return Some(LinkMessage::State(match self.limit {
                 None => self.state.to_json(),
                 Some(limit) => self.state.to_json_below(limit.min(SHORT_STATE_BYTES)),
             }));
         }
         if let Some(beat) = self.heartbeat.take() {
             let unrecorded = self.outbox.unrecorded() as u64;
-            return Some(Outgoing::Heartbeat(
+            return Some(LinkMessage::Heartbeat(
                 HeartbeatMessage::new(self.beats, self.state.state, &beat, unrecorded).to_json(),
             ));
         }
         let dispatch = self.outbox.dispatch()?;
-        let Parcel { verdict, .. } = dispatch.item;
+        let OutgoingVerdict { verdict, .. } = dispatch.item;
         let bit = dispatch.item.live_bit(dispatch.lane, now);
         let lane = if bit.is_some() { Lane::Live } else { Lane::Stored };
         let reject = bit.map(|bit| RejectMessage::new(verdict, bit).to_json());
@@ -289,7 +289,7 @@ impl Desk {
         if verdict.is_none() {
             self.outbox.lose(id);
         }
-        Some(Outgoing::Part { id, verdict, reject })
+        Some(LinkMessage::Part { id, verdict, reject })
     }
 
     pub(crate) fn acknowledge(&mut self, id: MessageId) {
@@ -308,14 +308,14 @@ impl Desk {
 
 /// The desk behind its lock. The lock is held for one queue operation at a time, never over an await, so that
 /// nobody who takes it waits for the broker.
-pub(crate) struct Shared {
+pub(crate) struct SharedLink {
     desk: Mutex<Desk>,
     /// Rings when there is something new on the desk.
     pub(crate) bell: Notify,
     progress: AtomicU64,
 }
 
-impl Shared {
+impl SharedLink {
     pub(crate) fn new(desk: Desk) -> Self {
         Self { desk: Mutex::new(desk), bell: Notify::new(), progress: AtomicU64::new(0) }
     }

@@ -10,7 +10,7 @@
 //! # Why a broker that hangs gets nothing more
 //! A message that was written cannot be taken back: a broker that stands still for seconds and goes on without ending
 //! the connection delivers all that lies in its socket, reject bits included, to gates where other parts are by then.
-//! So nothing is handed over while the broker owes acknowledgements and has given none for [`STALL`]. What waits on
+//! So nothing is handed over while the broker owes acknowledgements and has given none for [`BROKER_STALL_TIMEOUT`]. What waits on
 //! the desk meanwhile can still lose its bit; what was written before cannot, and is as little as that time allows.
 //!
 //! # Why the poll is never cancelled
@@ -38,12 +38,12 @@ use self::echo::{Echo, EchoId, Own};
 use self::inputs::Inputs;
 use self::memory::Memory;
 use self::subscriptions::{Kind, Subscriptions};
-use self::transit::{Question, Transit};
+use self::transit::{LinkDelay, Question};
 use crate::arrived::{Arrived, Promptness};
 use crate::backoff::Backoff;
 use crate::broker::{Broker, WINDOW, last_will};
 use crate::clock::{since_boot, suspended};
-use crate::desk::{Desk, DrainReport, Order, Outgoing, Shared};
+use crate::desk::{Desk, DrainReport, LinkMessage, Order, SharedLink};
 use crate::handover::Handover;
 use crate::outbox::MessageId;
 use crate::receipt::Receipts;
@@ -63,21 +63,21 @@ mod tls_fault;
 pub(crate) mod transit;
 
 /// How often the thread looks up from an idle connection: for the watchdog and for deadlines.
-const TICK: Duration = Duration::from_millis(50);
+const LINK_TICK: Duration = Duration::from_millis(50);
 
 /// A broker that acknowledges nothing for this long hangs. Far above the round trip of a plant's network; a slower one
 /// only makes pauses, for the next acknowledgement ends them.
-const STALL: Duration = Duration::from_millis(250);
+const BROKER_STALL_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// A broker that acknowledges nothing for this long will not acknowledge what it was given: a new connection brings it
 /// again. No later than a broker that answers nothing at all is given up.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
 /// A machine that was suspended for longer connects anew: far more than two readings of its clocks are apart.
-const SUSPENDED: Duration = Duration::from_millis(50);
+const MIN_SUSPENSION: Duration = Duration::from_millis(50);
 
 /// Time for the broker to acknowledge `offline` after the deadline of a drain.
-pub(crate) const FAREWELL: Duration = Duration::from_millis(250);
+pub(crate) const OFFLINE_ACK_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// What a packet number stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ struct Sent {
 
 /// Why a connection ended.
 #[derive(Debug)]
-enum End {
+enum ConnectionEnd {
     /// By order. True if the broker acknowledged `offline` first.
     Ordered { offline_acknowledged: bool },
     /// By failure, in words for an operator.
@@ -111,7 +111,7 @@ enum End {
 
 /// How far a farewell has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Farewell {
+enum ShutdownPhase {
     NotYet,
     Told,
     Leaving,
@@ -125,8 +125,8 @@ struct Session {
     inputs: Inputs,
     subscriptions: Subscriptions,
     accepted: Option<Instant>,
-    farewell: Farewell,
-    transit: Transit,
+    farewell: ShutdownPhase,
+    transit: LinkDelay,
     receipts: Receipts,
     /// Acknowledgements handed to the library and not written.
     unwritten_acks: usize,
@@ -144,7 +144,7 @@ pub(crate) struct Watch {
 }
 
 pub(crate) struct Link {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLink>,
     broker: Broker,
     topics: Topics,
     inbound: Sender<Arrived>,
@@ -153,7 +153,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) const fn new(
-        shared: Arc<Shared>,
+        shared: Arc<SharedLink>,
         broker: Broker,
         topics: Topics,
         inbound: Sender<Arrived>,
@@ -164,15 +164,15 @@ impl Link {
 
     /// Connects until ordered to stop.
     pub(crate) async fn run(self) {
-        let mut tick = interval(TICK);
+        let mut tick = interval(LINK_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut backoff = Backoff::new();
         let mut memory = Memory::default();
         let offline_acknowledged = loop {
             let (held, end) = self.connection(&mut memory, &mut tick).await;
             let reason = match end {
-                End::Ordered { offline_acknowledged } => break offline_acknowledged,
-                End::Lost(reason) | End::Closed(reason) => reason,
+                ConnectionEnd::Ordered { offline_acknowledged } => break offline_acknowledged,
+                ConnectionEnd::Lost(reason) | ConnectionEnd::Closed(reason) => reason,
             };
             self.note_loss(held.is_some(), &reason);
             let wait = backoff.after(held.unwrap_or_default(), chance());
@@ -187,7 +187,7 @@ impl Link {
     }
 
     /// One connection from attempt to end, and how long it held after the broker had accepted it.
-    async fn connection(&self, memory: &mut Memory, tick: &mut Interval) -> (Option<Duration>, End) {
+    async fn connection(&self, memory: &mut Memory, tick: &mut Interval) -> (Option<Duration>, ConnectionEnd) {
         let last_will = last_will(SystemTime::now());
         memory.states.know(&last_will);
         let (client, mut events) = self.broker.link_client(&self.topics, last_will);
@@ -241,8 +241,8 @@ impl Link {
             inputs: Inputs::new(tries && self.watch.asks, tries),
             subscriptions: Subscriptions::default(),
             accepted: None,
-            farewell: Farewell::NotYet,
-            transit: Transit::new(self.watch.limit, again, since_boot()),
+            farewell: ShutdownPhase::NotYet,
+            transit: LinkDelay::new(self.watch.limit, again, since_boot()),
             receipts,
             unwritten_acks: 0,
             suspended: suspended(),
@@ -250,34 +250,34 @@ impl Link {
     }
 
     /// Does what the desk asks for.
-    fn serve(&self, session: &mut Session, memory: &mut Memory) -> Option<End> {
+    fn serve(&self, session: &mut Session, memory: &mut Memory) -> Option<ConnectionEnd> {
         session.transit.look(since_boot());
         session.echo.look(Instant::now());
         let slept = suspended().saturating_sub(session.suspended);
         let mut desk = self.shared.desk();
         if session.accepted.is_none() {
             self.look_at_endings(&mut desk, memory);
-            return ordered_while_away(&desk).then_some(End::Ordered { offline_acknowledged: false });
+            return ordered_while_away(&desk).then_some(ConnectionEnd::Ordered { offline_acknowledged: false });
         }
-        if slept > SUSPENDED {
-            return Some(End::Lost(format!("the machine was suspended for {} ms", slept.as_millis())));
+        if slept > MIN_SUSPENSION {
+            return Some(ConnectionEnd::Lost(format!("the machine was suspended for {} ms", slept.as_millis())));
         }
         desk.status.prompt = session.transit.promptness(false, since_boot()) == Promptness::Prompt;
         if session.handover.stalled(GIVE_UP, Instant::now()) {
             let reason = format!("the broker acknowledged nothing for {} s", GIVE_UP.as_secs());
-            return Some(End::Lost(reason));
+            return Some(ConnectionEnd::Lost(reason));
         }
         self.look_at_delivery(&mut desk, session, memory);
         let asked = Self::acknowledge(session).and_then(|()| self.ask(session)).and_then(|()| self.try_inputs(session));
         let handed = match desk.order {
-            Order::Abandon => return Some(End::Ordered { offline_acknowledged: false }),
+            Order::Abandon => return Some(ConnectionEnd::Ordered { offline_acknowledged: false }),
             Order::Drain(deadline) => {
                 let now = Instant::now();
-                if now >= deadline + FAREWELL {
-                    return Some(End::Ordered { offline_acknowledged: false });
+                if now >= deadline + OFFLINE_ACK_TIMEOUT {
+                    return Some(ConnectionEnd::Ordered { offline_acknowledged: false });
                 }
                 let settled = desk.outbox.is_empty() && session.handover.len() == 0 && session.receipts.due().is_none();
-                if session.farewell == Farewell::NotYet && (settled || now >= deadline) {
+                if session.farewell == ShutdownPhase::NotYet && (settled || now >= deadline) {
                     self.send_offline(session, memory)
                 } else {
                     self.hand_over(&mut desk, session, memory)
@@ -286,27 +286,27 @@ impl Link {
             Order::Run => self.hand_over(&mut desk, session, memory),
         };
         // The library's channel is wider than the window: this cannot happen while it runs.
-        asked.and(handed).err().map(|_| End::Lost("the client library takes no more messages".to_owned()))
+        asked.and(handed).err().map(|_| ConnectionEnd::Lost("the client library takes no more messages".to_owned()))
     }
 
     /// Hands messages to the library until the window is full or nothing waits; none to a broker that hangs.
     fn hand_over(&self, desk: &mut Desk, session: &mut Session, memory: &mut Memory) -> Result<(), ClientError> {
         let now = Instant::now();
-        if session.handover.stalled(STALL, now) {
+        if session.handover.stalled(BROKER_STALL_TIMEOUT, now) {
             return Ok(());
         }
         // Two at a time: a verdict and its bit stay together.
-        while session.farewell == Farewell::NotYet && session.handover.len() + 2 <= WINDOW {
+        while session.farewell == ShutdownPhase::NotYet && session.handover.len() + 2 <= WINDOW {
             match desk.next(now) {
                 None => break,
-                Some(Outgoing::State(payload)) => {
+                Some(LinkMessage::State(payload)) => {
                     memory.states.know(&payload);
                     session.publish(&self.topics, Own::State, payload, Slot::State)?;
                 }
-                Some(Outgoing::Heartbeat(payload)) => {
+                Some(LinkMessage::Heartbeat(payload)) => {
                     session.publish(&self.topics, Own::Heartbeat, payload, Slot::Heartbeat)?;
                 }
-                Some(Outgoing::Part { id, verdict, reject }) => {
+                Some(LinkMessage::Part { id, verdict, reject }) => {
                     if let Some(verdict) = verdict {
                         session.publish(&self.topics, Own::Verdict, verdict, Slot::Verdict(id))?;
                     }
@@ -320,14 +320,14 @@ impl Link {
     }
 
     fn send_offline(&self, session: &mut Session, memory: &mut Memory) -> Result<(), ClientError> {
-        session.farewell = Farewell::Told;
+        session.farewell = ShutdownPhase::Told;
         let state = StateMessage::new(State::Offline, "stopped", SystemTime::now()).to_json();
         memory.states.know(&state);
         session.publish(&self.topics, Own::State, state, Slot::Goodbye)
     }
 
     /// Takes in what the library reports.
-    fn take(&self, session: &mut Session, memory: &mut Memory, event: Event) -> Option<End> {
+    fn take(&self, session: &mut Session, memory: &mut Memory, event: Event) -> Option<ConnectionEnd> {
         session.transit.look(since_boot());
         session.echo.look(Instant::now());
         if matches!(event, Event::Incoming(_)) {
@@ -342,7 +342,7 @@ impl Link {
             Event::Incoming(Packet::PubRec(_)) => {
                 let reason =
                     "the broker answers messages of QoS 1 as if they had QoS 2 (PUBREC): it does not keep to MQTT";
-                return Some(End::Lost(reason.to_owned()));
+                return Some(ConnectionEnd::Lost(reason.to_owned()));
             }
             Event::Incoming(Packet::SubAck(ack)) => self.subscribed(session, &ack),
             Event::Incoming(Packet::UnsubAck(_)) => session.transit.answered(Question::Unsubscribe, since_boot()),
@@ -356,7 +356,9 @@ impl Link {
             Event::Outgoing(rumqttc::Outgoing::Subscribe(packet)) => session.subscriptions.written(packet),
             Event::Outgoing(rumqttc::Outgoing::Publish(packet)) => session.handover.written(packet),
             Event::Outgoing(rumqttc::Outgoing::Disconnect) => {
-                return Some(End::Ordered { offline_acknowledged: session.farewell == Farewell::Leaving });
+                return Some(ConnectionEnd::Ordered {
+                    offline_acknowledged: session.farewell == ShutdownPhase::Leaving,
+                });
             }
             _ => {}
         }
@@ -364,7 +366,7 @@ impl Link {
     }
 
     /// The broker acknowledged a message.
-    fn acknowledged(&self, session: &mut Session, sent: Sent) -> Option<End> {
+    fn acknowledged(&self, session: &mut Session, sent: Sent) -> Option<ConnectionEnd> {
         let delivered = sent.echo.and_then(|echo| session.echo.acknowledged(echo));
         let mut desk = self.shared.desk();
         if let Some(verdict) = delivered {
@@ -373,9 +375,9 @@ impl Link {
         match sent.slot {
             Slot::Reject => desk.status.rejects_acknowledged += 1,
             Slot::Goodbye => {
-                session.farewell = Farewell::Leaving;
+                session.farewell = ShutdownPhase::Leaving;
                 if session.client.try_disconnect().is_err() {
-                    return Some(End::Ordered { offline_acknowledged: true });
+                    return Some(ConnectionEnd::Ordered { offline_acknowledged: true });
                 }
             }
             Slot::Verdict(_) | Slot::State | Slot::Heartbeat | Slot::Trial => {}
@@ -384,7 +386,7 @@ impl Link {
     }
 
     /// The broker accepted us. The library reports this for a positive answer only; a refusal is an error.
-    fn begin(&self, session: &mut Session, accepted: &ConnAck) -> Option<End> {
+    fn begin(&self, session: &mut Session, accepted: &ConnAck) -> Option<ConnectionEnd> {
         session.accepted = Some(Instant::now());
         session.suspended = suspended();
         session.receipts.begin(accepted.session_present);
@@ -396,7 +398,7 @@ impl Link {
                 session.subscriptions.asked(Kind::All);
                 None
             }
-            Err(_) => Some(End::Lost("the client library refused to subscribe".to_owned())),
+            Err(_) => Some(ConnectionEnd::Lost("the client library refused to subscribe".to_owned())),
         }
     }
 
@@ -451,11 +453,11 @@ impl Session {
 }
 
 /// Why a connection, or an attempt at one, ended.
-fn lost(error: &ConnectionError, accepted: bool) -> End {
+fn lost(error: &ConnectionError, accepted: bool) -> ConnectionEnd {
     if !memory::is_closed_by_peer(error) {
-        return End::Lost(describe(error));
+        return ConnectionEnd::Lost(describe(error));
     }
-    End::Closed(match accepted {
+    ConnectionEnd::Closed(match accepted {
         true => "the broker closed the connection".to_owned(),
         false => {
             "the broker closed the connection before it accepted it; see its log. It must allow retained messages and \

@@ -10,16 +10,16 @@ use diad_core::event::InspectionEvent;
 
 use crate::arrived::Arrived;
 use crate::broker::{Broker, PublishError};
-use crate::desk::{Desk, DrainReport, GateBit, LinkStatus, Order, Parcel, Shared};
-use crate::link::{FAREWELL, Link, Watch, transit};
+use crate::desk::{Desk, DrainReport, GateBit, LinkStatus, Order, OutgoingVerdict, SharedLink};
+use crate::link::{Link, OFFLINE_ACK_TIMEOUT, Watch, transit};
 use crate::outbox::{Outbox, Ticket};
 use crate::settings::{LinkSettings, PayloadKind};
 use crate::sparkplug::{EdgeNode, Mirror};
 use crate::topic::{NodeTopics, TopicRoot, Topics};
 use crate::wire::{Digests, Heartbeat, OnUnjudged, RejectBit, State, StateMessage, Station, VerdictMessage};
 
-/// Time for a Sparkplug node to say its death after the link has ended; within [`SLACK`].
-const NODE_FAREWELL: Duration = Duration::from_millis(150);
+/// Time for a Sparkplug node to say its death after the link has ended; within [`LINK_JOIN_TIMEOUT`].
+const NODE_DEATH_TIMEOUT: Duration = Duration::from_millis(150);
 
 /// Inbound messages that may wait for the process.
 const INBOUND_CAPACITY: usize = 1024;
@@ -29,7 +29,7 @@ const INBOUND_CAPACITY: usize = 1024;
 const GATE_SLACK: Duration = Duration::from_millis(500);
 
 /// Time beyond the deadline in which the link's thread must have ended.
-const SLACK: Duration = Duration::from_millis(250);
+const LINK_JOIN_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Everything that the link is told at the start.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ pub struct Delivery {
 ///
 /// All methods take `&self` and may be called from any thread. None but `drain` waits.
 pub struct Publisher {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLink>,
     inbound: Receiver<Arrived>,
     station: Station,
     on_unjudged: OnUnjudged,
@@ -110,7 +110,7 @@ impl Publisher {
                 ))
             }
         };
-        let shared = Arc::new(Shared::new(desk));
+        let shared = Arc::new(SharedLink::new(desk));
         let (inbound_tx, inbound) = bounded(INBOUND_CAPACITY);
         // Nothing is ever sent: the sender goes with the thread, and that is the message.
         let (done_tx, done) = bounded(0);
@@ -135,7 +135,7 @@ impl Publisher {
                         && ending.desk().order != Order::Abandon
                     {
                         mirror.leave();
-                        let _ = tokio::time::timeout(NODE_FAREWELL, node).await;
+                        let _ = tokio::time::timeout(NODE_DEATH_TIMEOUT, node).await;
                     }
                 });
                 // An address look-up may hang for long; nobody needs its answer any more.
@@ -162,7 +162,7 @@ impl Publisher {
         let verdict = VerdictMessage::from_event(&self.station, event, digests, self.deadline_ms);
         let until = event.meta.captured.mono + Duration::from_millis(self.deadline_ms.into()) + GATE_SLACK;
         let bit = GateBit { bit: bit.max(self.bit(event)), until };
-        let parcel = Parcel { verdict, bit: Some(bit) };
+        let parcel = OutgoingVerdict { verdict, bit: Some(bit) };
         let left = self.shared.desk().offer(ticket, parcel);
         self.shared.bell.notify_one();
         if let Some(left) = left {
@@ -175,7 +175,7 @@ impl Publisher {
     pub fn bring(&self, verdicts: impl IntoIterator<Item = (Ticket, VerdictMessage)>) {
         let mut desk = self.shared.desk();
         for (ticket, verdict) in verdicts {
-            desk.outbox.bring(ticket, Parcel { verdict, bit: None });
+            desk.outbox.bring(ticket, OutgoingVerdict { verdict, bit: None });
         }
         drop(desk);
         self.shared.bell.notify_one();
@@ -268,7 +268,7 @@ impl Publisher {
         }
         self.shared.bell.notify_one();
         // The one outcome besides time-out is that the thread dropped its end.
-        let _ = self.done.recv_deadline(deadline + FAREWELL + SLACK);
+        let _ = self.done.recv_deadline(deadline + OFFLINE_ACK_TIMEOUT + LINK_JOIN_TIMEOUT);
         let desk = self.shared.desk();
         desk.ended.unwrap_or(DrainReport {
             acknowledged: desk.status.acknowledged,

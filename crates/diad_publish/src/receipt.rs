@@ -11,24 +11,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rumqttc::Publish;
 
-use crate::desk::Shared;
+use crate::desk::SharedLink;
 
 /// The right to acknowledge one message. It is acknowledged when every clone was [settled](Self::settle); one that is dropped
 /// unsettled keeps the message with the broker for good, which delivers it again over the next connection.
 #[must_use = "a message whose receipt is not settled is never acknowledged"]
 pub struct Receipt {
-    state: Option<Arc<State>>,
+    state: Option<Arc<ReceiptState>>,
     /// To be woken for the acknowledgement.
-    link: Option<Arc<Shared>>,
+    link: Option<Arc<SharedLink>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ReceiptState {
     open: AtomicUsize,
     dropped: AtomicBool,
 }
 
-impl State {
+impl ReceiptState {
     fn is_settled(&self) -> bool {
         self.open.load(Ordering::Acquire) == 0 && !self.dropped.load(Ordering::Acquire)
     }
@@ -76,19 +76,19 @@ impl fmt::Debug for Receipt {
 
 /// A message that waits for its acknowledgement.
 #[derive(Debug)]
-struct Waiting {
+struct PendingReceipt {
     packet: u16,
     /// Of topic and payload.
     print: u64,
-    state: Arc<State>,
+    state: Arc<ReceiptState>,
 }
 
 /// The messages of one connection that are not acknowledged, and those of the connections before it that the broker has not
 /// delivered again. Bounded by the packet numbers, of which there are 65,535.
 #[derive(Debug, Default)]
 pub(crate) struct Receipts {
-    waiting: VecDeque<Waiting>,
-    carried: HashMap<u16, Waiting>,
+    waiting: VecDeque<PendingReceipt>,
+    carried: HashMap<u16, PendingReceipt>,
 }
 
 impl Receipts {
@@ -103,15 +103,15 @@ impl Receipts {
 
     /// A message came in. None for one that is here already, from the connection before: it makes no second part, and is
     /// acknowledged when the first is on record.
-    pub(crate) fn take(&mut self, message: &Publish, link: &Arc<Shared>) -> Option<Receipt> {
+    pub(crate) fn take(&mut self, message: &Publish, link: &Arc<SharedLink>) -> Option<Receipt> {
         let (packet, print) = (message.pkid, print(message));
         let known = self.carried.remove(&packet).filter(|known| message.dup && known.print == print);
         if let Some(known) = known {
             self.waiting.push_back(known);
             return None;
         }
-        let state = Arc::new(State { open: AtomicUsize::new(1), dropped: AtomicBool::new(false) });
-        self.waiting.push_back(Waiting { packet, print, state: Arc::clone(&state) });
+        let state = Arc::new(ReceiptState { open: AtomicUsize::new(1), dropped: AtomicBool::new(false) });
+        self.waiting.push_back(PendingReceipt { packet, print, state: Arc::clone(&state) });
         Some(Receipt { state: Some(state), link: Some(Arc::clone(link)) })
     }
 
@@ -150,10 +150,10 @@ mod tests {
     use crate::outbox::Outbox;
     use crate::wire::{State as Word, StateMessage};
 
-    fn link() -> Arc<Shared> {
+    fn link() -> Arc<SharedLink> {
         let now = SystemTime::now();
         let outbox = Outbox::new(NonZeroUsize::MIN);
-        Arc::new(Shared::new(Desk::new(outbox, StateMessage::new(Word::Starting, "", now), now)))
+        Arc::new(SharedLink::new(Desk::new(outbox, StateMessage::new(Word::Starting, "", now), now)))
     }
 
     fn message(packet: u16, part: &str, again: bool) -> Publish {

@@ -26,10 +26,10 @@ use crate::settings::{LinkSettings, PayloadKind};
 use crate::topic::{NodeTopics, Topics};
 
 /// Longest wait for one answer of the broker.
-const ANSWER: Duration = Duration::from_secs(5);
+const TRIAL_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a retained message may take after its subscription was granted.
-const RETAINED: Duration = Duration::from_millis(300);
+const RETAINED_WAIT: Duration = Duration::from_millis(300);
 
 /// What is known of reading a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Trial {
                 written.extend([&node.birth, &node.data, &node.death]);
             }
             let written: Vec<String> = written.into_iter().cloned().collect();
-            let asked = held::ask(&broker, &id, &trial.own_topic, written, ANSWER);
+            let asked = held::ask(&broker, &id, &trial.own_topic, written, TRIAL_ANSWER_TIMEOUT);
             (trial.writes, trial.own_topic_denied) = (asked.writes, asked.own_topic_denied);
         }
         Ok(trial)
@@ -161,10 +161,11 @@ impl Visit {
 
     async fn run(mut self) -> Trial {
         let began = Instant::now();
-        let connected = match self.wait(ANSWER, |answer| matches!(answer, Answer::Accepted).then_some(())).await {
-            Ok(()) => Ok(began.elapsed()),
-            Err(reason) => Err(reason),
-        };
+        let connected =
+            match self.wait(TRIAL_ANSWER_TIMEOUT, |answer| matches!(answer, Answer::Accepted).then_some(())).await {
+                Ok(()) => Ok(began.elapsed()),
+                Err(reason) => Err(reason),
+            };
         let mut trial = Trial {
             connected,
             reads: Vec::new(),
@@ -178,11 +179,11 @@ impl Visit {
             let codes = self.subscribe().await;
             trial.round_trip = Some(self.round_trip(codes.get(self.topics.len())).await);
             // Retained messages come soon after the subscription, if there are any.
-            let _ = self.wait(RETAINED, |_| None::<()>).await;
+            let _ = self.wait(RETAINED_WAIT, |_| None::<()>).await;
             trial.reads = self.reads(&codes);
             trial.state = self.state.take();
             let _ = self.client.try_disconnect();
-            let _ = self.wait(RETAINED, |_| None::<()>).await;
+            let _ = self.wait(RETAINED_WAIT, |_| None::<()>).await;
         }
         trial
     }
@@ -195,7 +196,7 @@ impl Visit {
             return Vec::new();
         }
         let codes = |answer| if let Answer::Subscribed(codes) = answer { Some(codes) } else { None };
-        self.wait(ANSWER, codes).await.unwrap_or_default()
+        self.wait(TRIAL_ANSWER_TIMEOUT, codes).await.unwrap_or_default()
     }
 
     async fn round_trip(&mut self, own: Option<&SubscribeReasonCode>) -> Result<Duration, String> {
@@ -209,7 +210,7 @@ impl Visit {
         if self.client.try_publish(self.own_topic.as_str(), QoS::AtLeastOnce, false, payload).is_err() {
             return Err("the client library takes no message".to_owned());
         }
-        let returned = self.wait(ANSWER, |answer| matches!(answer, Answer::Returned).then_some(())).await;
+        let returned = self.wait(TRIAL_ANSWER_TIMEOUT, |answer| matches!(answer, Answer::Returned).then_some(())).await;
         match returned {
             Ok(()) => Ok(began.elapsed()),
             Err(reason) => Err(format!("the message did not come back: {reason}")),

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use diad_core::event::{Outcome, Reason};
 use diad_core::name::{CameraId, LineName, RunId, StationName};
-use diad_ledger::{Key, Ledger, Origin, Reader, Row, Series, Timings};
+use diad_ledger::{Key, Ledger, Reader, Row, RowProvenance, Series, Timings};
 
 use super::audit::Audit;
 use super::plant::{FREE_RUN, PATIENT, is_live, is_state, is_verdict, listen, seq, stop};
@@ -249,7 +249,7 @@ fn owe(ledger: &Path, count: u64) -> RunId {
         judged: now.into(),
         latency: Duration::ZERO,
         deadline_ms: 200,
-        origin: Origin { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
+        origin: RowProvenance { model: [1; 32], thresholds: [2; 32], settings: [3; 32] },
         timings: Timings::NONE,
         repeat: false,
         witnesses: Vec::new(),

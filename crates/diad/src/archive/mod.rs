@@ -35,22 +35,22 @@ use crate::retention::Retention;
 use crate::settings::Kept;
 use shelf::Shelf;
 
-pub use print::Print;
+pub use print::ImageKind;
 
 /// What the health of a station calls the pictures.
-const SOURCE: Source = Source::Images;
+const IMAGES_HEALTH: Source = Source::Images;
 /// A part that passed with more than this share of the review cut-off was near it.
-const NEAR: f32 = 0.9;
+const NEAR_REVIEW_SHARE: f32 = 0.9;
 /// Pictures that may be on their way to the disk: bounds memory, however slow the disk is.
 const ON_THE_WAY: usize = 8;
 /// Room that is left on the disk whatever the settings say: the ledger may lie on the same one.
 pub(crate) const RESERVE_BYTES: u64 = 256 << 20;
 /// How often the thread looks at its clock.
-const LOOK: Duration = Duration::from_millis(200);
+const ARCHIVE_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How often old pictures are looked for, and left-out ones are counted in the log.
-const TIDY: Duration = Duration::from_secs(60);
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the last pictures may take at the end.
-const DRAIN: Duration = Duration::from_secs(1);
+const ARCHIVE_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whose pictures are kept, where, and for how long.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ pub struct ArchiveSpec {
 
 /// What there is to see of a part. Only a few exist at a time.
 #[derive(Debug)]
-pub struct Evidence {
+pub struct PartImages {
     picture: Picture,
     seen: Option<Seen>,
     _permit: Arc<()>,
@@ -87,18 +87,18 @@ pub struct Seen {
 }
 
 /// A part whose verdict is on record, and its pictures.
-struct Exhibit {
+struct ArchiveJob {
     place: PathBuf,
-    evidence: Arc<Evidence>,
+    evidence: Arc<PartImages>,
 }
 
 /// The way to the archive. Clones share it. The default keeps nothing but the last part of each camera, in memory.
 #[derive(Debug, Clone, Default)]
-pub struct Archive(Arc<Inner>);
+pub struct Archive(Arc<ArchiveShared>);
 
 #[derive(Debug, Default)]
-struct Inner {
-    door: Option<Door>,
+struct ArchiveShared {
+    door: Option<ArchiveSender>,
     permit: Arc<()>,
     /// Since the start.
     left_out: Arc<AtomicU64>,
@@ -107,8 +107,8 @@ struct Inner {
 
 /// The way to the archive's thread.
 #[derive(Debug)]
-struct Door {
-    exhibits: Sender<Exhibit>,
+struct ArchiveSender {
+    exhibits: Sender<ArchiveJob>,
     keep: Vec<Kept>,
 }
 
@@ -117,13 +117,13 @@ struct Door {
 pub struct Latest {
     /// The part.
     pub key: PartKey,
-    evidence: Arc<Evidence>,
+    evidence: Arc<PartImages>,
 }
 
 impl Latest {
     /// One of its pictures as PNG; `None` if there is nothing to see.
     #[must_use]
-    pub fn png(&self, print: Print) -> Option<Vec<u8>> {
+    pub fn png(&self, print: ImageKind) -> Option<Vec<u8>> {
         print.png(&self.evidence)
     }
 }
@@ -144,7 +144,7 @@ pub fn folder_of(ledger: &Path) -> PathBuf {
 /// Whether a part passed so near the review cut-off that a person may want to look.
 #[must_use]
 pub fn nearly_reviewed(Judgement { verdict, score, thresholds, .. }: &Judgement) -> bool {
-    *verdict == Verdict::Pass && score.get() >= NEAR * thresholds.review().get()
+    *verdict == Verdict::Pass && score.get() >= NEAR_REVIEW_SHARE * thresholds.review().get()
 }
 
 /// The name of a part of one station: `<run>-<camera>-<number>`.
@@ -164,7 +164,7 @@ pub fn parse_name(name: &str) -> Option<(RunId, PartKey)> {
 
 /// Where a picture of a recorded part lies within the folder, if it was kept.
 #[must_use]
-pub fn file_of(row: &Row, print: Print) -> PathBuf {
+pub fn file_of(row: &Row, print: ImageKind) -> PathBuf {
     let Key { series, seq } = &row.key;
     let key = PartKey { camera: series.camera.clone(), seq: *seq };
     let mut name = place(&series.run, &key, row.captured.wall(), row.verdict_word()).into_os_string();
@@ -191,7 +191,7 @@ impl Archive {
         match Self::open(spec, retention, health.clone()) {
             Ok((archive, running)) => (archive, Some(running)),
             Err(error) => {
-                health.problem(SOURCE, &format!("no pictures are kept: {}: {error}", folder.display()));
+                health.problem(IMAGES_HEALTH, &format!("no pictures are kept: {}: {error}", folder.display()));
                 (Self::default(), None)
             }
         }
@@ -205,30 +205,38 @@ impl Archive {
         let (stop, stopped) = bounded(0);
         let left_out = Arc::new(AtomicU64::new(0));
         let keep = spec.keep.clone();
-        let keeper =
-            Keeper { spec, retention, shelf, health, left_out: Arc::clone(&left_out), told: 0, reserve: RESERVE_BYTES };
+        let keeper = ArchiveWriter {
+            spec,
+            retention,
+            shelf,
+            health,
+            left_out: Arc::clone(&left_out),
+            told: 0,
+            reserve: RESERVE_BYTES,
+        };
         let thread =
             std::thread::Builder::new().name("archive".to_owned()).spawn(move || keeper.run(&taken, &stopped))?;
-        let inner = Inner { door: Some(Door { exhibits, keep }), left_out, ..Inner::default() };
+        let inner =
+            ArchiveShared { door: Some(ArchiveSender { exhibits, keep }), left_out, ..ArchiveShared::default() };
         Ok((Self(Arc::new(inner)), Running { thread: Some(thread), stop }))
     }
 
     /// Takes what there is to see of a part, until it is known what is said of it. None if too much is on its way to the
     /// disk.
     #[must_use]
-    pub fn evidence(&self, picture: Picture, seen: Option<Seen>) -> Option<Evidence> {
-        let Inner { permit, left_out, .. } = &*self.0;
+    pub fn evidence(&self, picture: Picture, seen: Option<Seen>) -> Option<PartImages> {
+        let ArchiveShared { permit, left_out, .. } = &*self.0;
         // One is our own, and one is shown for each camera.
         if Arc::strong_count(permit) > ON_THE_WAY + self.latest_of_all().len() {
             left_out.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        Some(Evidence { picture, seen, _permit: Arc::clone(permit) })
+        Some(PartImages { picture, seen, _permit: Arc::clone(permit) })
     }
 
     /// Shows the pictures of a part whose verdict is known, and keeps them if they are asked for: those of a part that was
     /// [nearly reviewed](nearly_reviewed) where those of `REVIEW` are. Never waits.
-    pub fn keep(&self, run: &RunId, meta: &PartMeta, verdict: &str, near: bool, evidence: Evidence) {
+    pub fn keep(&self, run: &RunId, meta: &PartMeta, verdict: &str, near: bool, evidence: PartImages) {
         let PartMeta { key, captured, .. } = meta;
         let evidence = Arc::new(evidence);
         let latest = Latest { key: key.clone(), evidence: Arc::clone(&evidence) };
@@ -242,7 +250,7 @@ impl Archive {
         if !door.keep.iter().any(|kept| kept.word() == verdict || (near && *kept == Kept::Review)) {
             return;
         }
-        if door.exhibits.try_send(Exhibit { place: place(run, key, captured.wall, verdict), evidence }).is_err() {
+        if door.exhibits.try_send(ArchiveJob { place: place(run, key, captured.wall, verdict), evidence }).is_err() {
             self.0.left_out.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -269,7 +277,7 @@ impl Drop for Running {
         // The one message is that the sender is gone.
         let (sender, _) = bounded(0);
         self.stop = sender;
-        let give_up = Instant::now() + DRAIN + LOOK;
+        let give_up = Instant::now() + ARCHIVE_DRAIN_TIMEOUT + ARCHIVE_POLL_INTERVAL;
         let Some(thread) = self.thread.take() else { return };
         while !thread.is_finished() && Instant::now() < give_up {
             std::thread::sleep(Duration::from_millis(5));
@@ -282,7 +290,7 @@ impl Drop for Running {
 
 /// What became of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum WriteOutcome {
     Kept,
     /// What the settings have room for is taken by pictures that are worth more.
     NoRoom,
@@ -290,7 +298,7 @@ enum Fate {
 }
 
 /// What the thread works with.
-struct Keeper {
+struct ArchiveWriter {
     spec: ArchiveSpec,
     retention: Retention,
     shelf: Shelf,
@@ -301,12 +309,12 @@ struct Keeper {
     reserve: u64,
 }
 
-impl Keeper {
-    fn run(mut self, exhibits: &Receiver<Exhibit>, stopped: &Receiver<()>) {
+impl ArchiveWriter {
+    fn run(mut self, exhibits: &Receiver<ArchiveJob>, stopped: &Receiver<()>) {
         let mut next_tidy = Instant::now();
         let mut give_up = None;
         loop {
-            match exhibits.recv_timeout(LOOK) {
+            match exhibits.recv_timeout(ARCHIVE_POLL_INTERVAL) {
                 Ok(exhibit) => self.take(&exhibit),
                 Err(RecvTimeoutError::Timeout) if give_up.is_some() => return,
                 Err(RecvTimeoutError::Timeout) => {}
@@ -314,59 +322,59 @@ impl Keeper {
             }
             let now = Instant::now();
             if stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected)
-                && now >= *give_up.get_or_insert(now + DRAIN)
+                && now >= *give_up.get_or_insert(now + ARCHIVE_DRAIN_TIMEOUT)
             {
                 return;
             }
             if now >= next_tidy {
-                next_tidy = now + TIDY;
+                next_tidy = now + CLEANUP_INTERVAL;
                 self.tidy();
             }
         }
     }
 
-    fn take(&mut self, exhibit: &Exhibit) {
+    fn take(&mut self, exhibit: &ArchiveJob) {
         match self.write(exhibit) {
-            Ok(Fate::Kept) => self.health.well(SOURCE),
+            Ok(WriteOutcome::Kept) => self.health.well(IMAGES_HEALTH),
             // As the settings want it: nothing is wrong with the archive.
-            Ok(Fate::NoRoom) => {
+            Ok(WriteOutcome::NoRoom) => {
                 self.left_out.fetch_add(1, Ordering::Relaxed);
-                self.health.well(SOURCE);
+                self.health.well(IMAGES_HEALTH);
             }
-            Ok(Fate::DiskFull) => {
+            Ok(WriteOutcome::DiskFull) => {
                 self.left_out.fetch_add(1, Ordering::Relaxed);
-                self.health.problem(SOURCE, "the disk is nearly full; pictures are left out");
+                self.health.problem(IMAGES_HEALTH, "the disk is nearly full; pictures are left out");
             }
             Err(error) => {
                 self.left_out.fetch_add(1, Ordering::Relaxed);
-                self.health.problem(SOURCE, &chain(&error));
+                self.health.problem(IMAGES_HEALTH, &chain(&error));
             }
         }
     }
 
-    fn write(&mut self, Exhibit { place, evidence }: &Exhibit) -> Result<Fate, FileError> {
-        for print in Print::ALL {
+    fn write(&mut self, ArchiveJob { place, evidence }: &ArchiveJob) -> Result<WriteOutcome, FileError> {
+        for print in ImageKind::ALL {
             let Some(bytes) = print.png(evidence) else { continue };
             let mut name = place.as_os_str().to_owned();
             name.push(print.ending());
             match self.put(Path::new(&name), &bytes)? {
-                Fate::Kept => {}
+                WriteOutcome::Kept => {}
                 left_out => return Ok(left_out),
             }
         }
-        Ok(Fate::Kept)
+        Ok(WriteOutcome::Kept)
     }
 
     /// Puts one file on the shelf, and takes down what has to make room for it.
-    fn put(&mut self, name: &Path, bytes: &[u8]) -> Result<Fate, FileError> {
+    fn put(&mut self, name: &Path, bytes: &[u8]) -> Result<WriteOutcome, FileError> {
         let size = bytes.len() as u64;
-        let Some(room) = self.spec.max_bytes.checked_sub(size) else { return Ok(Fate::NoRoom) };
-        let Some(down) = self.shelf.make_room(room, name) else { return Ok(Fate::NoRoom) };
+        let Some(room) = self.spec.max_bytes.checked_sub(size) else { return Ok(WriteOutcome::NoRoom) };
+        let Some(down) = self.shelf.make_room(room, name) else { return Ok(WriteOutcome::NoRoom) };
         for old in down {
             self.take_down(&old);
         }
         if self.free_bytes().is_some_and(|free| free < self.reserve + size) {
-            return Ok(Fate::DiskFull);
+            return Ok(WriteOutcome::DiskFull);
         }
         let path = self.spec.folder.join(name);
         if let Some(folder) = path.parent() {
@@ -376,7 +384,7 @@ impl Keeper {
         draft.file().write_all(bytes).map_err(|source| FileError::Write { path: path.clone(), source })?;
         draft.keep()?;
         self.shelf.put(name.to_owned(), size, SystemTime::now());
-        Ok(Fate::Kept)
+        Ok(WriteOutcome::Kept)
     }
 
     fn free_bytes(&self) -> Option<u64> {

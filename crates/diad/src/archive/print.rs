@@ -6,12 +6,12 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::imageops::{self, FilterType as Resampling};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
-use super::{Evidence, Seen};
+use super::{PartImages, Seen};
 use crate::picture::{heat_map, overlay, region_in_model};
 
 /// One kind of picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Print {
+pub enum ImageKind {
     /// What the camera saw, as it saw it.
     Frame,
     /// The anomaly map, in the model's size.
@@ -20,7 +20,7 @@ pub enum Print {
     Overlay,
 }
 
-impl Print {
+impl ImageKind {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::Frame, Self::Heatmap, Self::Overlay];
 
@@ -51,7 +51,7 @@ impl Print {
     }
 
     /// As a PNG file. None if there is nothing to see: of a torn frame, or of the map of a part that was not judged.
-    pub(super) fn png(self, Evidence { picture, seen, .. }: &Evidence) -> Option<Vec<u8>> {
+    pub(super) fn png(self, PartImages { picture, seen, .. }: &PartImages) -> Option<Vec<u8>> {
         let view = picture.view().ok()?;
         if self == Self::Frame {
             let colour = match view.format() {

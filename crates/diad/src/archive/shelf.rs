@@ -6,41 +6,41 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{fs, io};
 
-use super::{Print, parse_name};
+use super::{ImageKind, parse_name};
 
 /// Pictures in the order in which they leave: `PASS` before the others, old before new.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
-    sizes: BTreeMap<Turn, u64>,
+    sizes: BTreeMap<EvictionRank, u64>,
     bytes: u64,
 }
 
 /// When a picture's turn to leave comes: by worth, then by when it was written. A part's number would not do, for every
 /// camera counts by itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Turn {
-    worth: Worth,
+struct EvictionRank {
+    worth: EvictionClass,
     written: SystemTime,
     name: PathBuf,
 }
 
 /// What a picture is worth when room is short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Worth {
+enum EvictionClass {
     Pass,
     Other,
 }
 
 /// What a picture of ours is worth by its name; none if the file is somebody else's, who may have put it there to keep it.
-fn worth(name: &OsStr) -> Option<Worth> {
+fn worth(name: &OsStr) -> Option<EvictionClass> {
     let name = name.to_str()?;
-    let stem = Print::ALL.iter().find_map(|print| name.strip_suffix(print.ending()))?;
+    let stem = ImageKind::ALL.iter().find_map(|print| name.strip_suffix(print.ending()))?;
     let (part, verdict) = stem.rsplit_once('-')?;
     parse_name(part)?;
-    Some(if verdict == "PASS" { Worth::Pass } else { Worth::Other })
+    Some(if verdict == "PASS" { EvictionClass::Pass } else { EvictionClass::Other })
 }
 
-impl Turn {
+impl EvictionRank {
     fn of(name: PathBuf, written: SystemTime) -> Option<Self> {
         Some(Self { worth: worth(name.file_name()?)?, written, name })
     }
@@ -80,7 +80,7 @@ impl Shelf {
 
     /// A picture has been put there. One whose name is not [of a part](parse_name) is not kept account of.
     pub(super) fn put(&mut self, name: PathBuf, bytes: u64, written: SystemTime) {
-        if let Some(turn) = Turn::of(name, written) {
+        if let Some(turn) = EvictionRank::of(name, written) {
             self.sizes.insert(turn, bytes);
             self.bytes += bytes;
         }
@@ -99,7 +99,7 @@ impl Shelf {
         }
         let mut down = Vec::new();
         while self.bytes > bytes
-            && let Some((Turn { name, .. }, size)) = self.sizes.pop_first()
+            && let Some((EvictionRank { name, .. }, size)) = self.sizes.pop_first()
         {
             self.bytes -= size;
             down.push(name);
@@ -110,7 +110,7 @@ impl Shelf {
     /// Takes down every picture of a day before `day`, which is written `2026-01-31`.
     pub(super) fn older_than(&mut self, day: &str) -> Vec<PathBuf> {
         let mut down = Vec::new();
-        self.sizes.retain(|Turn { name, .. }, size| {
+        self.sizes.retain(|EvictionRank { name, .. }, size| {
             let old = name.as_path() < Path::new(day);
             if old {
                 self.bytes -= *size;

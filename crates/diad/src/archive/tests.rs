@@ -31,7 +31,7 @@ fn retention() -> Retention {
     Retention::starting(diad_ledger::Ledger::open(&folder.path().join("ledger")).unwrap().read())
 }
 
-fn keeper(folder: &Path, max_bytes: u64, reserve: u64) -> Keeper {
+fn keeper(folder: &Path, max_bytes: u64, reserve: u64) -> ArchiveWriter {
     let spec = ArchiveSpec {
         folder: folder.to_owned(),
         keep: vec![Kept::Pass, Kept::Reject],
@@ -39,15 +39,15 @@ fn keeper(folder: &Path, max_bytes: u64, reserve: u64) -> Keeper {
         age: Duration::from_secs(86_400 * 10),
     };
     let (shelf, left_out) = (Shelf::of_folder(folder).unwrap(), Arc::default());
-    Keeper { spec, retention: retention(), shelf, health: testing::health(), left_out, told: 0, reserve }
+    ArchiveWriter { spec, retention: retention(), shelf, health: testing::health(), left_out, told: 0, reserve }
 }
 
-fn exhibit(seq: u64, verdict: &str) -> Exhibit {
+fn exhibit(seq: u64, verdict: &str) -> ArchiveJob {
     let key = PartKey { camera: CameraId::try_new("cam0").unwrap(), seq };
     let run = RunId::try_new("01JD").unwrap();
     let captured = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_254_400);
-    let evidence = Arc::new(Evidence { picture: picture(7), seen: Some(seen()), _permit: Arc::default() });
-    Exhibit { place: place(&run, &key, captured, verdict), evidence }
+    let evidence = Arc::new(PartImages { picture: picture(7), seen: Some(seen()), _permit: Arc::default() });
+    ArchiveJob { place: place(&run, &key, captured, verdict), evidence }
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -65,9 +65,9 @@ fn names(folder: &Path) -> Vec<String> {
 fn write_leaves_every_print_under_the_name_of_the_part() {
     let folder = tempfile::tempdir().unwrap();
     let mut keeper = keeper(folder.path(), 1 << 20, 0);
-    assert_eq!(keeper.write(&exhibit(12, "REJECT")).unwrap(), Fate::Kept);
+    assert_eq!(keeper.write(&exhibit(12, "REJECT")).unwrap(), WriteOutcome::Kept);
     let stem = "01JD-cam0-0000000012-REJECT";
-    assert_eq!(names(folder.path()), Print::ALL.map(|print| format!("{stem}{}", print.ending())));
+    assert_eq!(names(folder.path()), ImageKind::ALL.map(|print| format!("{stem}{}", print.ending())));
     let frame = image::open(folder.path().join("2026-01-01").join(format!("{stem}.frame.png"))).unwrap().into_rgb8();
     assert_eq!(frame, RgbImage::from_pixel(8, 6, Rgb([7; 3])));
 }
@@ -76,10 +76,10 @@ fn write_leaves_every_print_under_the_name_of_the_part() {
 fn room_that_is_used_up_is_made_by_the_oldest_pass() {
     let folder = tempfile::tempdir().unwrap();
     let mut keeper = keeper(folder.path(), 1 << 20, 0);
-    assert_eq!(keeper.write(&exhibit(1, "REJECT")).unwrap(), Fate::Kept);
+    assert_eq!(keeper.write(&exhibit(1, "REJECT")).unwrap(), WriteOutcome::Kept);
     keeper.spec.max_bytes = keeper.shelf.bytes() * 5 / 2;
     for (seq, verdict) in [(2, "PASS"), (3, "PASS"), (4, "REJECT"), (5, "REJECT")] {
-        assert_eq!(keeper.write(&exhibit(seq, verdict)).unwrap(), Fate::Kept);
+        assert_eq!(keeper.write(&exhibit(seq, verdict)).unwrap(), WriteOutcome::Kept);
     }
     let left = names(folder.path());
     assert!(left.iter().all(|name| name.contains("REJECT")), "{left:?}");
@@ -108,7 +108,7 @@ fn nearly_full_disk_and_one_that_cannot_be_written_leave_pictures_out_and_say_so
 fn tidy_removes_what_is_too_old_with_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let mut keeper = keeper(folder.path(), 1 << 20, 0);
-    assert_eq!(keeper.write(&exhibit(1, "REJECT")).unwrap(), Fate::Kept);
+    assert_eq!(keeper.write(&exhibit(1, "REJECT")).unwrap(), WriteOutcome::Kept);
     keeper.tidy();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -157,14 +157,14 @@ fn latest_is_the_newest_part_of_its_camera_whatever_is_kept() {
     }
     let latest = archive.latest(&camera).unwrap();
     assert_eq!(latest.key.seq, 3);
-    let frame = image::load_from_memory(&latest.png(Print::Frame).unwrap()).unwrap().into_rgb8();
+    let frame = image::load_from_memory(&latest.png(ImageKind::Frame).unwrap()).unwrap().into_rgb8();
     assert_eq!(frame, RgbImage::from_pixel(8, 6, Rgb([3; 3])));
-    let overlay = image::load_from_memory(&latest.png(Print::Overlay).unwrap()).unwrap().into_rgb8();
+    let overlay = image::load_from_memory(&latest.png(ImageKind::Overlay).unwrap()).unwrap().into_rgb8();
     // The cold corner shows the part, the worst one the heat.
     assert_eq!((overlay.dimensions(), *overlay.get_pixel(0, 0)), ((2, 2), Rgb([3; 3])));
     assert!(overlay.get_pixel(1, 1).0[0] > 100);
     let unjudged = archive.evidence(picture(1), None).unwrap();
-    assert!(Print::Frame.png(&unjudged).is_some() && Print::Overlay.png(&unjudged).is_none());
+    assert!(ImageKind::Frame.png(&unjudged).is_some() && ImageKind::Overlay.png(&unjudged).is_none());
 }
 
 #[test]

@@ -14,11 +14,11 @@ use diad_core::drift::{Look, Reference};
 use diad_core::event::Outcome;
 use diad_core::frame::PixelsView;
 use diad_core::inspector::Subject;
-use diad_core::learning::{FAR, far_above};
+use diad_core::learning::{OUTLIER_SPREADS, far_above};
 use diad_core::map::Mask;
 use diad_core::name::ProductName;
 use diad_core::score::Score;
-use diad_core::tolerance::{Bound, Cut, ToleranceError, exact_interval};
+use diad_core::tolerance::{Cut, ToleranceBound, ToleranceError, exact_interval};
 use diad_ledger::{Mark, Moment, Reader, Span};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest as _, Sha256};
@@ -33,7 +33,7 @@ use crate::output;
 use crate::products::{OnUnknown, Products, hint};
 use crate::settings::Variable;
 use crate::thresholds::edit::{BankEdit, Cuts, reference, with_cuts, written};
-use crate::thresholds::{Equip, ThresholdSet};
+use crate::thresholds::{LoadWitnesses, ThresholdSet};
 use crate::yaml::text;
 
 pub use self::error::CalibrateError;
@@ -44,7 +44,7 @@ const REVIEW_FACTOR: f64 = 10.0;
 /// Most good parts that may be looked at, whatever the factor says.
 const REVIEW_MOST: f64 = 0.5;
 /// Doubtful parts that a warning names; `--json` names them all.
-const LISTED: usize = 10;
+const MAX_LISTED_DOUBTFUL: usize = 10;
 
 /// The scores of one product's parts.
 #[derive(Debug, Default)]
@@ -85,15 +85,15 @@ struct Calibrated {
 }
 
 /// What was asked, for the report and for the note in the file.
-struct Asked<'a> {
-    reject: &'a Bound,
-    review: &'a Bound,
+struct CalibrationBound<'a> {
+    reject: &'a ToleranceBound,
+    review: &'a ToleranceBound,
     /// Where the parts are from.
     source: &'a str,
     train: Train,
 }
 
-impl Asked<'_> {
+impl CalibrationBound<'_> {
     /// How many pictures of `train/good` there were, if any, and what was done with them.
     fn of_train(&self, found: &[Calibrated]) -> Option<(usize, &'static str)> {
         let count = found.iter().map(|calibrated| calibrated.train).sum();
@@ -106,9 +106,9 @@ impl Asked<'_> {
 /// # Errors
 /// [`CalibrateError`]; nothing is written then.
 pub fn run(args: &CalibrateArgs, variables: &[Variable]) -> Result<(), CalibrateError> {
-    let reject = Bound::try_new(args.max_false_reject, args.confidence)?;
+    let reject = ToleranceBound::try_new(args.max_false_reject, args.confidence)?;
     let most = args.max_review.unwrap_or((args.max_false_reject * REVIEW_FACTOR).min(REVIEW_MOST));
-    let review = Bound::try_new(most.max(args.max_false_reject), args.confidence)?;
+    let review = ToleranceBound::try_new(most.max(args.max_false_reject), args.confidence)?;
     let (scores, source) = match (&args.dataset, &args.ledger) {
         (Some(folder), _) => of_folder(folder, args, variables)?,
         (None, Some(ledger)) => (of_ledger(ledger, args)?, ledger.display().to_string()),
@@ -140,12 +140,12 @@ pub fn run(args: &CalibrateArgs, variables: &[Variable]) -> Result<(), Calibrate
     }
     for calibrated in &found {
         if !calibrated.doubtful.is_empty() {
-            let (parts, more) = calibrated.doubtful.split_at(calibrated.doubtful.len().min(LISTED));
+            let (parts, more) = calibrated.doubtful.split_at(calibrated.doubtful.len().min(MAX_LISTED_DOUBTFUL));
             tracing::warn!(product = %calibrated.product, ?parts, more = more.len(),
                 "good parts with a score far above the others: look at them, a defect among them raises the threshold");
         }
     }
-    let asked = Asked { reject: &reject, review: &review, source: &source, train };
+    let asked = CalibrationBound { reject: &reject, review: &review, source: &source, train };
     let diff = match &args.write {
         Some(file) => Some(write(file, &found, &asked, args.dry_run)?),
         None => None,
@@ -162,11 +162,11 @@ pub fn run(args: &CalibrateArgs, variables: &[Variable]) -> Result<(), Calibrate
 fn calibrate(
     product: &ProductName,
     scores: &Scores,
-    reject: &Bound,
-    review: &Bound,
+    reject: &ToleranceBound,
+    review: &ToleranceBound,
 ) -> Result<Calibrated, CalibrateError> {
     let good: Vec<f32> = scores.good.iter().map(|(score, _)| *score).collect();
-    let cut = |bound: &Bound| -> Result<(Score, Cut), CalibrateError> {
+    let cut = |bound: &ToleranceBound| -> Result<(Score, Cut), CalibrateError> {
         let cut = bound.cut(&good)?;
         let score = written(cut.at).ok_or(CalibrateError::OutOfRange { score: cut.at })?;
         Ok((score, cut))
@@ -197,7 +197,7 @@ const CONFIDENCE_OF_MISSES: f64 = 0.95;
 /// Good parts that look like none: far above the others.
 fn doubtful(good: &[(f32, String)]) -> Vec<String> {
     let scores: Vec<f32> = good.iter().map(|(score, _)| *score).collect();
-    far_above(&scores, FAR).into_iter().map(|part| good[part].1.clone()).collect()
+    far_above(&scores, OUTLIER_SPREADS).into_iter().map(|part| good[part].1.clone()).collect()
 }
 
 /// The same for two pictures with the same pixels: copies of one part, which a promise must not count twice.
@@ -345,7 +345,12 @@ fn tell_new<'a>(set: &ThresholdSet, file: &Path, products: impl Iterator<Item = 
 }
 
 /// Writes the cut-offs, unless it is only to be seen what would be written. Gives the difference.
-fn write(file: &Path, found: &[Calibrated], asked: &Asked<'_>, dry_run: bool) -> Result<String, CalibrateError> {
+fn write(
+    file: &Path,
+    found: &[Calibrated],
+    asked: &CalibrationBound<'_>,
+    dry_run: bool,
+) -> Result<String, CalibrateError> {
     let name = file.to_string_lossy();
     let before = text::load(file).map_err(|fault| CalibrateError::of_faults(&[fault]))?;
     let cuts: BTreeMap<_, _> = found
@@ -360,7 +365,7 @@ fn write(file: &Path, found: &[Calibrated], asked: &Asked<'_>, dry_run: bool) ->
     }
     let products: Vec<String> = found.iter().map(|c| format!("{} ({} good parts)", c.product, c.good)).collect();
     let now = Moment::from(SystemTime::now()).to_string();
-    let Asked { reject, source, .. } = asked;
+    let CalibrationBound { reject, source, .. } = asked;
     let train = asked.of_train(found).map_or_else(String::new, |(_, done)| format!(", train/good {done}"));
     let note = format!(
         "{} diad calibrate: at most {} of good parts rejected, confidence {}, {source}{train}: {}",

@@ -27,7 +27,7 @@ use crate::yaml::{Fault, Mark, Place, text};
 
 /// What a station is told that nobody has asked what becomes of parts of an unknown product: earlier versions judged them by
 /// the default.
-const UNSAID: &str = "on_unknown_product is not set: a part of a product that neither thresholds nor model name is \
+const UNKNOWN_PRODUCT_NOTICE: &str = "on_unknown_product is not set: a part of a product that neither thresholds nor model name is \
                       UNJUDGED(product); earlier versions judged it by the default, as on_unknown_product: default does";
 
 /// Checks settings, thresholds and model bundle, and prints every fault.
@@ -105,7 +105,7 @@ impl Findings {
             let strangers = golden.iter().filter_map(|product| products.stranger(Some(&thresholds), product));
             findings.notices.extend(strangers.map(|notice| format!("golden: {notice}")));
             if !examined.says_unknown_product && thresholds.products().next().is_some() {
-                findings.notices.push(UNSAID.to_owned());
+                findings.notices.push(UNKNOWN_PRODUCT_NOTICE.to_owned());
             }
         }
         findings

@@ -31,7 +31,7 @@ use crate::archive::{self, ArchiveSpec};
 use crate::cli::DemoArgs;
 use crate::guard::GuardSpec;
 use crate::health::Source;
-use crate::line::{CameraSpec, Listener, Rebuild};
+use crate::line::{CameraSpec, ReloadNetworks, VerdictObserver};
 use crate::model::{Model, ModelError, ModelSpec, default_folder};
 use crate::output;
 use crate::products::{OnUnknown, Products};
@@ -49,15 +49,15 @@ const THRESHOLDS: &str = include_str!("../../../../config/thresholds.yaml");
 /// Share of rendered parts with a defect: enough of both kinds for the summary to mean something.
 const DEFECT_RATE: f32 = 0.4;
 /// How long verdicts are kept: longer than any demonstration.
-const KEEP: Duration = Duration::from_secs(86_400);
+const RETENTION_TIME: Duration = Duration::from_secs(86_400);
 /// From picture to verdict; generous, because a demonstration may run on a laptop that does other things.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEMO_DEADLINE: Duration = Duration::from_secs(5);
 /// Whose pictures the page can show.
 const PICTURES: [Kept; 3] = [Kept::Review, Kept::Reject, Kept::Unjudged];
 /// Room for them.
 const MAX_BYTES: u64 = 256 << 20;
 /// Where the page is, unless that is taken.
-const PAGE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const PAGE_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 /// Latencies kept for the summary.
 const KEPT_LATENCIES: usize = 100_000;
 /// Pictures of a data set, per product: enough to train on, and to measure with.
@@ -160,12 +160,12 @@ pub fn run(args: &DemoArgs, variables: &[Variable]) -> Result<(), CommandError> 
 
 fn spec(
     model: Model,
-    rebuild: Rebuild<Engine>,
+    rebuild: ReloadNetworks<Engine>,
     ledger: PathBuf,
     thresholds: LiveThresholds,
     broker: &Broker,
     camera: RenderedSettings,
-    listener: Listener,
+    listener: VerdictObserver,
 ) -> Result<StationSpec<Observer>, DemoError> {
     let url = BrokerUrl::parse(&format!("mqtt://{}", broker.address()))?;
     let products = Products::new(&model.bundle.manifest().products, OnUnknown::Unjudged);
@@ -175,19 +175,19 @@ fn spec(
         cameras: vec![CameraSpec::rendered(CameraId::try_new("cam0")?, camera)],
         model,
         rebuild,
-        keep: KEEP,
+        keep: RETENTION_TIME,
         archive: ArchiveSpec {
             folder: archive::folder_of(&ledger),
             keep: PICTURES.to_vec(),
             max_bytes: MAX_BYTES,
-            age: KEEP,
+            age: RETENTION_TIME,
         },
         ledger,
         settings: thresholds.current().digest(),
         thresholds,
         products,
         web: None,
-        deadline: DEADLINE,
+        deadline: DEMO_DEADLINE,
         repeat_within: Duration::ZERO,
         on_unjudged: OnUnjudged::Reject,
         link: LinkSettings::try_new(url, None, None, None)?,
@@ -201,14 +201,14 @@ fn spec(
 
 /// The usual address of the page, or another one of this machine.
 fn free_address() -> SocketAddr {
-    match std::net::TcpListener::bind(PAGE) {
-        Ok(_) => PAGE,
+    match std::net::TcpListener::bind(PAGE_ADDRESS) {
+        Ok(_) => PAGE_ADDRESS,
         Err(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
     }
 }
 
 /// Prints each verdict, and keeps its latency.
-fn listener(quiet: bool, latency_ms: SyncSender<f64>) -> Listener {
+fn listener(quiet: bool, latency_ms: SyncSender<f64>) -> VerdictObserver {
     let colour = std::io::stdout().is_terminal();
     Box::new(move |event, _| {
         if !quiet {

@@ -60,7 +60,7 @@ pub fn run(args: &InspectArgs, variables: &[Variable]) -> Result<(), InspectionE
     }
     let errors = findings.iter().filter(|finding| finding.is_error()).count();
     if args.json {
-        let document = Document { model: model.digest.to_string(), images: &findings, errors };
+        let document = InspectDocument { model: model.digest.to_string(), images: &findings, errors };
         let text = serde_json::to_string_pretty(&document).map_err(io::Error::from)?;
         output::print(&format!("{text}\n"))?;
     }
@@ -69,7 +69,7 @@ pub fn run(args: &InspectArgs, variables: &[Variable]) -> Result<(), InspectionE
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Document<'a> {
+struct InspectDocument<'a> {
     model: String,
     images: &'a [Finding],
     errors: usize,

@@ -45,7 +45,7 @@ impl ProductsError {
 
 /// One product.
 #[derive(Debug)]
-struct Product {
+struct ListedProduct {
     name: ProductName,
     now: State,
     /// Steps that can be taken back.
@@ -88,21 +88,21 @@ pub fn run(args: &ProductsArgs, variables: &[Variable]) -> Result<(), ProductsEr
         let created = |bank: &Bank| bank.header.as_ref().map_or(String::new(), |header| header.created_at.clone());
         banks.sort_by_key(|bank| std::cmp::Reverse(created(bank)));
         let current = site.current(&name)?;
-        products.push(Product { name, now: current.now, steps: current.previous.len(), banks });
+        products.push(ListedProduct { name, now: current.now, steps: current.previous.len(), banks });
     }
     let text = if args.json { json(&products) } else { text(&products, &site) };
     output::print(&text)?;
     Ok(())
 }
 
-impl Product {
+impl ListedProduct {
     /// The bank that is in use and not kept here.
     fn missing(&self) -> Option<Digest> {
         self.now.bank.filter(|bank| !self.banks.iter().any(|kept| kept.digest == *bank))
     }
 }
 
-fn text(products: &[Product], site: &Site) -> String {
+fn text(products: &[ListedProduct], site: &Site) -> String {
     if products.is_empty() {
         let root = site.store().root().display();
         return format!("no product was learnt here ({root}); `diad learn --product NAME GOOD_DIR` learns one\n");
@@ -143,7 +143,7 @@ fn text(products: &[Product], site: &Site) -> String {
     text
 }
 
-fn json(products: &[Product]) -> String {
+fn json(products: &[ListedProduct]) -> String {
     let name = |bank: Digest| format!("sha256:{}", bank.hex());
     let cuts = |cuts: &Cuts| json!({ "review": decimal(cuts.review.get()), "reject": decimal(cuts.reject.get()) });
     let bank = |bank: &Bank| -> Value {

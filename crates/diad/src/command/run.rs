@@ -26,7 +26,7 @@ use crate::web::{Access, WebSpec};
 use crate::yaml::Fault;
 
 /// What the health of a station calls the thresholds file.
-const THRESHOLDS: Source = Source::Thresholds;
+const THRESHOLDS_HEALTH: Source = Source::Thresholds;
 
 /// Loads settings, thresholds and model, starts the line and runs it until it is asked to stop.
 ///
@@ -100,7 +100,9 @@ pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
         });
         match heeded {
             Ok(running) => reload = Some(running),
-            Err(error) => health.problem(THRESHOLDS, &format!("not watched, saves do nothing: {error}; restart diad")),
+            Err(error) => {
+                health.problem(THRESHOLDS_HEALTH, &format!("not watched, saves do nothing: {error}; restart diad"));
+            }
         }
     });
     drop(reload);
@@ -120,7 +122,7 @@ pub(super) fn tell(health: &Health, path: &Path, known: &[String], change: Chang
     match change {
         Change::Taken(set) => {
             info!(file = %path.display(), digest = %set.digest(), "thresholds taken over");
-            health.well(THRESHOLDS);
+            health.well(THRESHOLDS_HEALTH);
             tell_strangers(health, &set, known);
         }
         Change::Refused(faults) => {
@@ -128,9 +130,11 @@ pub(super) fn tell(health: &Health, path: &Path, known: &[String], change: Chang
                 error!("{fault}");
             }
             let faults: Vec<_> = faults.iter().map(Fault::to_string).collect();
-            health.problem(THRESHOLDS, &format!("not taken over, the old ones stay: {}", faults.join("; ")));
+            health.problem(THRESHOLDS_HEALTH, &format!("not taken over, the old ones stay: {}", faults.join("; ")));
         }
-        Change::Unwatched => health.problem(THRESHOLDS, "no longer watched by a bug, saves do nothing; restart diad"),
+        Change::Unwatched => {
+            health.problem(THRESHOLDS_HEALTH, "no longer watched by a bug, saves do nothing; restart diad");
+        }
     }
 }
 
@@ -138,7 +142,7 @@ pub(super) fn tell(health: &Health, path: &Path, known: &[String], change: Chang
 fn tell_strangers(health: &Health, set: &ThresholdSet, known: &[String]) {
     let strangers = set.strangers(known);
     if !strangers.is_empty() {
-        health.notice(THRESHOLDS, &strangers.join("; "));
+        health.notice(THRESHOLDS_HEALTH, &strangers.join("; "));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use diad_core::drift::{Charts, Drift, Look, Reference, Side, Signal, Standing};
+use diad_core::drift::{Charts, ConstantScore, Drift, Look, Reference, Side, Signal};
 use diad_core::event::Judgement;
 use diad_core::frame::PartMeta;
 use diad_core::name::{CameraId, ProductName};
@@ -14,16 +14,16 @@ use tracing::warn;
 use crate::health::{Health, Source};
 
 /// What the health of a station calls drift.
-const SOURCE: Source = Source::Drift;
+const DRIFT_HEALTH: Source = Source::Drift;
 /// What it calls a score that stands still.
-const STANDING: Source = Source::Score;
+const CONSTANT_SCORE_HEALTH: Source = Source::Score;
 /// Products and cameras that are watched at most: their names come from outside.
 const MOST_CHARTS: usize = 256;
 /// An alarm of a product that has not come for this many parts of its camera is withdrawn: nobody can see whether it is
 /// still true.
 const ABSENT_PARTS: u64 = 1000;
 /// Alarms in words; more are counted: a lamp that fails moves every product, and the state has room for 400 bytes.
-const TOLD: usize = 1;
+const MAX_DRIFTS_IN_DETAIL: usize = 1;
 
 /// Watches every camera and product.
 pub struct DriftGuard {
@@ -61,8 +61,8 @@ impl DriftGuard {
         let standing = self.standing();
         if standing != self.told_standing {
             match &standing {
-                Some(detail) => health.notice(STANDING, detail),
-                None => health.well(STANDING),
+                Some(detail) => health.notice(CONSTANT_SCORE_HEALTH, detail),
+                None => health.well(CONSTANT_SCORE_HEALTH),
             }
             self.told_standing = standing;
         }
@@ -70,8 +70,8 @@ impl DriftGuard {
             return;
         }
         match self.detail() {
-            Some(detail) => health.problem(SOURCE, &detail),
-            None => health.well(SOURCE),
+            Some(detail) => health.problem(DRIFT_HEALTH, &detail),
+            None => health.well(DRIFT_HEALTH),
         }
     }
 
@@ -79,7 +79,7 @@ impl DriftGuard {
     /// the guards look at the same picture again and again: a notice, for the verdict may still be right.
     fn standing(&self) -> Option<String> {
         let mut still = self.watched.iter().filter_map(|((camera, product), watched)| {
-            let Standing { score, since, .. } = watched.charts.standing()?;
+            let ConstantScore { score, since, .. } = watched.charts.standing()?;
             let product = product.as_ref().map_or_else(String::new, |product| format!(" {product}"));
             Some(format!("{camera}{product}: exactly {:?} in every part since part {since}", score.get()))
         });
@@ -127,7 +127,7 @@ impl DriftGuard {
             let product = product.as_ref().map_or_else(String::new, |product| format!(" {product}"));
             (!drifts.is_empty()).then(|| format!("{camera}{product}: {}: {}", words(&drifts), cause(&drifts)))
         });
-        let mut told: Vec<String> = alarms.by_ref().take(TOLD).collect();
+        let mut told: Vec<String> = alarms.by_ref().take(MAX_DRIFTS_IN_DETAIL).collect();
         match alarms.count() {
             0 => {}
             more => told.push(format!("and {more} more")),

@@ -29,13 +29,13 @@ use crate::health::{Health, Source};
 pub use folder::{Golden, GoldenError, Kind, check, list, without_bad};
 
 /// What the health of a station calls golden parts.
-const SOURCE: Source = Source::Golden;
+const GOLDEN_HEALTH: Source = Source::Golden;
 /// How often the thread looks whether it has been asked.
-const LOOK: Duration = Duration::from_millis(100);
+const GOLDEN_POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a picture waits for its turn. Parts that come without a gap for that long leave no time for golden ones.
-const TURN: Duration = Duration::from_secs(60);
+const GOLDEN_TURN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Wrong ones in words; more are counted. The state has room for 400 bytes.
-const TOLD: usize = 2;
+const MAX_WRONG_IN_DETAIL: usize = 2;
 
 /// Where the golden parts are and how often they are judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub type Answer = Result<(Verdict, Score), String>;
 
 /// A golden part on its way to the networks.
 #[derive(Debug)]
-pub struct Exam {
+pub struct GoldenJob {
     /// Its picture.
     pub picture: Picture,
     /// The part of it to look at; none is the whole picture.
@@ -103,7 +103,7 @@ pub struct Exam {
     answer: Sender<Answer>,
 }
 
-impl Exam {
+impl GoldenJob {
     /// Says what came of it.
     pub fn answer(self, answer: Answer) {
         // Nobody listens any more: the station stops, or the run was given up.
@@ -113,13 +113,13 @@ impl Exam {
 
 /// Where the infer stage finds golden parts.
 #[derive(Debug)]
-pub struct Exams {
-    pub(crate) waiting: Receiver<Exam>,
+pub struct GoldenQueue {
+    pub(crate) waiting: Receiver<GoldenJob>,
     // The other end: what is held here is never disconnected, and the infer stage never wakes for nothing.
-    _held: Sender<Exam>,
+    _held: Sender<GoldenJob>,
 }
 
-impl Exams {
+impl GoldenQueue {
     /// There are none.
     #[must_use]
     pub fn none() -> Self {
@@ -129,11 +129,11 @@ impl Exams {
 }
 
 /// Who sees to it that golden parts are judged.
-pub struct Proctor {
+pub struct GoldenRunner {
     spec: GoldenSpec,
     request: GoldenRequest,
     health: Health,
-    exams: Sender<Exam>,
+    exams: Sender<GoldenJob>,
     turn: Duration,
 }
 
@@ -144,27 +144,27 @@ pub struct Running {
 }
 
 /// A proctor, and where the infer stage finds what it wants judged.
-pub fn proctor(spec: GoldenSpec, request: GoldenRequest, health: Health) -> (Exams, Proctor) {
+pub fn proctor(spec: GoldenSpec, request: GoldenRequest, health: Health) -> (GoldenQueue, GoldenRunner) {
     let (exams, waiting) = bounded(1);
-    let proctor = Proctor { spec, request, health, exams: exams.clone(), turn: TURN };
-    (Exams { waiting, _held: exams }, proctor)
+    let proctor = GoldenRunner { spec, request, health, exams: exams.clone(), turn: GOLDEN_TURN_TIMEOUT };
+    (GoldenQueue { waiting, _held: exams }, proctor)
 }
 
 /// All came out right.
-struct Right {
+struct GoldenCorrect {
     parts: usize,
     /// What they cannot show.
     notice: Option<String>,
 }
 
 /// What a picture may come to.
-enum Came {
+enum GoldenOutcome {
     Answer(Answer),
     NoTime,
     Stopped,
 }
 
-impl Proctor {
+impl GoldenRunner {
     /// Starts the thread. The golden parts are judged at once; only then the station's health says `ready`.
     pub fn start(self) -> Option<Running> {
         let (stop, stopped) = bounded(0);
@@ -172,7 +172,7 @@ impl Proctor {
         match Builder::new().name("golden".to_owned()).spawn(move || self.run(&stopped)) {
             Ok(_) => Some(Running { _stop: stop }),
             Err(error) => {
-                health.problem(SOURCE, &format!("not judged: {error}"));
+                health.problem(GOLDEN_HEALTH, &format!("not judged: {error}"));
                 health.ready();
                 None
             }
@@ -189,23 +189,23 @@ impl Proctor {
                     Ok(right) => {
                         info!(parts = right.parts, "golden parts came out right");
                         match &right.notice {
-                            Some(notice) => self.health.notice(SOURCE, notice),
-                            None => self.health.well(SOURCE),
+                            Some(notice) => self.health.notice(GOLDEN_HEALTH, notice),
+                            None => self.health.well(GOLDEN_HEALTH),
                         }
                     }
-                    Err(wrong) => self.health.problem(SOURCE, &wrong),
+                    Err(wrong) => self.health.problem(GOLDEN_HEALTH, &wrong),
                 }
                 self.health.ready();
                 next = self.spec.every.and_then(|every| Instant::now().checked_add(every));
             }
-            if stopped.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout) {
+            if stopped.recv_timeout(GOLDEN_POLL_INTERVAL) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
         }
     }
 
     /// How many came out right, or in words what did not. None if the station stops meanwhile.
-    fn judge_all(&self, stopped: &Receiver<()>) -> Option<Result<Right, String>> {
+    fn judge_all(&self, stopped: &Receiver<()>) -> Option<Result<GoldenCorrect, String>> {
         let all = match list(&self.spec.folder) {
             Ok(all) => all,
             Err(error) => return Some(Err(format!("not judged: {}", chain(&error)))),
@@ -214,9 +214,9 @@ impl Proctor {
         for (done, golden) in all.iter().enumerate() {
             let answer = match read_image(&golden.path) {
                 Ok(picture) => match self.judge(picture, &golden.product, stopped) {
-                    Came::Answer(answer) => answer,
-                    Came::Stopped => return None,
-                    Came::NoTime => {
+                    GoldenOutcome::Answer(answer) => answer,
+                    GoldenOutcome::Stopped => return None,
+                    GoldenOutcome::NoTime => {
                         let turn = self.turn.as_secs();
                         return Some(Err(format!("parts left no time for {turn} s: {done} of {} judged", all.len())));
                     }
@@ -232,28 +232,28 @@ impl Proctor {
             }
         }
         if wrong.is_empty() {
-            return Some(Ok(Right { parts: all.len(), notice: without_bad(&all) }));
+            return Some(Ok(GoldenCorrect { parts: all.len(), notice: without_bad(&all) }));
         }
         let count = wrong.len();
-        wrong.truncate(TOLD);
-        if count > TOLD {
-            wrong.push(format!("and {} more", count - TOLD));
+        wrong.truncate(MAX_WRONG_IN_DETAIL);
+        if count > MAX_WRONG_IN_DETAIL {
+            wrong.push(format!("and {} more", count - MAX_WRONG_IN_DETAIL));
         }
         Some(Err(format!("{count} of {} came out wrong: {}", all.len(), wrong.join("; "))))
     }
 
-    fn judge(&self, picture: Picture, product: &ProductName, stopped: &Receiver<()>) -> Came {
+    fn judge(&self, picture: Picture, product: &ProductName, stopped: &Receiver<()>) -> GoldenOutcome {
         let (answer, came) = bounded(1);
-        let exam = Exam { picture, roi: self.spec.roi, product: product.clone(), answer };
+        let exam = GoldenJob { picture, roi: self.spec.roi, product: product.clone(), answer };
         select! {
-            send(self.exams, exam) -> sent => if sent.is_err() { return Came::Stopped },
-            recv(stopped) -> _ => return Came::Stopped,
-            default(self.turn) => return Came::NoTime,
+            send(self.exams, exam) -> sent => if sent.is_err() { return GoldenOutcome::Stopped },
+            recv(stopped) -> _ => return GoldenOutcome::Stopped,
+            default(self.turn) => return GoldenOutcome::NoTime,
         }
         select! {
-            recv(came) -> answer => answer.map_or(Came::Stopped, Came::Answer),
-            recv(stopped) -> _ => Came::Stopped,
-            default(self.turn) => Came::NoTime,
+            recv(came) -> answer => answer.map_or(GoldenOutcome::Stopped, GoldenOutcome::Answer),
+            recv(stopped) -> _ => GoldenOutcome::Stopped,
+            default(self.turn) => GoldenOutcome::NoTime,
         }
     }
 }

@@ -5,7 +5,7 @@ pub mod drift;
 pub mod golden;
 
 pub use drift::DriftGuard;
-pub use golden::{Exams, GoldenCount, GoldenRequest, GoldenSpec, Proctor};
+pub use golden::{GoldenCount, GoldenQueue, GoldenRequest, GoldenRunner, GoldenSpec};
 
 use crate::health::Health;
 
@@ -35,14 +35,14 @@ impl GuardSpec {
 
     /// What the infer stage gets, and who is to be [started](Proctor::start) once the line runs.
     #[must_use]
-    pub fn prepare(self, health: &Health) -> (Guards, Option<Proctor>) {
+    pub fn prepare(self, health: &Health) -> (Guards, Option<GoldenRunner>) {
         let drift = if self.drift_alarm { DriftGuard::new(health.clone()) } else { DriftGuard::off() };
         let (exams, proctor) = match self.golden {
             Some(golden) => {
                 let (exams, proctor) = golden::proctor(golden, self.request, health.clone());
                 (exams, Some(proctor))
             }
-            None => (Exams::none(), None),
+            None => (GoldenQueue::none(), None),
         };
         (Guards { drift, exams }, proctor)
     }
@@ -53,13 +53,13 @@ pub struct Guards {
     /// Is shown every judged part.
     pub drift: DriftGuard,
     /// Golden parts to be judged when no part waits.
-    pub exams: Exams,
+    pub exams: GoldenQueue,
 }
 
 impl Guards {
     /// Nobody watches.
     #[must_use]
     pub fn off() -> Self {
-        Self { drift: DriftGuard::off(), exams: Exams::none() }
+        Self { drift: DriftGuard::off(), exams: GoldenQueue::none() }
     }
 }

@@ -81,7 +81,7 @@ pub enum Effect {
 
 /// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct SourceFacts {
     /// The name on the wire; behind that of a camera comes its id.
     pub name: &'static str,
     /// When it is raised, and what happens to parts meanwhile.
@@ -97,7 +97,7 @@ pub struct Facts {
 impl Source {
     /// The row of this source.
     #[must_use]
-    pub const fn facts(&self) -> Facts {
+    pub const fn facts(&self) -> SourceFacts {
         match self {
             Self::Account => ACCOUNT,
             Self::Broker => BROKER,
@@ -130,7 +130,7 @@ impl Source {
     }
 }
 
-const ACCOUNT: Facts = row(
+const ACCOUNT: SourceFacts = row(
     "account",
     "parts that were counted cannot be found, or have no verdict at the end: a bug",
     "at a restart",
@@ -138,7 +138,7 @@ const ACCOUNT: Facts = row(
     &["DiadPartsUnaccounted"],
 );
 
-const BROKER: Facts = row(
+const BROKER: SourceFacts = row(
     "broker",
     "every camera takes parts on messages and the broker is away; no part is judged",
     "when the broker is reached",
@@ -146,7 +146,7 @@ const BROKER: Facts = row(
     &["DiadBrokerAway"],
 );
 
-const BROKER_CONNECTION: Facts = row(
+const BROKER_CONNECTION: SourceFacts = row(
     "broker connection",
     "connections to the broker end again and again; verdicts may be late",
     "when a connection lasts",
@@ -154,7 +154,7 @@ const BROKER_CONNECTION: Facts = row(
     &["DiadBrokerFlaps"],
 );
 
-const CAMERA: Facts = row(
+const CAMERA: SourceFacts = row(
     "camera",
     "the camera does not open, or was lost; its parts are `UNJUDGED(camera)`",
     "at its next good picture",
@@ -162,7 +162,7 @@ const CAMERA: Facts = row(
     &["DiadUnjudged"],
 );
 
-const DEADLINE: Facts = row(
+const DEADLINE: SourceFacts = row(
     "deadline",
     "verdicts were on record only after their deadline; they stand",
     "when none was late for a while",
@@ -170,7 +170,7 @@ const DEADLINE: Facts = row(
     &["DiadDeadlineNear"],
 );
 
-const DRIFT: Facts = row(
+const DRIFT: SourceFacts = row(
     "drift",
     "scores of a product have moved from those of its reference; parts are judged",
     "when they are back, or the reference is another",
@@ -178,7 +178,7 @@ const DRIFT: Facts = row(
     &[],
 );
 
-const ENGINE: Facts = row(
+const ENGINE: SourceFacts = row(
     "engine",
     "the networks failed for several parts in a row and are loaded again; parts are `UNJUDGED(engine)`",
     "at the next judged part; if loading does not help, the process ends with 70",
@@ -186,7 +186,7 @@ const ENGINE: Facts = row(
     &["DiadUnjudged"],
 );
 
-const GOLDEN: Facts = row(
+const GOLDEN: SourceFacts = row(
     "golden",
     "golden parts came out wrong or could not be judged (fault), or a product has no bad one (notice)",
     "at the next round that comes out right",
@@ -194,7 +194,7 @@ const GOLDEN: Facts = row(
     &[],
 );
 
-const HTTP: Facts = row(
+const HTTP: SourceFacts = row(
     "http",
     "the page has no address to listen on; parts are judged",
     "when the address is free",
@@ -202,7 +202,7 @@ const HTTP: Facts = row(
     &["DiadGone"],
 );
 
-const IMAGES: Facts = row(
+const IMAGES: SourceFacts = row(
     "images",
     "pictures cannot be kept; verdicts go on record without them",
     "at the next picture that is kept",
@@ -210,7 +210,7 @@ const IMAGES: Facts = row(
     &["DiadDiskNearlyFull"],
 );
 
-const LATE_TRIGGERS: Facts = row(
+const LATE_TRIGGERS: SourceFacts = row(
     "late triggers",
     "triggers came later than the deadline allows; their parts are `UNJUDGED(late_trigger)`",
     "when none came late for a while",
@@ -218,7 +218,7 @@ const LATE_TRIGGERS: Facts = row(
     &["DiadUnjudged"],
 );
 
-const LEDGER: Facts = row(
+const LEDGER: SourceFacts = row(
     "ledger",
     "the ledger cannot be written; verdicts go out without a record",
     "when it has taken what waited",
@@ -226,7 +226,7 @@ const LEDGER: Facts = row(
     &["DiadVerdictsUnrecorded"],
 );
 
-const LEDGER_BACKLOG: Facts = row(
+const LEDGER_BACKLOG: SourceFacts = row(
     "ledger backlog",
     "verdicts that are owed to the broker cannot be read, or are damaged; they are not sent",
     "when all that is owed can be read",
@@ -234,7 +234,7 @@ const LEDGER_BACKLOG: Facts = row(
     &["DiadVerdictsHeldUp"],
 );
 
-const LEDGER_SLIP: Facts = row(
+const LEDGER_SLIP: SourceFacts = row(
     "ledger slip",
     "what is decided without a record cannot be noted either",
     "when it can, or the ledger works again",
@@ -242,7 +242,7 @@ const LEDGER_SLIP: Facts = row(
     &["DiadVerdictsUnrecorded"],
 );
 
-const MESSAGE_TOO_LONG: Facts = row(
+const MESSAGE_TOO_LONG: SourceFacts = row(
     "message too long",
     "a message too long to be read lies on a topic that the station reads; it is skipped",
     "when it is cleared",
@@ -250,7 +250,7 @@ const MESSAGE_TOO_LONG: Facts = row(
     &[],
 );
 
-const MESSAGES: Facts = row(
+const MESSAGES: SourceFacts = row(
     "messages",
     "messages of the plant were lost, because too many came at once; a trigger's part has no verdict",
     "at a restart",
@@ -258,7 +258,7 @@ const MESSAGES: Facts = row(
     &[],
 );
 
-const MESSAGES_UNDELIVERED: Facts = row(
+const MESSAGES_UNDELIVERED: SourceFacts = row(
     "messages undelivered",
     "the broker does not deliver what the station publishes; verdicts stay owed",
     "when the broker delivers it",
@@ -266,7 +266,7 @@ const MESSAGES_UNDELIVERED: Facts = row(
     &["DiadVerdictsPileUp"],
 );
 
-const MESSAGES_UNHEEDED: Facts = row(
+const MESSAGES_UNHEEDED: SourceFacts = row(
     "messages unheeded",
     "triggers came although no camera takes messages; their parts have no verdict",
     "at a restart",
@@ -274,7 +274,7 @@ const MESSAGES_UNHEEDED: Facts = row(
     &[],
 );
 
-const MESSAGES_UNREAD: Facts = row(
+const MESSAGES_UNREAD: SourceFacts = row(
     "messages unread",
     "messages of the plant are not certain; a trigger's part is `UNJUDGED(trigger)`",
     "a minute after the last one",
@@ -282,7 +282,7 @@ const MESSAGES_UNREAD: Facts = row(
     &["DiadUnjudged"],
 );
 
-const MESSAGES_WITHHELD: Facts = row(
+const MESSAGES_WITHHELD: SourceFacts = row(
     "messages withheld",
     "messages on `trigger` or `product` do not reach the station",
     "when they do",
@@ -290,7 +290,7 @@ const MESSAGES_WITHHELD: Facts = row(
     &["DiadNoParts"],
 );
 
-const PRODUCT: Facts = row(
+const PRODUCT: SourceFacts = row(
     "product",
     "the product in force is unknown or unclear (fault; its parts are `UNJUDGED(product)`, or judged by the default \
                  under `on_unknown_product: default`), or none is named (notice)",
@@ -299,7 +299,7 @@ const PRODUCT: Facts = row(
     &["DiadUnjudged"],
 );
 
-const RETENTION: Facts = row(
+const RETENTION: SourceFacts = row(
     "retention",
     "old parts cannot be deleted, or the clock is implausible; parts are judged",
     "at the next deletion",
@@ -307,7 +307,7 @@ const RETENTION: Facts = row(
     &["DiadDiskFillsUp"],
 );
 
-const SCORE: Facts = row(
+const SCORE: SourceFacts = row(
     "score",
     "every part of a camera has exactly the same score; the verdicts may be right",
     "at the next other score",
@@ -315,7 +315,7 @@ const SCORE: Facts = row(
     &[],
 );
 
-const SETTINGS: Facts = row(
+const SETTINGS: SourceFacts = row(
     "settings",
     "the settings file that SIGHUP had read is not valid; the old settings stay",
     "at the next SIGHUP with a valid file",
@@ -323,7 +323,7 @@ const SETTINGS: Facts = row(
     &[],
 );
 
-const SUBSCRIPTION: Facts = row(
+const SUBSCRIPTION: SourceFacts = row(
     "subscription",
     "the broker refused the subscription to `trigger` or `product`",
     "at the next connection that grants it",
@@ -331,7 +331,7 @@ const SUBSCRIPTION: Facts = row(
     &["DiadNoParts"],
 );
 
-const THRESHOLDS: Facts = row(
+const THRESHOLDS: SourceFacts = row(
     "thresholds",
     "a save of the thresholds file is not valid, or the file is not watched (fault), or names products that \
                  the model does not know (notice); the old thresholds stay",
@@ -340,7 +340,7 @@ const THRESHOLDS: Facts = row(
     &["DiadThresholdsRefused"],
 );
 
-const TRIGGERS_MISSING: Facts = row(
+const TRIGGERS_MISSING: SourceFacts = row(
     "triggers missing",
     "triggers never came, by the plant's own count; their parts have no verdict",
     "when the count had no gap for a while",
@@ -354,8 +354,8 @@ const fn row(
     over: &'static str,
     effect: Effect,
     alerts: &'static [&'static str],
-) -> Facts {
-    Facts { name, condition, over, effect, alerts }
+) -> SourceFacts {
+    SourceFacts { name, condition, over, effect, alerts }
 }
 
 impl fmt::Display for Source {

@@ -189,7 +189,7 @@ fn every_fault_has_an_alert() {
     // It fires for every source in the metric `diad_problem`, which names every fault.
     assert!(rules.contains("DiadProblem") && rules.contains("DiadNotReady") && rules.contains("DiadGone"));
     for source in all() {
-        let Facts { name, alerts, effect, .. } = source.facts();
+        let SourceFacts { name, alerts, effect, .. } = source.facts();
         assert!(effect != Effect::Notice || alerts.is_empty(), "{name}");
         for alert in alerts {
             assert!(rules.contains(alert), "{name}: docs/monitoring/alerts.yml has no rule {alert}");
@@ -200,7 +200,7 @@ fn every_fault_has_an_alert() {
 /// The rows of `docs/design/states.md`.
 fn table() -> String {
     let rows = all().into_iter().map(|source| {
-        let Facts { name, condition, over, effect, alerts } = source.facts();
+        let SourceFacts { name, condition, over, effect, alerts } = source.facts();
         let name = if matches!(source, Source::Camera(_)) { "camera CAMERA" } else { name };
         let (state, general) = match effect {
             Effect::Fault => ("`degraded`", "DiadProblem"),

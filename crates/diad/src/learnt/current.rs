@@ -6,7 +6,7 @@ use diad_publish::wire::Digest;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Earlier steps that are remembered.
-const REMEMBERED: usize = 100;
+const MAX_EARLIER_STEPS: usize = 100;
 /// What this program writes.
 pub(super) const FORMAT: u32 = 1;
 
@@ -48,7 +48,7 @@ pub struct Current {
 /// As the file has it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct CurrentFile {
     format: u32,
     #[serde(with = "digest")]
     bank: Option<Digest>,
@@ -60,7 +60,7 @@ impl Current {
     /// Goes on to another state; the one in use becomes the last of those before.
     pub fn go_on(&mut self, next: State) {
         self.previous.push(std::mem::replace(&mut self.now, next));
-        let surplus = self.previous.len().saturating_sub(REMEMBERED);
+        let surplus = self.previous.len().saturating_sub(MAX_EARLIER_STEPS);
         self.previous.drain(..surplus);
     }
 
@@ -80,7 +80,7 @@ impl Current {
     /// As a file has it.
     pub(super) fn text(&self) -> Result<String, serde_json::Error> {
         let State { bank, cuts } = self.now;
-        let document = Document { format: FORMAT, bank, cuts, previous: self.previous.clone() };
+        let document = CurrentFile { format: FORMAT, bank, cuts, previous: self.previous.clone() };
         Ok(format!("{}\n", serde_json::to_string_pretty(&document)?))
     }
 
@@ -94,7 +94,7 @@ impl Current {
         if format != FORMAT {
             return Ok(Err(format));
         }
-        let Document { bank, cuts, previous, .. } = serde_json::from_str(text)?;
+        let CurrentFile { bank, cuts, previous, .. } = serde_json::from_str(text)?;
         Ok(Ok(Self { now: State { bank, cuts }, previous }))
     }
 }

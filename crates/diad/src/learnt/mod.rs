@@ -32,9 +32,9 @@ pub use site::{Plan, Site, SiteError, Step};
 pub use witnesses::{WitnessError, Witnesses};
 
 /// Folder of all products, beside the ledger.
-const PRODUCTS: &str = "products";
+const PRODUCTS_DIR: &str = "products";
 /// Names the state folder of those who have no station.
-const STATE: &str = "DIAD_STATE";
+const STATE_DIR_VARIABLE: &str = "DIAD_STATE";
 
 /// The folder with everything that was learnt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,13 +111,13 @@ impl Store {
     /// That of the station with this ledger.
     #[must_use]
     pub fn beside(ledger: &Path) -> Self {
-        Self { root: ledger.with_file_name(PRODUCTS) }
+        Self { root: ledger.with_file_name(PRODUCTS_DIR) }
     }
 
     /// That in a state folder.
     #[must_use]
     pub fn in_folder(state: &Path) -> Self {
-        Self { root: state.join(PRODUCTS) }
+        Self { root: state.join(PRODUCTS_DIR) }
     }
 
     /// That of a person without a station: below `DIAD_STATE`, else `XDG_STATE_HOME/diad`, else `~/.local/state/diad`.
@@ -129,7 +129,7 @@ impl Store {
             let (_, value) = variables.iter().find(|(name, value)| name == wanted && !value.is_empty())?;
             Some(PathBuf::from(value))
         };
-        let state = folder(STATE)
+        let state = folder(STATE_DIR_VARIABLE)
             .or_else(|| folder("XDG_STATE_HOME").map(|home| home.join("diad")))
             .or_else(|| folder("HOME").map(|home| home.join(".local/state/diad")))
             .ok_or(StoreError::NoFolder)?;

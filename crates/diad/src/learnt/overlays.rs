@@ -12,7 +12,7 @@ use diad_publish::wire::Digest;
 
 use super::Store;
 use crate::chain::chain;
-use crate::thresholds::{Equip, Judges, NamedBank, ThresholdSet};
+use crate::thresholds::{LoadWitnesses, NamedBank, ProductWitnesses, ThresholdSet};
 use crate::yaml::Fault;
 
 /// The overlays of products, each made ready once.
@@ -85,8 +85,8 @@ impl Overlays {
     }
 }
 
-impl Equip for Overlays {
-    fn judges(&self, set: &ThresholdSet) -> Result<Judges, Vec<Fault>> {
+impl LoadWitnesses for Overlays {
+    fn judges(&self, set: &ThresholdSet) -> Result<ProductWitnesses, Vec<Fault>> {
         let mut judges = self.of_bundle.clone();
         let mut faults = Vec::new();
         for (product, bank) in set.banks() {
@@ -101,7 +101,7 @@ impl Equip for Overlays {
             return Err(faults);
         }
         self.keep_only(set);
-        Ok(Judges::new(judges))
+        Ok(ProductWitnesses::new(judges))
     }
 }
 

@@ -14,13 +14,13 @@ use super::current::Current;
 use crate::files::{self, Draft, FileError};
 
 /// Ending of an overlay's file.
-const OVERLAY: &str = "safetensors";
+const OVERLAY_EXTENSION: &str = "safetensors";
 /// The pointer's file.
-const CURRENT: &str = "current.json";
+const CURRENT_FILE: &str = "current.json";
 /// Held by the one who changes something.
-const LOCK: &str = ".lock";
+const LOCK_FILE: &str = ".lock";
 /// What a run that is not finished has worked out.
-const WORK: &str = ".work";
+const WORK_FOLDER: &str = ".work";
 
 /// The folder of one product.
 #[derive(Debug, Clone)]
@@ -52,13 +52,13 @@ impl Shelf {
     /// The folder for what a run that is not finished has worked out; not made yet.
     #[must_use]
     pub fn work(&self) -> PathBuf {
-        self.folder.join(WORK)
+        self.folder.join(WORK_FOLDER)
     }
 
     /// Where the overlay of this digest is, if it is kept.
     #[must_use]
     pub fn path(&self, digest: Digest) -> PathBuf {
-        self.folder.join(format!("{}.{OVERLAY}", digest.hex()))
+        self.folder.join(format!("{}.{OVERLAY_EXTENSION}", digest.hex()))
     }
 
     /// Makes the folder and takes its lock, until the file is closed. Only who holds it may change anything here.
@@ -67,7 +67,7 @@ impl Shelf {
     /// [`StoreError::Busy`] if another process has it, [`StoreError::Write`].
     pub fn lock(&self) -> Result<File, StoreError> {
         self.make_folders()?;
-        let path = self.folder.join(LOCK);
+        let path = self.folder.join(LOCK_FILE);
         let failed = |source| FileError::Write { path: path.clone(), source };
         let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
         adopt(&file, &self.folder);
@@ -99,7 +99,7 @@ impl Shelf {
     /// # Errors
     /// [`StoreError::Read`], [`StoreError::Damaged`], [`StoreError::Format`].
     pub fn current(&self) -> Result<Option<Current>, StoreError> {
-        let path = self.folder.join(CURRENT);
+        let path = self.folder.join(CURRENT_FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -117,7 +117,7 @@ impl Shelf {
     /// # Errors
     /// [`StoreError::Write`].
     pub fn draft_current(&self, current: &Current) -> Result<Draft, StoreError> {
-        let path = self.folder.join(CURRENT);
+        let path = self.folder.join(CURRENT_FILE);
         let text = current.text().map_err(|source| StoreError::Damaged { path: path.clone(), source })?;
         self.draft(&path, text.as_bytes())
     }
@@ -138,7 +138,8 @@ impl Shelf {
             let entry = entry.map_err(failed)?;
             let path = entry.path();
             let digest = path.file_stem().and_then(|stem| Digest::try_from_hex(stem.to_str()?).ok());
-            if let Some(digest) = digest.filter(|_| path.extension().is_some_and(|ending| ending == OVERLAY)) {
+            if let Some(digest) = digest.filter(|_| path.extension().is_some_and(|ending| ending == OVERLAY_EXTENSION))
+            {
                 kept.push(Kept { digest, bytes: entry.metadata().map_err(failed)?.len() });
             }
         }

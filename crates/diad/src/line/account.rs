@@ -63,11 +63,11 @@ struct Counters {
 
 /// Watches that every part that was triggered is somewhere: with a verdict, or open with one to come.
 #[derive(Debug, Default)]
-pub struct Balance {
+pub struct CounterCheck {
     before: Totals,
 }
 
-impl Balance {
+impl CounterCheck {
     /// Parts that are nowhere or twice, now and at the last look: one that is just being handed over is not among them.
     pub fn look(&mut self, totals: &Totals) -> u64 {
         let before = std::mem::replace(&mut self.before, *totals);

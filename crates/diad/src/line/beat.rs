@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One stage's heartbeat. A clone is the same heart.
 #[derive(Debug, Clone, Default)]
-pub struct Beat(Arc<AtomicU64>);
+pub struct StageProgress(Arc<AtomicU64>);
 
-impl Beat {
+impl StageProgress {
     /// The stage has come round once more.
     pub fn tick(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
@@ -20,14 +20,14 @@ impl Beat {
 
 /// The heartbeats of all stages, looked at from time to time by one supervisor.
 #[derive(Debug, Default)]
-pub struct Beats {
-    hearts: Vec<(String, Beat, u64)>,
+pub struct StageProgressTable {
+    hearts: Vec<(String, StageProgress, u64)>,
 }
 
-impl Beats {
+impl StageProgressTable {
     /// A new heart under a stage's name.
-    pub fn add(&mut self, stage: &str) -> Beat {
-        let beat = Beat::default();
+    pub fn add(&mut self, stage: &str) -> StageProgress {
+        let beat = StageProgress::default();
         self.hearts.push((stage.to_owned(), beat.clone(), 0));
         beat
     }
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn still_names_the_stage_that_does_not_move() {
-        let mut beats = Beats::default();
+        let mut beats = StageProgressTable::default();
         let (a, b) = (beats.add("a"), beats.add("b"));
         a.tick();
         b.tick();
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn remove_takes_an_ended_stage_off() {
-        let mut beats = Beats::default();
+        let mut beats = StageProgressTable::default();
         let (a, _b) = (beats.add("a"), beats.add("b"));
         a.tick();
         beats.remove("b");

@@ -10,15 +10,15 @@ use diad_core::frame::{PartMeta, Roi, Stamp};
 use diad_core::name::{CameraId, ProductName};
 use tracing::{error, info, warn};
 
-use super::beat::Beat;
+use super::beat::StageProgress;
 use super::clock::now;
-use super::desk::{Arrival, Desk};
+use super::desk::{Desk, PartRegistration};
 use super::infer::Frame;
-use super::lane::Entrance;
-use super::reopened::Reopened;
+use super::lane::LaneSender;
+use super::reopened::ReconnectingCamera;
 use super::sources::{CameraSpec, Overload};
 use super::stages::LineError;
-use super::stalls::Stalls;
+use super::stalls::StallDetector;
 use super::stop::Stop;
 use super::triggers::{Triggered, Triggers};
 use crate::health::Health;
@@ -26,13 +26,13 @@ use crate::products::InForce;
 use crate::settings;
 
 /// Longest wait between two heartbeats.
-const PATIENCE: Duration = Duration::from_millis(100);
+const CAPTURE_BEAT_INTERVAL: Duration = Duration::from_millis(100);
 /// How often a stored picture asks for room on the line.
-const ROOM: Duration = Duration::from_millis(1);
+const LANE_RETRY_INTERVAL: Duration = Duration::from_millis(1);
 /// Share of the deadline after which a camera that gave no picture is the reason for it, before the deadline is.
 const GIVE_UP: f64 = 0.9;
 /// A part of the clock that comes up later than this is not worth a picture: it would show another part.
-const LATE: Duration = Duration::from_secs(1);
+const MAX_CLOCK_DELAY: Duration = Duration::from_secs(1);
 /// Before every picture. A driver may date one wrongly by some seconds, where the clock of the machine was set.
 const LONG_PAST: Duration = Duration::from_secs(3600);
 
@@ -42,14 +42,14 @@ pub(super) struct Capturing {
     roi: Option<Roi>,
     overload: Overload,
     deadline: Duration,
-    source: Reopened,
+    source: ReconnectingCamera,
     clock: Clock,
     long_past: Instant,
-    frames: Entrance<Frame>,
+    frames: LaneSender<Frame>,
     desk: Desk,
     stop: Stop,
-    beat: Beat,
-    stalls: Stalls,
+    beat: StageProgress,
+    stalls: StallDetector,
     product: Box<dyn Fn() -> InForce + Send>,
 }
 
@@ -70,11 +70,11 @@ enum Clock {
 
 /// How the line's ends meet in a capture thread.
 pub(super) struct Joins {
-    pub(super) frames: Entrance<Frame>,
+    pub(super) frames: LaneSender<Frame>,
     pub(super) desk: Desk,
     pub(super) stop: Stop,
-    pub(super) beat: Beat,
-    pub(super) stalls: Stalls,
+    pub(super) beat: StageProgress,
+    pub(super) stalls: StallDetector,
     pub(super) deadline: Duration,
     pub(super) health: Health,
 }
@@ -91,7 +91,7 @@ impl Capturing {
             }
             settings::Trigger::Camera => Clock::Camera,
         };
-        let source = Reopened::start(&id, open, health, stop.clone())?;
+        let source = ReconnectingCamera::start(&id, open, health, stop.clone())?;
         let now = Instant::now();
         let long_past = now.checked_sub(LONG_PAST).unwrap_or(now);
         let product = {
@@ -120,7 +120,7 @@ impl Capturing {
             self.beat.tick();
             let fired = self.fire();
             // Where the camera fires, there is nothing to do without it.
-            self.source.mend(if matches!(fired, Fired::AnyPicture) { PATIENCE } else { Duration::ZERO });
+            self.source.mend(if matches!(fired, Fired::AnyPicture) { CAPTURE_BEAT_INTERVAL } else { Duration::ZERO });
             let goes_on = match fired {
                 Fired::Nothing => true,
                 // A tick of the clock without a picture is no part.
@@ -131,7 +131,7 @@ impl Capturing {
                     self.take_triggered(Triggered { meta, heard: at.mono }, in_force.refusal())
                 }
                 Fired::StalledTick(at) => {
-                    let arrival = Arrival { late: true, ..arrival(&(self.product)(), at) };
+                    let arrival = PartRegistration { late: true, ..arrival(&(self.product)(), at) };
                     let meta = self.desk.enter(&self.id, arrival);
                     warn!(part = %meta.key, "part of the clock without a picture: the process stood still");
                     self.desk.unjudged(meta, Reason::LateTrigger);
@@ -188,14 +188,14 @@ impl Capturing {
         match &mut self.clock {
             Clock::Camera => Fired::AnyPicture,
             Clock::Messages { waiting, next, .. } => {
-                match next.take().map_or_else(|| waiting.recv_timeout(PATIENCE), Ok) {
+                match next.take().map_or_else(|| waiting.recv_timeout(CAPTURE_BEAT_INTERVAL), Ok) {
                     Ok(part) => Fired::Part(part),
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Fired::Nothing,
                 }
             }
             Clock::FreeRun { every, next } => {
                 let wait = next.saturating_duration_since(Instant::now());
-                std::thread::sleep(wait.min(PATIENCE));
+                std::thread::sleep(wait.min(CAPTURE_BEAT_INTERVAL));
                 let at = now();
                 if at.mono < *next {
                     return Fired::Nothing;
@@ -206,7 +206,7 @@ impl Capturing {
                 if self.stalls.stood_still_beyond(tick, self.deadline, at.mono) {
                     return Fired::StalledTick(at);
                 }
-                if at.mono > tick + LATE { Fired::LateTick(at) } else { Fired::Tick(at) }
+                if at.mono > tick + MAX_CLOCK_DELAY { Fired::LateTick(at) } else { Fired::Tick(at) }
             }
         }
     }
@@ -220,7 +220,7 @@ impl Capturing {
                 self.desk.unjudged(meta, Reason::Camera);
                 return true;
             };
-            let patience = give_up.saturating_duration_since(Instant::now()).min(PATIENCE);
+            let patience = give_up.saturating_duration_since(Instant::now()).min(CAPTURE_BEAT_INTERVAL);
             match camera.next_frame(heard, patience) {
                 Ok(Take::Frame(capture)) => {
                     let meta = if camera.is_live() { self.part_in_front(meta, capture.stamp) } else { meta };
@@ -267,12 +267,12 @@ impl Capturing {
         let long_past = self.long_past;
         // A stored picture is taken when the line is ready for it, so that its latency is the line's and not the queue's.
         if self.overload == Overload::Wait && self.frames.len() > 0 {
-            std::thread::sleep(ROOM);
+            std::thread::sleep(LANE_RETRY_INTERVAL);
             return true;
         }
         let Some(camera) = self.source.camera() else { return true };
         let asked = Instant::now();
-        let taken = camera.next_frame(long_past, PATIENCE);
+        let taken = camera.next_frame(long_past, CAPTURE_BEAT_INTERVAL);
         let superseded = camera.superseded();
         let at = if let Ok(Take::Frame(capture)) = &taken { capture.stamp } else { now() };
         self.book_unseen(superseded, at, Reason::Overrun);
@@ -282,7 +282,8 @@ impl Capturing {
                 let in_force = truth.map_or_else(|| (self.product)(), InForce::Named);
                 // By the driver's time, before anybody here could take it: the part has left the camera, and soon the gate.
                 let late = asked > capture.stamp.mono + self.deadline;
-                let arrival = Arrival { source: capture.source.clone(), late, ..arrival(&in_force, capture.stamp) };
+                let arrival =
+                    PartRegistration { source: capture.source.clone(), late, ..arrival(&in_force, capture.stamp) };
                 let meta = self.desk.enter(&self.id, arrival);
                 if late {
                     warn!(part = %meta.key, "picture older than the deadline: its part is not judged");
@@ -297,7 +298,7 @@ impl Capturing {
             Err(error) => {
                 self.source.failed(&error);
                 if !error.is_fatal() {
-                    let arrival = Arrival { source: origin(&error), ..arrival(&(self.product)(), at) };
+                    let arrival = PartRegistration { source: origin(&error), ..arrival(&(self.product)(), at) };
                     self.desk.unjudged(self.desk.enter(&self.id, arrival), error.reason());
                 }
                 true
@@ -327,7 +328,7 @@ impl Capturing {
             }),
             Overload::Wait => loop {
                 self.beat.tick();
-                match self.frames.send(frame, PATIENCE) {
+                match self.frames.send(frame, CAPTURE_BEAT_INTERVAL) {
                     Ok(()) => return,
                     Err(back) if self.stop.overdue() => {
                         self.desk.unjudged_with(back.meta, Reason::Shutdown, back.capture.picture);
@@ -354,9 +355,9 @@ enum Fired {
 }
 
 /// A part without a mark, of the product in force.
-fn arrival(in_force: &InForce, captured: Stamp) -> Arrival {
+fn arrival(in_force: &InForce, captured: Stamp) -> PartRegistration {
     let product = in_force.product().cloned();
-    Arrival { part: None, product, source: None, captured, late: false, receipt: None }
+    PartRegistration { part: None, product, source: None, captured, late: false, receipt: None }
 }
 
 /// A bad picture of a replay still has a name.

@@ -13,15 +13,15 @@ use diad_publish::Receipt;
 use tracing::error;
 
 use super::account::Account;
-use super::beat::Beat;
+use super::beat::StageProgress;
 use super::clock::now;
-use super::lane::Entrance;
+use super::lane::LaneSender;
 use super::stop::Stop;
-use crate::archive::{Archive, Evidence, Seen};
+use crate::archive::{Archive, PartImages, Seen};
 use crate::thresholds::{LiveThresholds, ThresholdSet};
 
 /// Longest wait between two heartbeats.
-const PATIENCE: Duration = Duration::from_millis(100);
+const SEND_BEAT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a stage says to the record stage.
 #[expect(
@@ -58,7 +58,7 @@ pub(super) enum Said {
         /// How long each stage took.
         timings: Timings,
         /// What there is to see of it.
-        evidence: Option<Evidence>,
+        evidence: Option<PartImages>,
     },
     /// Nobody says anything any more: the last word of the supervisor.
     End,
@@ -66,7 +66,7 @@ pub(super) enum Said {
 
 /// What is known of a part when it enters.
 #[derive(Debug)]
-pub(super) struct Arrival {
+pub(super) struct PartRegistration {
     pub(super) part: Option<PartId>,
     pub(super) product: Option<ProductName>,
     pub(super) source: Option<Arc<str>>,
@@ -83,28 +83,28 @@ pub(super) struct Desk {
     account: Account,
     /// The last number of each camera.
     numbers: Arc<Mutex<HashMap<CameraId, u64>>>,
-    said: Entrance<Said>,
+    said: LaneSender<Said>,
     thresholds: LiveThresholds,
     archive: Archive,
     stop: Stop,
-    beat: Beat,
+    beat: StageProgress,
 }
 
 impl Desk {
     /// A desk without parts. Its clones number and count together.
     pub(super) fn new(
         account: Account,
-        said: Entrance<Said>,
+        said: LaneSender<Said>,
         thresholds: LiveThresholds,
         archive: Archive,
         stop: Stop,
-        beat: Beat,
+        beat: StageProgress,
     ) -> Self {
         Self { account, numbers: Arc::default(), said, thresholds, archive, stop, beat }
     }
 
     /// The same desk for another stage.
-    pub(super) fn of_stage(&self, beat: Beat) -> Self {
+    pub(super) fn of_stage(&self, beat: StageProgress) -> Self {
         Self { beat, ..self.clone() }
     }
 
@@ -114,7 +114,7 @@ impl Desk {
     }
 
     /// A part enters the line: it gets its number, from 1 without a gap per camera, is counted, and is owed a verdict.
-    pub(super) fn enter(&self, camera: &CameraId, arrival: Arrival) -> PartMeta {
+    pub(super) fn enter(&self, camera: &CameraId, arrival: PartRegistration) -> PartMeta {
         let seq = {
             let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
             let last = numbers.entry(camera.clone()).or_default();
@@ -122,7 +122,7 @@ impl Desk {
             self.account.triggered();
             *last
         };
-        let Arrival { part, product, source, captured, late, receipt } = arrival;
+        let PartRegistration { part, product, source, captured, late, receipt } = arrival;
         let meta = PartMeta { key: PartKey { camera: camera.clone(), seq }, part, product, source, captured };
         self.hand_in(Said::Entered { meta: meta.clone(), thresholds: self.thresholds.current(), late, receipt });
         meta
@@ -152,13 +152,13 @@ impl Desk {
         event: InspectionEvent,
         thresholds: Arc<ThresholdSet>,
         timings: Timings,
-        evidence: Option<Evidence>,
+        evidence: Option<PartImages>,
     ) {
         self.hand_in(Said::Decided { event, thresholds, timings, evidence });
     }
 
     /// Takes what there is to see of a part, for [`decided`](Self::decided).
-    pub(super) fn evidence(&self, picture: Picture, seen: Option<Seen>) -> Option<Evidence> {
+    pub(super) fn evidence(&self, picture: Picture, seen: Option<Seen>) -> Option<PartImages> {
         self.archive.evidence(picture, seen)
     }
 
@@ -171,7 +171,7 @@ impl Desk {
         let mut said = said;
         // With nobody to hear it the process ends, and what was said is made good at the next start.
         while !self.stop.is_unheard() {
-            let Err(back) = self.said.send(said, PATIENCE) else { return };
+            let Err(back) = self.said.send(said, SEND_BEAT_INTERVAL) else { return };
             error!("parts wait: the record stage is slow");
             self.beat.tick();
             said = back;

@@ -16,7 +16,7 @@ use diad_core::name::ProductName;
 use diad_ledger::Timings;
 use tracing::{error, warn};
 
-use super::beat::Beat;
+use super::beat::StageProgress;
 use super::clock::now;
 use super::desk::Desk;
 use super::lane::{Either, Exit, Take};
@@ -24,7 +24,7 @@ use super::stop::Stop;
 use crate::archive::Seen;
 use crate::chain::chain;
 use crate::guard::Guards;
-use crate::guard::golden::{Answer, Exam};
+use crate::guard::golden::{Answer, GoldenJob};
 use crate::health::{Health, Source};
 use crate::picture::HeatScale;
 use crate::products::Products;
@@ -32,9 +32,9 @@ use crate::thresholds::{LiveThresholds, ThresholdSet};
 use crate::timing::StageClock;
 
 /// Longest wait between two heartbeats.
-const PATIENCE: Duration = Duration::from_millis(100);
+const INFER_BEAT_INTERVAL: Duration = Duration::from_millis(100);
 /// How often networks that are being loaded are looked at.
-const STEP: Duration = Duration::from_millis(10);
+const LOAD_POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A part on its way to the networks.
 #[derive(Debug)]
@@ -59,29 +59,29 @@ impl Witness for () {
 }
 
 /// Loads the networks anew, after they have failed too often; the words of an error if that fails too.
-pub type Rebuild<G> = Box<dyn FnMut() -> Result<Inspector<G>, String> + Send>;
+pub type ReloadNetworks<G> = Box<dyn FnMut() -> Result<Inspector<G>, String> + Send>;
 
 /// Failures in a row after which the networks are loaded anew, and after which, then, the process gives up.
-const FAILURES: u32 = 3;
+const MAX_FAILURES_IN_A_ROW: u32 = 3;
 
 /// What the health of a station calls the networks.
-const SOURCE: Source = Source::Engine;
+const ENGINE_HEALTH: Source = Source::Engine;
 /// How long the networks may take to be loaded: TensorRT builds its engines, which takes minutes. After that the watchdog
 /// is fed no more.
-const LOADING: Duration = Duration::from_secs(15 * 60);
+const NETWORK_LOAD_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// Share of the slowest inspection that is forgotten with every part: a hiccup does not count for ever.
-const FORGET: f64 = 0.01;
+const SLOWEST_DECAY_PER_PART: f64 = 0.01;
 
 /// What is said of a part, what there is to see of it, and how it looks.
-type Judged = (InspectionEvent, Seen, Look);
+type InspectedPart = (InspectionEvent, Seen, Look);
 
 /// What the infer thread works with.
 pub(super) struct Inferring<G, W> {
     pub(super) frames: Exit<Frame>,
     /// None once it has panicked or could not be loaded anew.
     pub(super) inspector: Option<Inspector<G>>,
-    pub(super) rebuild: Rebuild<G>,
+    pub(super) rebuild: ReloadNetworks<G>,
     /// Engine failures since the last part that was judged.
     pub(super) failures: u32,
     /// The last of them.
@@ -94,26 +94,27 @@ pub(super) struct Inferring<G, W> {
     pub(super) desk: Desk,
     pub(super) witness: W,
     pub(super) guards: Guards,
-    pub(super) pace: Pace,
+    pub(super) pace: InspectionPace,
     pub(super) stop: Stop,
-    pub(super) beat: Beat,
+    pub(super) beat: StageProgress,
 }
 
 /// Whether the deadline leaves room for a golden part, while a part of every camera may come.
-pub(super) struct Pace {
+pub(super) struct InspectionPace {
     cameras: u32,
     deadline: Duration,
     /// How long an inspection may take, by the slowest of late; none before the first part.
     slowest: Option<Duration>,
 }
 
-impl Pace {
+impl InspectionPace {
     pub(super) fn new(cameras: usize, deadline: Duration) -> Self {
         Self { cameras: u32::try_from(cameras).unwrap_or(u32::MAX), deadline, slowest: None }
     }
 
     fn took(&mut self, time: Duration) {
-        self.slowest = Some(self.slowest.map_or(time, |slowest| time.max(slowest.mul_f64(1.0 - FORGET))));
+        self.slowest =
+            Some(self.slowest.map_or(time, |slowest| time.max(slowest.mul_f64(1.0 - SLOWEST_DECAY_PER_PART))));
     }
 
     /// Before the first part there is nothing to be late for.
@@ -139,11 +140,11 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
     }
 
     /// The next part or, if none waits and none will be late for it, a golden one.
-    fn next(&self) -> Take<Either<Frame, Exam>> {
+    fn next(&self) -> Take<Either<Frame, GoldenJob>> {
         if self.pace.has_room() && !self.stop.asked() {
-            return self.frames.take_or(&self.guards.exams.waiting, PATIENCE);
+            return self.frames.take_or(&self.guards.exams.waiting, INFER_BEAT_INTERVAL);
         }
-        match self.frames.take(PATIENCE) {
+        match self.frames.take(INFER_BEAT_INTERVAL) {
             Take::Item(frame) => Take::Item(Either::Lane(frame)),
             Take::Idle => Take::Idle,
             Take::Closed => Take::Closed,
@@ -151,7 +152,7 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
     }
 
     /// Judges a golden part, by the networks and thresholds in force.
-    fn examine(&mut self, exam: Exam) {
+    fn examine(&mut self, exam: GoldenJob) {
         let thresholds = self.thresholds.current();
         let judged = catch_unwind(AssertUnwindSafe(|| self.judge_golden(&exam, &thresholds)));
         exam.answer(judged.unwrap_or_else(|_| {
@@ -162,7 +163,7 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
     }
 
     /// As a part of its product is judged: the same region of the picture, under the same mask, by the same witnesses.
-    fn judge_golden(&mut self, exam: &Exam, thresholds: &ThresholdSet) -> Answer {
+    fn judge_golden(&mut self, exam: &GoldenJob, thresholds: &ThresholdSet) -> Answer {
         if let Some(stranger) = self.products.stranger(Some(thresholds), &exam.product) {
             if !self.products.judges(thresholds, Some(&exam.product)) {
                 return Err(stranger);
@@ -229,16 +230,16 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
     fn watch(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Judged(_) => {
-                if self.failures >= FAILURES {
-                    self.health.well(SOURCE);
+                if self.failures >= MAX_FAILURES_IN_A_ROW {
+                    self.health.well(ENGINE_HEALTH);
                 }
                 self.failures = 0;
             }
             Outcome::Unjudged(Reason::Engine) => {
                 self.failures += 1;
-                if self.failures == FAILURES {
+                if self.failures == MAX_FAILURES_IN_A_ROW {
                     self.load_anew();
-                } else if self.failures >= 2 * FAILURES {
+                } else if self.failures >= 2 * MAX_FAILURES_IN_A_ROW {
                     self.give_up(&format!("the networks still fail after they were loaded anew: {}", self.failure));
                 }
             }
@@ -247,22 +248,24 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
     }
 
     fn load_anew(&mut self) {
-        let trouble = format!("{FAILURES} parts in a row were not judged: {}", self.failure);
-        self.health.problem(SOURCE, &format!("{trouble}; the networks are being loaded anew"));
+        let trouble = format!("{MAX_FAILURES_IN_A_ROW} parts in a row were not judged: {}", self.failure);
+        self.health.problem(ENGINE_HEALTH, &format!("{trouble}; the networks are being loaded anew"));
         // The old ones go first: two may not fit.
         self.inspector = None;
         match self.rebuild_with_beats() {
             Ok(inspector) => {
                 self.inspector = Some(inspector);
-                self.health
-                    .problem(SOURCE, &format!("{trouble}; the networks are loaded anew, and no part judged yet"));
+                self.health.problem(
+                    ENGINE_HEALTH,
+                    &format!("{trouble}; the networks are loaded anew, and no part judged yet"),
+                );
             }
             Err(error) => self.give_up(&format!("the networks cannot be loaded anew: {error}")),
         }
     }
 
     fn give_up(&self, why: &str) {
-        self.health.problem(SOURCE, why);
+        self.health.problem(ENGINE_HEALTH, why);
         self.stop.bug("infer");
     }
 
@@ -274,16 +277,16 @@ impl<G: Graphs + Send, W: Witness> Inferring<G, W> {
             let loading = loading.map_err(|error| format!("start thread load: {error}"))?;
             let begun = Instant::now();
             while !loading.is_finished() {
-                if begun.elapsed() < LOADING {
+                if begun.elapsed() < NETWORK_LOAD_TIMEOUT {
                     beat.tick();
                 }
-                std::thread::sleep(STEP);
+                std::thread::sleep(LOAD_POLL_INTERVAL);
             }
             loading.join().unwrap_or_else(|_| Err("a bug".to_owned()))
         })
     }
 
-    fn inspect(&mut self, frame: &Frame, thresholds: &Arc<ThresholdSet>) -> Result<Judged, Reason> {
+    fn inspect(&mut self, frame: &Frame, thresholds: &Arc<ThresholdSet>) -> Result<InspectedPart, Reason> {
         let key = &frame.meta.key;
         let pixels = frame.capture.view().map_err(|error| {
             error!(part = %key, error = %chain(&error), "torn frame");
@@ -330,7 +333,7 @@ fn subject<'a>(thresholds: &'a ThresholdSet, product: Option<&ProductName>) -> S
 /// Takes the times of a part, and says that the stage lives: large networks may take longer for one than a watchdog waits.
 struct Alive<'a> {
     clock: &'a mut StageClock,
-    beat: &'a Beat,
+    beat: &'a StageProgress,
 }
 
 impl Probe for Alive<'_> {
@@ -363,7 +366,7 @@ mod tests {
             (2, &[70], false),
             (3, &[60], false),
         ] {
-            let mut pace = Pace::new(cameras, Duration::from_millis(200));
+            let mut pace = InspectionPace::new(cameras, Duration::from_millis(200));
             took_ms.iter().for_each(|ms| pace.took(Duration::from_millis(*ms)));
             assert_eq!(pace.has_room(), room, "{cameras} cameras, {took_ms:?} ms");
         }
@@ -371,7 +374,7 @@ mod tests {
 
     #[test]
     fn pace_forgets_a_hiccup_and_not_at_once() {
-        let mut pace = Pace::new(1, Duration::from_millis(200));
+        let mut pace = InspectionPace::new(1, Duration::from_millis(200));
         pace.took(Duration::from_millis(1000));
         let parts = (1..).find(|_| {
             pace.took(Duration::from_millis(20));

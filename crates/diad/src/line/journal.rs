@@ -13,13 +13,15 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam_channel::Sender;
 use diad_core::event::{Outcome, Reason};
 use diad_core::name::{LineName, ProductName, StationName};
-use diad_ledger::{Entered, Key, Ledger, LedgerError, Mark, Missed, Recorded, Row, RowId, RunContext, Sent, Slip};
+use diad_ledger::{
+    Entered, FallbackFile, Key, Ledger, LedgerError, Mark, MissedParts, Recorded, Row, RowId, RunContext, Sent,
+};
 use diad_publish::Publisher;
 use diad_publish::outbox::Ticket;
 use tracing::{error, info, warn};
 
 use super::stages::LineError;
-use super::vault::Vault;
+use super::vault::LedgerThread;
 use crate::chain::chain;
 use crate::health::{Health, Source};
 use crate::products::InForce;
@@ -29,21 +31,21 @@ use crate::retention::Retention;
 mod tests;
 
 /// What the health of a station calls the ledger.
-const SOURCE: Source = Source::Ledger;
+const LEDGER_HEALTH: Source = Source::Ledger;
 /// What it calls stored verdicts that cannot be read.
-const BACKLOG: Source = Source::LedgerBacklog;
+const BACKLOG_HEALTH: Source = Source::LedgerBacklog;
 /// What it calls the slip.
-const SLIP: Source = Source::LedgerSlip;
+const FALLBACK_HEALTH: Source = Source::LedgerSlip;
 /// What it calls the deletion of what is old.
-const RETENTION: Source = Source::Retention;
+const RETENTION_HEALTH: Source = Source::Retention;
 /// A ledger that failed is left alone for this long: a try may take a while, and verdicts wait for it.
-const RETRY: Duration = Duration::from_secs(1);
+const LEDGER_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Verdicts that are looked through for the product of the last part.
-const NEWEST: u32 = 256;
+const MAX_ROWS_FOR_PRODUCT: u32 = 256;
 /// Verdicts that are looked through for marks that may be at the gate still.
 const MARKS_AT_GATE: u32 = 4096;
 /// How often old verdicts are looked for.
-const PURGE: Duration = Duration::from_secs(60);
+const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 /// Old verdicts deleted at a time: some milliseconds.
 const PURGED_AT_ONCE: u32 = 256;
 
@@ -82,7 +84,7 @@ fn last_product(ledger: &Ledger, context: &RunContext) -> InForce {
         Ok(Some((None, _))) | Err(_) => return unclear(),
         Ok(None) => {}
     }
-    let newest = ledger.read().newest(None, NEWEST).unwrap_or_default();
+    let newest = ledger.read().newest(None, MAX_ROWS_FOR_PRODUCT).unwrap_or_default();
     // A part that was not judged for another reason, and has no product, says nothing of it.
     let says_nothing = |row: &Row| match row.outcome {
         Outcome::Unjudged(reason) => row.product.is_none() && reason != Reason::Product,
@@ -124,7 +126,7 @@ pub enum MarkError {
 
 /// A person's word on a verdict, and where to say what became of it.
 #[derive(Debug)]
-pub struct MarkRequest {
+pub struct LabelRequest {
     /// The part.
     pub key: Key,
     /// The word; `None` takes back what was said before.
@@ -134,24 +136,24 @@ pub struct MarkRequest {
 }
 
 /// The ledger of a running line.
-pub struct Journal {
-    vault: Vault,
+pub struct ResilientLedger {
+    vault: LedgerThread,
     context: RunContext,
     path: std::path::PathBuf,
     keep: Duration,
     retention: Retention,
     health: Health,
-    missed: Missed,
+    missed: MissedParts,
     /// Parts that the ledger holds as entered, without a verdict.
     noted: BTreeSet<Key>,
     /// Those of them that were decided without a record.
     decided: BTreeSet<Key>,
     /// The slip of a ledger whose file is gone: it went with it.
-    slip: Option<Slip>,
+    slip: Option<FallbackFile>,
     /// The file was taken away, and what is open since then has not been written to yet: it may be another one.
     reopened: bool,
     /// What this run has written, by series: all of it is missing from a file that is made anew.
-    written: Missed,
+    written: MissedParts,
     last: Option<Key>,
     /// The product that was in force before this run.
     product: InForce,
@@ -172,7 +174,7 @@ pub struct Journal {
     next_purge: Instant,
 }
 
-impl Journal {
+impl ResilientLedger {
     /// Takes over an open ledger. Verdicts that were captured longer than `keep` ago, and are acknowledged, leave it.
     ///
     /// # Errors
@@ -184,12 +186,12 @@ impl Journal {
             keep,
             retention: Retention::starting(ledger.read()),
             health,
-            missed: Missed::new(),
+            missed: MissedParts::new(),
             noted: BTreeSet::new(),
             decided: BTreeSet::new(),
             slip: None,
             reopened: false,
-            written: Missed::new(),
+            written: MissedParts::new(),
             last: None,
             product: last_product(&ledger, &context),
             in_force: None,
@@ -199,7 +201,8 @@ impl Journal {
             void: false,
             unmarked: Vec::new(),
             next_purge: Instant::now(),
-            vault: Vault::start(ledger).map_err(|source| LineError::Thread { name: "ledger".to_owned(), source })?,
+            vault: LedgerThread::start(ledger)
+                .map_err(|source| LineError::Thread { name: "ledger".to_owned(), source })?,
             context,
         })
     }
@@ -280,9 +283,9 @@ impl Journal {
                 // A damaged page may take the new rows and refuse the acknowledgements: well is what has taken both.
                 self.unproven = !self.unmarked.is_empty();
                 if !self.unproven {
-                    self.health.well(SOURCE);
+                    self.health.well(LEDGER_HEALTH);
                 }
-                self.health.well(SLIP);
+                self.health.well(FALLBACK_HEALTH);
                 self.write_product();
             }
             Err(error) => {
@@ -317,7 +320,7 @@ impl Journal {
             }
             ledger.resume(&context, &entered, &gaps)?;
             // What stays on it is on record: taken up by the next start, it changes nothing.
-            if let Err(error) = ledger.slip().and_then(Slip::clear) {
+            if let Err(error) = ledger.slip().and_then(FallbackFile::clear) {
                 warn!(%error, "the slip of the ledger could not be cleared");
             }
             // One page that cannot be read must not keep the others from being written.
@@ -355,7 +358,7 @@ impl Journal {
                 self.owed = self.owed.saturating_sub(self.unmarked.len() as u64);
                 self.unmarked.clear();
                 if std::mem::take(&mut self.unproven) {
-                    self.health.well(SOURCE);
+                    self.health.well(LEDGER_HEALTH);
                 }
                 self.noted.extend(entered.iter().map(|part| part.key.clone()));
                 for row in verdicts {
@@ -415,9 +418,9 @@ impl Journal {
             (Err(hangs), _) => Err(io::Error::other(hangs)),
         };
         match written {
-            Ok(()) => self.health.well(SLIP),
+            Ok(()) => self.health.well(FALLBACK_HEALTH),
             Err(error) => self.health.problem(
-                SLIP,
+                FALLBACK_HEALTH,
                 &format!(
                     "what is said without a record cannot be noted either ({error}); a stop before the ledger works again \
                      forgets it, and may give parts that were on the line a second verdict"
@@ -427,8 +430,8 @@ impl Journal {
     }
 
     fn failed(&mut self, error: &LedgerError) {
-        self.health.problem(SOURCE, &chain(error));
-        self.retry = Some(Instant::now() + RETRY);
+        self.health.problem(LEDGER_HEALTH, &chain(error));
+        self.retry = Some(Instant::now() + LEDGER_RETRY_INTERVAL);
         if matches!(error, LedgerError::Removed { .. }) {
             // Its lock goes with it, so that a new file can be made in its place.
             let left = self.vault.ask("close the file", |ledger| Ok(ledger.take().and_then(Ledger::into_slip)));
@@ -471,7 +474,7 @@ impl Journal {
             Err(error) => {
                 // Writing may go on all the same; whoever writes finds out.
                 let detail = "what is owed to the broker cannot be read and is not sent before the next connection";
-                self.health.problem(BACKLOG, &format!("{detail}: {}", chain(&error)));
+                self.health.problem(BACKLOG_HEALTH, &format!("{detail}: {}", chain(&error)));
                 return None;
             }
         };
@@ -499,10 +502,10 @@ impl Journal {
         // Damage may turn the order around: whoever goes on from here must come to an end.
         let last = last.max(after);
         match self.damaged {
-            0 if last == after => self.health.well(BACKLOG),
+            0 if last == after => self.health.well(BACKLOG_HEALTH),
             0 => {}
             damaged => self.health.problem(
-                BACKLOG,
+                BACKLOG_HEALTH,
                 &format!("{damaged} verdicts that are owed to the broker are damaged and cannot be sent; see `diad ledger verify`"),
             ),
         }
@@ -547,16 +550,16 @@ impl Journal {
         if self.is_broken() || now < self.next_purge {
             return;
         }
-        self.next_purge = now + PURGE;
+        self.next_purge = now + PURGE_INTERVAL;
         let before = match self.retention.before(self.keep) {
             Ok(before) => before,
-            Err(implausible) => return self.health.problem(RETENTION, &implausible.to_string()),
+            Err(implausible) => return self.health.problem(RETENTION_HEALTH, &implausible.to_string()),
         };
         match self.vault.with("delete old parts", move |ledger| ledger.purge(before, PURGED_AT_ONCE)) {
             Ok(PURGED_AT_ONCE..) => self.next_purge = now,
-            Ok(_) => self.health.well(RETENTION),
+            Ok(_) => self.health.well(RETENTION_HEALTH),
             Err(error) => {
-                self.health.problem(RETENTION, &format!("old parts cannot be deleted: {}", chain(&error)));
+                self.health.problem(RETENTION_HEALTH, &format!("old parts cannot be deleted: {}", chain(&error)));
                 self.failed_beside(&error);
             }
         }

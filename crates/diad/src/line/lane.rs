@@ -26,7 +26,7 @@ pub enum Either<T, U> {
 
 /// The entrance of a lane; a lane may have several.
 #[derive(Debug)]
-pub struct Entrance<T> {
+pub struct LaneSender<T> {
     sender: Sender<T>,
     // A clone of the exit: how the oldest item is taken out when the lane is full.
     oldest: Receiver<T>,
@@ -37,18 +37,18 @@ pub struct Entrance<T> {
 pub struct Exit<T>(Receiver<T>);
 
 /// A lane for at most `capacity` items (at least 1).
-pub fn lane<T>(capacity: usize) -> (Entrance<T>, Exit<T>) {
+pub fn lane<T>(capacity: usize) -> (LaneSender<T>, Exit<T>) {
     let (sender, receiver) = bounded(capacity.max(1));
-    (Entrance { sender, oldest: receiver.clone() }, Exit(receiver))
+    (LaneSender { sender, oldest: receiver.clone() }, Exit(receiver))
 }
 
-impl<T> Clone for Entrance<T> {
+impl<T> Clone for LaneSender<T> {
     fn clone(&self) -> Self {
         Self { sender: self.sender.clone(), oldest: self.oldest.clone() }
     }
 }
 
-impl<T> Entrance<T> {
+impl<T> LaneSender<T> {
     /// Puts an item in without waiting. In a full lane the oldest item makes room and goes to `evicted`, whose
     /// duty is to account for it; where several senders race for one place, more than one may leave.
     pub fn offer(&self, item: T, mut evicted: impl FnMut(T)) {

@@ -25,10 +25,10 @@ const CLOCK_TOLERANCE: Duration = Duration::from_millis(100);
 const OLD_COUNTS: u64 = 65_536;
 
 /// A plant that counts on by more than this counts anew, too: so many triggers are not lost at once.
-const LEAP: u64 = 1_000_000;
+const MAX_COUNT_LEAP: u64 = 1_000_000;
 
 /// Senders whose counts are told apart, by the camera they name. Others are not counted.
-const COUNTS: usize = 32;
+const MAX_COUNTED_SENDERS: usize = 32;
 
 /// What is known of a trigger's age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Lateness {
     fn count(&mut self, camera: Option<&CameraId>, count: u64) -> Option<Cause> {
         let camera = camera.cloned();
         let Some(&last) = self.counts.get(&camera) else {
-            if self.counts.len() < COUNTS {
+            if self.counts.len() < MAX_COUNTED_SENDERS {
                 self.counts.insert(camera, count);
             }
             return None;
@@ -127,7 +127,7 @@ impl Lateness {
             return Some(Cause::CountedBefore { count, last });
         }
         let left_out = count.saturating_sub(last).saturating_sub(1);
-        if left_out < LEAP {
+        if left_out < MAX_COUNT_LEAP {
             self.missing += left_out;
         }
         self.counts.insert(camera, count);

@@ -24,11 +24,11 @@ mod stop;
 mod triggers;
 mod vault;
 
-pub use account::{Account, Balance, Totals};
-pub use beat::{Beat, Beats};
-pub use infer::{Frame, Rebuild, Witness};
-pub use journal::{Journal, MarkError, MarkRequest, open as open_journal};
-pub use record::Listener;
+pub use account::{Account, CounterCheck, Totals};
+pub use beat::{StageProgress, StageProgressTable};
+pub use infer::{Frame, ReloadNetworks, Witness};
+pub use journal::{LabelRequest, MarkError, ResilientLedger, open as open_journal};
+pub use record::VerdictObserver;
 pub(crate) use record::message;
 pub use sources::{CameraSpec, Overload};
 pub use stages::{Ended, Line, LineError, LineSpec, start};
@@ -36,4 +36,4 @@ pub use stop::Stop;
 pub use triggers::{LateTriggers, Triggers};
 
 /// Parts that may wait for the networks; beyond that the oldest leaves as `UNJUDGED(overrun)`.
-const WAITING_FRAMES: usize = 4;
+const FRAME_LANE_CAPACITY: usize = 4;

@@ -9,24 +9,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
-use diad_core::book::{Book, Ruling};
+use diad_core::book::{OpenParts, Ruling};
 use diad_core::event::{InspectionEvent, Outcome, Reason};
 use diad_core::frame::{PartMeta, Stamp};
 use diad_core::repeat::Repeats;
-use diad_ledger::{Entered, Key, Origin, Row, RowId, Series, Timings};
+use diad_ledger::{Entered, Key, Row, RowId, RowProvenance, Series, Timings};
 use diad_publish::outbox::Ticket;
 use diad_publish::wire::{self, Digest, Digests, RejectBit, VerdictMessage};
 use diad_publish::{Delivery, Publisher, Receipt, suspended};
 use tracing::{error, info, warn};
 
 use super::account::Account;
-use super::beat::Beat;
+use super::beat::StageProgress;
 use super::clock::now;
 use super::desk::Said;
-use super::journal::{Journal, Kept, MarkRequest};
+use super::journal::{Kept, LabelRequest, ResilientLedger};
 use super::lane::{Exit, Take};
-use super::sleep::Sleep;
-use crate::archive::{self, Archive, Evidence};
+use super::sleep::SuspensionDetector;
+use crate::archive::{self, Archive, PartImages};
 use crate::health::{Health, Source};
 use crate::thresholds::{LiveThresholds, ThresholdSet};
 
@@ -34,18 +34,18 @@ use crate::thresholds::{LiveThresholds, ThresholdSet};
 mod tests;
 
 /// Longest wait between two heartbeats.
-const PATIENCE: Duration = Duration::from_millis(100);
+const RECORD_BEAT_INTERVAL: Duration = Duration::from_millis(100);
 /// Words handled with one sync of the disk.
-const BATCH: usize = 256;
+const MAX_MESSAGES_PER_COMMIT: usize = 256;
 /// Stored verdicts sent per second: far more than a line makes, and little enough that live ones never wait behind them.
-const BROUGHT_PER_S: u32 = 2000;
+const MAX_RESENT_PER_S: u32 = 2000;
 /// Wait between two looks while stored verdicts are being sent, or acknowledgements are to be marked.
-const SHORT: Duration = Duration::from_millis(10);
+const RESEND_POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Acknowledgements wait this long for a verdict to be written together with.
 const MARK_AFTER: Duration = Duration::from_millis(50);
 
 /// What the health of a station calls verdicts that were on the disk too late.
-const DEADLINE: Source = Source::Deadline;
+const DEADLINE_HEALTH: Source = Source::Deadline;
 /// The disk is well again when no verdict was late for this long.
 const IN_TIME: Duration = Duration::from_secs(10);
 
@@ -53,29 +53,29 @@ const IN_TIME: Duration = Duration::from_secs(10);
 const UNJUDGED: &str = "UNJUDGED";
 
 /// Hears every verdict, and what its part took in each stage, after it was handed to the broker link.
-pub type Listener = Box<dyn FnMut(&InspectionEvent, &Timings) + Send>;
+pub type VerdictObserver = Box<dyn FnMut(&InspectionEvent, &Timings) + Send>;
 
 /// What the record thread works with.
 pub(super) struct Recording {
     pub(super) said: Exit<Said>,
     pub(super) publisher: Arc<Publisher>,
-    pub(super) journal: Journal,
+    pub(super) journal: ResilientLedger,
     /// The marks of the parts that may be at the gate.
     pub(super) repeats: Repeats,
     /// The time in which the machine was suspended.
-    pub(super) sleep: Sleep,
+    pub(super) sleep: SuspensionDetector,
     pub(super) account: Account,
     pub(super) thresholds: LiveThresholds,
     pub(super) deadline: Duration,
     pub(super) model: Digest,
     pub(super) settings: Digest,
-    pub(super) listener: Listener,
+    pub(super) listener: VerdictObserver,
     pub(super) archive: Archive,
-    pub(super) beat: Beat,
+    pub(super) beat: StageProgress,
     /// How long it may take to get rid of what is owed once nothing more comes.
     pub(super) drain: Duration,
     /// What people say of verdicts.
-    pub(super) marks: Receiver<MarkRequest>,
+    pub(super) marks: Receiver<LabelRequest>,
     /// The ledger works again: what it owes is to be brought from the start.
     pub(super) rescan: bool,
     /// Where a disk that costs verdicts their deadline is reported.
@@ -89,7 +89,7 @@ struct Decision {
     event: InspectionEvent,
     digests: Digests,
     timings: Timings,
-    evidence: Option<Evidence>,
+    evidence: Option<PartImages>,
     /// What the gate is told; set when it is known to be the verdict.
     bit: RejectBit,
 }
@@ -116,14 +116,14 @@ struct Backlog {
 }
 
 impl Decision {
-    const fn new(event: InspectionEvent, digests: Digests, timings: Timings, evidence: Option<Evidence>) -> Self {
+    const fn new(event: InspectionEvent, digests: Digests, timings: Timings, evidence: Option<PartImages>) -> Self {
         Self { event, digests, timings, evidence, bit: RejectBit::Reject }
     }
 }
 
 /// The marks that an earlier run has decided, and that may be at the gate still: a broker delivers again what that run did
 /// not come to acknowledge.
-pub(super) fn recall(journal: &mut Journal, publisher: &Publisher, within: Duration) -> Repeats {
+pub(super) fn recall(journal: &mut ResilientLedger, publisher: &Publisher, within: Duration) -> Repeats {
     let mut repeats = Repeats::new(within);
     let at = now();
     for row in journal.recent(within) {
@@ -143,8 +143,8 @@ pub(super) fn recall(journal: &mut Journal, publisher: &Publisher, within: Durat
 impl Recording {
     /// Runs until every stage before it has ended, the lane is empty, and what is owed is delivered or its time is
     /// over. Gives the journal back, for what is acknowledged later.
-    pub(super) fn run(mut self) -> Journal {
-        let mut book = Book::new();
+    pub(super) fn run(mut self) -> ResilientLedger {
+        let mut book = OpenParts::new();
         let now = Instant::now();
         let mut backlog = Backlog { connection: None, cursor: None, paid_until: now, last_mark: now };
         loop {
@@ -161,7 +161,7 @@ impl Recording {
         }
         let give_up = Instant::now() + self.drain;
         while Instant::now() < give_up && (self.journal.owed() > 0 || !self.publisher.is_idle()) {
-            std::thread::sleep(SHORT);
+            std::thread::sleep(RESEND_POLL_INTERVAL);
             self.deliver(&mut backlog);
             self.beat.tick();
         }
@@ -169,15 +169,16 @@ impl Recording {
     }
 
     /// Everything that was said, as soon as there is something or something is due.
-    fn take(&self, book: &Book, backlog: &Backlog) -> (Vec<Said>, bool) {
+    fn take(&self, book: &OpenParts, backlog: &Backlog) -> (Vec<Said>, bool) {
         let busy = backlog.cursor.is_some() || self.journal.unmarked() > 0;
-        let patience = if busy { SHORT } else { PATIENCE };
+        let patience = if busy { RESEND_POLL_INTERVAL } else { RECORD_BEAT_INTERVAL };
         let due = book.next_due().map_or(patience, |due| due.saturating_duration_since(Instant::now()));
         match self.said.take(patience.min(due)) {
             Take::Closed => (Vec::new(), true),
             Take::Idle => (Vec::new(), false),
             Take::Item(first) => {
-                let words: Vec<_> = std::iter::once(first).chain(self.said.waiting()).take(BATCH).collect();
+                let words: Vec<_> =
+                    std::iter::once(first).chain(self.said.waiting()).take(MAX_MESSAGES_PER_COMMIT).collect();
                 let closed = words.iter().any(|said| matches!(said, Said::End));
                 (words, closed)
             }
@@ -188,7 +189,7 @@ impl Recording {
     /// then are the messages acknowledged that it came of. Where the ledger cannot be written, they are acknowledged all the
     /// same: their verdicts are out, the gap will be on record, and a broker that gets no acknowledgement soon sends no more
     /// triggers.
-    fn round(&mut self, book: &mut Book, words: Vec<Said>, closed: bool) {
+    fn round(&mut self, book: &mut OpenParts, words: Vec<Said>, closed: bool) {
         let at = now();
         if let Some(slept) = self.sleep.look(suspended(), at.mono) {
             warn!(
@@ -243,7 +244,7 @@ impl Recording {
     }
 
     /// Takes in one word.
-    fn hear(&mut self, round: &mut Round, book: &mut Book, said: Said, at: Stamp) {
+    fn hear(&mut self, round: &mut Round, book: &mut OpenParts, said: Said, at: Stamp) {
         match said {
             Said::End => {}
             Said::Entered { meta, thresholds, late, receipt } => {
@@ -334,16 +335,16 @@ impl Recording {
                 "{all} verdicts since the start were on record only after their deadline, the last by {over} ms: the \
                  ledger's disk is too slow"
             );
-            self.health.problem(DEADLINE, &detail);
+            self.health.problem(DEADLINE_HEALTH, &detail);
         } else if self.last_overdue.is_some_and(|last| now >= last + IN_TIME) {
             self.last_overdue = None;
-            self.health.well(DEADLINE);
+            self.health.well(DEADLINE_HEALTH);
         }
     }
 
     /// Keeps one word of a person: after the verdicts, and one at a time.
     fn mark(&mut self) {
-        if let Ok(MarkRequest { key, mark, answer }) = self.marks.try_recv() {
+        if let Ok(LabelRequest { key, mark, answer }) = self.marks.try_recv() {
             // Whoever asked may have gone.
             let _ = answer.try_send(self.journal.mark(&key, mark));
         }
@@ -397,14 +398,14 @@ impl Recording {
     fn bring(&mut self, cursor: RowId, paid_until: &mut Instant) -> Option<RowId> {
         let now = Instant::now();
         // What was not used is not saved up, except for one look's worth.
-        let from = (*paid_until).max(now.checked_sub(PATIENCE).unwrap_or(now));
-        let earned = now.saturating_duration_since(from).as_secs_f64() * f64::from(BROUGHT_PER_S);
+        let from = (*paid_until).max(now.checked_sub(RECORD_BEAT_INTERVAL).unwrap_or(now));
+        let earned = now.saturating_duration_since(from).as_secs_f64() * f64::from(MAX_RESENT_PER_S);
         let count = self.publisher.room().min(earned as usize);
         if count == 0 {
             return Some(cursor);
         }
         let (rows, last) = self.journal.owed_after(cursor, u32::try_from(count).unwrap_or(u32::MAX))?;
-        *paid_until = from + Duration::from_secs(rows.len() as u64) / BROUGHT_PER_S;
+        *paid_until = from + Duration::from_secs(rows.len() as u64) / MAX_RESENT_PER_S;
         self.publisher.bring(rows.into_iter().map(|(id, row)| (Ticket(id.number()), message(&row, now))));
         (last != cursor).then_some(last)
     }
@@ -437,15 +438,15 @@ const fn is_result(decision: &Decision) -> bool {
     matches!(decision.event.outcome, Outcome::Judged(_))
 }
 
-fn origin(digests: &Digests) -> Origin {
+fn origin(digests: &Digests) -> RowProvenance {
     let Digests { model, thresholds, settings } = digests;
-    Origin { model: model.to_bytes(), thresholds: thresholds.to_bytes(), settings: settings.to_bytes() }
+    RowProvenance { model: model.to_bytes(), thresholds: thresholds.to_bytes(), settings: settings.to_bytes() }
 }
 
 /// What a stored verdict says, byte for byte what it would have said live, apart from `historical`.
 pub(crate) fn message(row: &Row, anchor: Instant) -> VerdictMessage {
     let Series { line, station, run, .. } = row.key.series.clone();
-    let Origin { model, thresholds, settings } = row.origin;
+    let RowProvenance { model, thresholds, settings } = row.origin;
     let digests = Digests {
         model: Digest::from_bytes(model),
         thresholds: Digest::from_bytes(thresholds),

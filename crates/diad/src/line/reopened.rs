@@ -19,12 +19,12 @@ use crate::health::{Health, Source};
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// How long the other cameras wait for the first try: longer than a driver is given, shorter than a disk that hangs.
-pub(super) const FIRST_TRY: Duration = Duration::from_secs(15);
+pub(super) const FIRST_OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
 type Opened = Result<Box<dyn Camera>, CaptureError>;
 
 /// The near end of the thread that opens.
-pub(super) struct Reopened {
+pub(super) struct ReconnectingCamera {
     id: CameraId,
     /// What the health of a station calls it.
     name: Source,
@@ -39,7 +39,7 @@ pub(super) struct Reopened {
     trouble: Option<String>,
 }
 
-impl Reopened {
+impl ReconnectingCamera {
     /// Begins to open the camera for the first time; [`first`](Self::first) says what came of it.
     pub(super) fn start(id: &CameraId, mut open: Open, health: Health, stop: Stop) -> Result<Self, LineError> {
         let (wanted, orders) = bounded::<()>(1);
@@ -77,7 +77,7 @@ impl Reopened {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => self.stop.bug("capture"),
         }
-        Err(CaptureError::Open { camera: self.id.as_str().into(), source: OpenError::Pending(FIRST_TRY) })
+        Err(CaptureError::Open { camera: self.id.as_str().into(), source: OpenError::Pending(FIRST_OPEN_TIMEOUT) })
     }
 
     /// The camera, while it is there.
@@ -181,7 +181,7 @@ mod tests {
         });
         let id = CameraId::try_new("cam0").unwrap();
         let health = testing::health();
-        let mut reopened = Reopened::start(&id, open, health.clone(), Stop::new()).unwrap();
+        let mut reopened = ReconnectingCamera::start(&id, open, health.clone(), Stop::new()).unwrap();
         let error = reopened.first(Instant::now()).unwrap_err();
         assert!(error.is_pending() && error.is_fatal(), "{error}");
         reopened.failed(&error);

@@ -3,18 +3,18 @@
 use std::time::{Duration, Instant};
 
 /// Two readings of the clocks differ by far less where the machine was not suspended.
-const NOTICED: Duration = Duration::from_millis(20);
+const MIN_SUSPENSION: Duration = Duration::from_millis(20);
 
 /// How much nearer deadlines are than the monotonic clock says. Pure: the caller reads the clocks.
 #[derive(Debug)]
-pub(super) struct Sleep {
+pub(super) struct SuspensionDetector {
     /// How long the machine has been suspended since its start, at the last look.
     suspended: Duration,
     /// When the last suspension was noticed, and how long it was.
     last: Option<(Instant, Duration)>,
 }
 
-impl Sleep {
+impl SuspensionDetector {
     /// Nothing was missed until now.
     pub(super) const fn new(suspended: Duration) -> Self {
         Self { suspended, last: None }
@@ -23,7 +23,7 @@ impl Sleep {
     /// How long the machine was suspended since the last look, if it was.
     pub(super) fn look(&mut self, suspended: Duration, now: Instant) -> Option<Duration> {
         let slept = suspended.saturating_sub(self.suspended);
-        if slept < NOTICED {
+        if slept < MIN_SUSPENSION {
             return None;
         }
         self.suspended = suspended;
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn due_of_a_part_from_before_a_suspension_is_nearer_by_it() {
         let (begin, ms) = (Instant::now(), Duration::from_millis);
-        let mut sleep = Sleep::new(ms(500));
+        let mut sleep = SuspensionDetector::new(ms(500));
         assert_eq!(sleep.look(ms(501), begin), None, "two readings are never the same");
         assert_eq!(sleep.due(begin, ms(200)), begin + ms(200));
         assert_eq!(sleep.look(ms(600), begin + ms(50)), Some(ms(100)));

@@ -12,7 +12,7 @@ use diad_core::name::CameraId;
 use crate::settings::{self, Source, Trigger};
 
 /// Buffers of one camera: those on the line, one being filled, one being looked at.
-const BUFFERS: usize = super::WAITING_FRAMES + 2;
+const BUFFERS_PER_CAMERA: usize = super::FRAME_LANE_CAPACITY + 2;
 
 /// A live camera that gives no picture for this long is taken for dead and opened again.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ impl CameraSpec {
     /// The camera that the settings describe. Opens nothing yet.
     #[must_use]
     pub fn from_settings(camera: &settings::Camera) -> Self {
-        let pool = BufferPool::new(BUFFERS);
+        let pool = BufferPool::new(BUFFERS_PER_CAMERA);
         let names_products = matches!(camera.source, Source::Rendered { .. }) && camera.trigger == Trigger::Camera;
         let (on_demand, open): (bool, Open) = match camera.source.clone() {
             Source::V4l2 { device, width, height, fps } => {
@@ -105,7 +105,7 @@ impl CameraSpec {
     /// A rendered camera that ends after `settings.parts`, for a demonstration.
     #[must_use]
     pub fn rendered(id: CameraId, settings: RenderedSettings) -> Self {
-        let open = rendered(settings, BufferPool::new(BUFFERS));
+        let open = rendered(settings, BufferPool::new(BUFFERS_PER_CAMERA));
         Self { id, trigger: Trigger::Camera, roi: None, overload: Overload::Wait, open, names_products: true }
     }
 }

@@ -13,19 +13,19 @@ use diad_publish::wire::Digest;
 use diad_publish::{Arrived, Publisher, suspended};
 use tracing::error;
 
-use super::WAITING_FRAMES;
+use super::FRAME_LANE_CAPACITY;
 use super::account::Account;
-use super::beat::Beats;
+use super::beat::StageProgressTable;
 use super::capture::{Capturing, Joins};
 use super::desk::Desk;
-use super::infer::{Inferring, Pace, Rebuild, Witness};
-use super::journal::{Journal, MarkRequest};
+use super::infer::{Inferring, InspectionPace, ReloadNetworks, Witness};
+use super::journal::{LabelRequest, ResilientLedger};
 use super::lane::lane;
-use super::record::{self, Listener, Recording};
-use super::reopened::FIRST_TRY;
-use super::sleep::Sleep;
+use super::record::{self, Recording, VerdictObserver};
+use super::reopened::FIRST_OPEN_TIMEOUT;
+use super::sleep::SuspensionDetector;
 use super::sources::CameraSpec;
-use super::stalls::Stalls;
+use super::stalls::StallDetector;
 use super::stop::Stop;
 use super::triggers::{LateTriggers, Routed, Triggers};
 use crate::archive::Archive;
@@ -36,14 +36,14 @@ use crate::thresholds::LiveThresholds;
 use crate::timing::StageClock;
 
 /// Words that may wait for the record stage, which never waits for the broker.
-const WAITING_WORDS: usize = 1024;
+const RECORD_LANE_CAPACITY: usize = 1024;
 
 /// Time beyond the end of a drain in which a stage must have ended.
-const GRACE: Duration = Duration::from_secs(1);
+const STAGE_JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most that networks are given on top for the part in hand, which may take its deadline: systemd does not wait for ever.
-const IN_HAND: Duration = Duration::from_secs(5);
+const MAX_PART_IN_HAND: Duration = Duration::from_secs(5);
 /// How often a stage that should end is looked at.
-const STEP: Duration = Duration::from_millis(2);
+const JOIN_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// What a line is made of.
 pub struct LineSpec<G, W> {
@@ -52,7 +52,7 @@ pub struct LineSpec<G, W> {
     /// The method with its networks, warmed up.
     pub inspector: Inspector<G>,
     /// How the networks are loaded anew.
-    pub rebuild: Rebuild<G>,
+    pub rebuild: ReloadNetworks<G>,
     /// The thresholds in force.
     pub thresholds: LiveThresholds,
     /// Which products have a name, and what becomes of parts of others.
@@ -64,7 +64,7 @@ pub struct LineSpec<G, W> {
     /// The broker link.
     pub publisher: Arc<Publisher>,
     /// The record.
-    pub journal: Journal,
+    pub journal: ResilientLedger,
     /// How long what is owed to the broker may take at the end.
     pub drain: Duration,
     /// Which model judges.
@@ -74,11 +74,11 @@ pub struct LineSpec<G, W> {
     /// Sees every judged part.
     pub witness: W,
     /// Hears every verdict.
-    pub listener: Listener,
+    pub listener: VerdictObserver,
     /// Where pictures are kept.
     pub archive: Archive,
     /// What people say of verdicts; nothing, ever, if nobody can.
-    pub marks: Receiver<MarkRequest>,
+    pub marks: Receiver<LabelRequest>,
     /// Who watches the station itself.
     pub guards: Guards,
     /// Where lost cameras and failing networks are reported.
@@ -108,20 +108,20 @@ pub struct Line<W> {
     infer: JoinHandle<W>,
     /// What the networks may take to finish the part in hand.
     in_hand: Duration,
-    record: JoinHandle<Journal>,
+    record: JoinHandle<ResilientLedger>,
     desk: Desk,
     triggers: Triggers,
     account: Account,
     stop: Stop,
-    beats: Beats,
+    beats: StageProgressTable,
 }
 
 /// What came of a line.
 pub enum Ended<W> {
     /// Every stage drained into the next and ended. The journal is given back.
-    Clean(W, Journal),
+    Clean(W, ResilientLedger),
     /// A stage panicked or gave up: a bug. Its name, and the journal if the record stage still had it.
-    Broken(&'static str, Option<Journal>),
+    Broken(&'static str, Option<ResilientLedger>),
 }
 
 /// Starts every stage. Cameras are opened first, so that a station that sees nothing says so at once; one that sees with
@@ -137,9 +137,9 @@ where
     let LineSpec { cameras, inspector, rebuild, thresholds, deadline, witness, guards, health, mut journal, .. } = spec;
     let account = Account::default();
     let triggers = Triggers::new(journal.product().clone(), deadline);
-    let mut beats = Beats::default();
-    let (frames_in, frames_out) = lane(WAITING_FRAMES);
-    let (said_in, said_out) = lane(WAITING_WORDS);
+    let mut beats = StageProgressTable::default();
+    let (frames_in, frames_out) = lane(FRAME_LANE_CAPACITY);
+    let (said_in, said_out) = lane(RECORD_LANE_CAPACITY);
     let supervisor = Desk::new(
         account.clone(),
         said_in,
@@ -149,7 +149,7 @@ where
         beats.add("supervisor"),
     );
 
-    let stalls = Stalls::start().map_err(|source| LineError::Thread { name: "stalls".to_owned(), source })?;
+    let stalls = StallDetector::start().map_err(|source| LineError::Thread { name: "stalls".to_owned(), source })?;
     let mut capturing = Vec::new();
     for camera in cameras {
         let name = format!("capture-{}", camera.id());
@@ -175,7 +175,7 @@ where
         publisher: spec.publisher,
         journal,
         repeats,
-        sleep: Sleep::new(suspended()),
+        sleep: SuspensionDetector::new(suspended()),
         account: account.clone(),
         thresholds: thresholds.clone(),
         deadline,
@@ -190,7 +190,7 @@ where
         health: health.clone(),
         last_overdue: None,
     };
-    let unheard = Unheard(stop.clone());
+    let unheard = RecordStageGuard(stop.clone());
     let record = spawn("record", move || {
         let _unheard = unheard;
         recording.run()
@@ -210,7 +210,7 @@ where
         desk: supervisor.of_stage(beat.clone()),
         witness,
         guards,
-        pace: Pace::new(capturing.len(), deadline),
+        pace: InspectionPace::new(capturing.len(), deadline),
         stop: stop.clone(),
         beat,
     };
@@ -220,7 +220,7 @@ where
     Ok(Line {
         captures,
         infer,
-        in_hand: deadline.min(IN_HAND),
+        in_hand: deadline.min(MAX_PART_IN_HAND),
         record,
         desk: supervisor,
         triggers,
@@ -232,7 +232,7 @@ where
 
 /// Waits until every camera has been tried, all of them at the same time. One that may still open is no reason to give up.
 fn first_open(capturing: &mut [(String, Capturing)]) -> Result<(), LineError> {
-    let until = Instant::now() + FIRST_TRY;
+    let until = Instant::now() + FIRST_OPEN_TIMEOUT;
     let opened: Vec<_> = capturing.iter_mut().map(|(_, stage)| stage.first_open(until)).collect();
     let may_see = opened.iter().any(|opened| opened.as_ref().err().is_none_or(CaptureError::is_pending));
     for ((_, stage), opened) in capturing.iter_mut().zip(opened) {
@@ -246,9 +246,9 @@ fn first_open(capturing: &mut [(String, Capturing)]) -> Result<(), LineError> {
 }
 
 /// Tells the others when the record stage is gone, also by a panic: they would wait for it for ever.
-struct Unheard(Stop);
+struct RecordStageGuard(Stop);
 
-impl Drop for Unheard {
+impl Drop for RecordStageGuard {
     fn drop(&mut self) {
         self.0.unheard();
     }
@@ -329,7 +329,7 @@ impl<W> Line<W> {
         if self.infer.is_finished() || self.record.is_finished() {
             self.stop.ask(Duration::ZERO);
         }
-        let patience = self.stop.deadline() + GRACE;
+        let patience = self.stop.deadline() + STAGE_JOIN_TIMEOUT;
         let captures: Vec<_> =
             std::mem::take(&mut self.captures).into_iter().map(|capture| join_by(capture, patience)).collect();
         if captures.iter().any(Option::is_none) {
@@ -340,7 +340,7 @@ impl<W> Line<W> {
             last_messages().into_iter().for_each(|message| self.route(message));
         }
         let Self { infer, in_hand, record, desk, stop, .. } = self;
-        let infer = join_by(infer, Instant::now().max(patience) + GRACE + in_hand);
+        let infer = join_by(infer, Instant::now().max(patience) + STAGE_JOIN_TIMEOUT + in_hand);
         if infer.is_none() {
             stop.leave_behind();
         }
@@ -367,7 +367,7 @@ fn join_by<T>(thread: JoinHandle<T>, deadline: Instant) -> Option<std::thread::R
             error!(thread = thread.thread().name().unwrap_or_default(), "stage hangs and is left behind");
             return None;
         }
-        std::thread::sleep(STEP);
+        std::thread::sleep(JOIN_POLL_INTERVAL);
     }
     Some(thread.join())
 }

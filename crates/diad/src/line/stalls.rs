@@ -8,14 +8,14 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// How long the thread sleeps.
-const STEP: Duration = Duration::from_millis(25);
+const STALL_CHECK_INTERVAL: Duration = Duration::from_millis(25);
 
 /// A process that goes on so much later than it asked for stood still. No deadline is held on a machine where that is usual.
-const STILL: Duration = Duration::from_millis(200);
+const MIN_STALL: Duration = Duration::from_millis(200);
 
 /// When the process last stood still. Clones share it; the thread ends with the last of them.
 #[derive(Debug, Clone)]
-pub(super) struct Stalls(Arc<Mutex<Looks>>);
+pub(super) struct StallDetector(Arc<Mutex<Looks>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Looks {
@@ -28,12 +28,12 @@ struct Looks {
 impl Looks {
     /// As it is known at `now`, by whichever thread runs first after the process has gone on.
     fn at(self, now: Instant) -> Self {
-        let went_on = if now > self.last + STEP + STILL { Some(now) } else { self.went_on };
+        let went_on = if now > self.last + STALL_CHECK_INTERVAL + MIN_STALL { Some(now) } else { self.went_on };
         Self { went_on, ..self }
     }
 }
 
-impl Stalls {
+impl StallDetector {
     /// Begins to look.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Stalls {
                 let mut looks = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 *looks = Looks { last: now, ..looks.at(now) };
                 drop(looks);
-                std::thread::sleep(STEP);
+                std::thread::sleep(STALL_CHECK_INTERVAL);
             }
         };
         Builder::new().name("stalls".to_owned()).spawn(watch)?;
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn stood_still_beyond_is_about_what_came_up_meanwhile() {
         let (begin, ms) = (Instant::now(), Duration::from_millis);
-        let stalls = |went_on| Stalls(Arc::new(Mutex::new(Looks { last: begin + ms(4000), went_on })));
+        let stalls = |went_on| StallDetector(Arc::new(Mutex::new(Looks { last: begin + ms(4000), went_on })));
         let seen = stalls(Some(begin + ms(4000)));
         let at = |from| seen.stood_still_beyond(begin + ms(from), ms(300), begin + ms(4010));
         assert!(at(0) && at(3600));
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn start_sees_no_stall_where_there_is_none_to_speak_of() {
-        let stalls = Stalls::start().unwrap();
+        let stalls = StallDetector::start().unwrap();
         let begin = Instant::now();
         std::thread::sleep(Duration::from_millis(100));
         // A machine that is busy otherwise may be slow, but not by this.

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 /// Shared by all stages. Clones are the same wish.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<Inner>);
+pub struct Stop(Arc<ShutdownShared>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct ShutdownShared {
     asked: AtomicBool,
     signal: Arc<AtomicBool>,
     deadline: Mutex<Option<Instant>>,
     bug: OnceLock<&'static str>,
-    left_behind: AtomicBool,
+    rows_of_killed_run: AtomicBool,
     unheard: AtomicBool,
 }
 
@@ -42,12 +42,12 @@ impl Stop {
 
     /// A stage hangs and is not waited for any longer: those behind it end without it.
     pub(super) fn leave_behind(&self) {
-        self.0.left_behind.store(true, Ordering::Release);
+        self.0.rows_of_killed_run.store(true, Ordering::Release);
     }
 
     /// Whether a stage that hangs was given up.
     pub(super) fn is_left_behind(&self) -> bool {
-        self.0.left_behind.load(Ordering::Acquire)
+        self.0.rows_of_killed_run.load(Ordering::Acquire)
     }
 
     /// The record stage has ended, in whatever way: nobody hears what stages say.

@@ -12,23 +12,23 @@ use diad_publish::wire::{Inbound, TriggerMessage};
 use diad_publish::{Arrived, Promptness, Receipt};
 use tracing::{error, info, warn};
 
-use super::desk::Arrival;
+use super::desk::PartRegistration;
 use super::lateness::{Age, Lateness};
 use crate::chain::chain;
 use crate::products::InForce;
 
 /// Trigger messages that may wait for one camera. A plant that sends more than this ahead of its parts is out of step.
-const WAITING_TRIGGERS: usize = 64;
+const MAX_WAITING_TRIGGERS: usize = 64;
 
 /// Marks of the last parts that are remembered, to tell a plant that it repeats one.
-const REMEMBERED: usize = 256;
+const MAX_REMEMBERED_PART_IDS: usize = 256;
 
 /// Cameras without a trigger of their own, or that are none, whose parts are told apart. A plant that writes something else
 /// into `camera` must not fill the memory: what further names bring is booked under the last of these.
-const STRANGERS: usize = 16;
+const MAX_UNKNOWN_CAMERAS: usize = 16;
 
 /// What came late is told for so long after the last that did.
-const TOLD: Duration = Duration::from_secs(10);
+const LATE_TRIGGER_REPORT_TIME: Duration = Duration::from_secs(10);
 
 /// A part that waits for its camera.
 #[derive(Debug)]
@@ -74,10 +74,10 @@ pub struct LateTriggers {
 
 /// Hands trigger messages to the cameras they are meant for, in the order in which they came, and keeps the product.
 #[derive(Debug, Clone)]
-pub struct Triggers(Arc<Mutex<State>>);
+pub struct Triggers(Arc<Mutex<TriggerTable>>);
 
 #[derive(Debug)]
-struct State {
+struct TriggerTable {
     lateness: Lateness,
     late: u64,
     last_late: Option<(Instant, String)>,
@@ -91,10 +91,10 @@ struct State {
     unheeded: u64,
 }
 
-impl State {
+impl TriggerTable {
     /// The name to book a part under whose trigger names a camera that takes none.
     fn stranger(&mut self, named: &CameraId) -> CameraId {
-        if !self.strangers.contains(named) && self.strangers.len() < STRANGERS {
+        if !self.strangers.contains(named) && self.strangers.len() < MAX_UNKNOWN_CAMERAS {
             self.strangers.push(named.clone());
         }
         let known = self.strangers.iter().find(|known| *known == named).or(self.strangers.last());
@@ -102,13 +102,13 @@ impl State {
     }
 }
 
-impl State {
+impl TriggerTable {
     fn note_mark(&mut self, part: Option<&PartId>) {
         let Some(part) = part else { return };
         if self.marks.contains(part) {
             warn!(?part, "trigger repeats the mark of an earlier part; it is a part of its own");
         }
-        self.marks.truncate(REMEMBERED - 1);
+        self.marks.truncate(MAX_REMEMBERED_PART_IDS - 1);
         self.marks.push_front(part.clone());
     }
 
@@ -138,7 +138,7 @@ impl State {
         age: Age,
         refusal: Option<Reason>,
         receipt: &Receipt,
-        enter: impl Fn(&CameraId, Arrival) -> PartMeta,
+        enter: impl Fn(&CameraId, PartRegistration) -> PartMeta,
     ) -> Vec<Refused> {
         let (captured, late, refusal) = match age {
             Age::Young(captured) => (captured, false, refusal),
@@ -146,7 +146,7 @@ impl State {
             Age::Late(_) => (heard, true, Some(Reason::LateTrigger)),
         };
         let product = self.product.product().cloned();
-        let arrival = || Arrival {
+        let arrival = || PartRegistration {
             part: trigger.part.clone(),
             product: product.clone(),
             source: None,
@@ -170,7 +170,7 @@ impl State {
                     let triggered = Triggered { meta, heard: heard.mono };
                     if let Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) = sender.try_send(triggered)
                     {
-                        error!(%camera, waiting = WAITING_TRIGGERS, "trigger not taken: too many wait already");
+                        error!(%camera, waiting = MAX_WAITING_TRIGGERS, "trigger not taken: too many wait already");
                         refused.push((back.meta, None));
                     }
                 }
@@ -203,7 +203,7 @@ impl Triggers {
             }
             InForce::Unclear(why) => warn!(%why, "parts are UNJUDGED until the plant names a product"),
         }
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(TriggerTable {
             lateness: Lateness::new(deadline),
             late: 0,
             last_late: None,
@@ -218,7 +218,7 @@ impl Triggers {
 
     /// A camera that takes parts on messages.
     pub(super) fn subscribe(&self, camera: CameraId) -> Receiver<Triggered> {
-        let (sender, receiver) = bounded(WAITING_TRIGGERS);
+        let (sender, receiver) = bounded(MAX_WAITING_TRIGGERS);
         self.lock().cameras.push((camera, Some(sender)));
         receiver
     }
@@ -244,12 +244,12 @@ impl Triggers {
     pub(super) fn late(&self) -> LateTriggers {
         let state = self.lock();
         let now = Instant::now();
-        let last = state.last_late.as_ref().filter(|(at, _)| now < *at + TOLD);
+        let last = state.last_late.as_ref().filter(|(at, _)| now < *at + LATE_TRIGGER_REPORT_TIME);
         LateTriggers {
             late: state.late,
             last: last.map(|(_, what)| what.clone()),
             missing: state.lateness.missing(),
-            misses: state.last_missing.is_some_and(|at| now < at + TOLD),
+            misses: state.last_missing.is_some_and(|at| now < at + LATE_TRIGGER_REPORT_TIME),
         }
     }
 
@@ -259,7 +259,7 @@ impl Triggers {
     ///
     /// A mark that was used before is the plant's business: it is said in the log, and the part is one of its own; what the
     /// gate is told of it is decided with its verdict.
-    pub(super) fn route(&self, arrived: Arrived, enter: impl Fn(&CameraId, Arrival) -> PartMeta) -> Routed {
+    pub(super) fn route(&self, arrived: Arrived, enter: impl Fn(&CameraId, PartRegistration) -> PartMeta) -> Routed {
         let Arrived { message, promptness, receipt } = arrived;
         match message {
             Inbound::Product { product, at } => {
@@ -299,7 +299,7 @@ impl Triggers {
         Routed { product: Some((product, at, receipt)), ..Routed::default() }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, TriggerTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -314,8 +314,8 @@ mod tests {
 
     use super::*;
 
-    fn enter(camera: &CameraId, arrival: Arrival) -> PartMeta {
-        let Arrival { part, product, source, captured, .. } = arrival;
+    fn enter(camera: &CameraId, arrival: PartRegistration) -> PartMeta {
+        let PartRegistration { part, product, source, captured, .. } = arrival;
         PartMeta { key: PartKey { camera: camera.clone(), seq: 1 }, part, product, source, captured }
     }
 
@@ -378,7 +378,7 @@ mod tests {
             .collect();
         assert_eq!((booked.len(), waiting.len()), (102, 0));
         assert_eq!(booked[99..], ["serial-15", "serial-0", "serial-1"]);
-        assert_eq!(booked.iter().collect::<std::collections::BTreeSet<_>>().len(), STRANGERS);
+        assert_eq!(booked.iter().collect::<std::collections::BTreeSet<_>>().len(), MAX_UNKNOWN_CAMERAS);
     }
 
     #[test]
@@ -454,10 +454,10 @@ mod tests {
     fn route_beyond_what_may_wait_gives_the_newest_back() {
         let triggers = Triggers::new(InForce::Unnamed, DEADLINE);
         let waiting = triggers.subscribe(camera("cam0"));
-        let refused: usize = (0..WAITING_TRIGGERS + 3)
+        let refused: usize = (0..MAX_WAITING_TRIGGERS + 3)
             .map(|i| triggers.route(trigger(&format!(r#"{{"part":"P-{i}"}}"#)), enter).refused.len())
             .sum();
-        assert_eq!((waiting.len(), refused), (WAITING_TRIGGERS, 3));
+        assert_eq!((waiting.len(), refused), (MAX_WAITING_TRIGGERS, 3));
     }
 
     #[test]

@@ -14,14 +14,14 @@ use diad_ledger::{Ledger, LedgerError};
 use tracing::warn;
 
 /// How long an answer is waited for: a slow disk needs less, and by no more than this a disk that hangs makes a verdict late.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LEDGER_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 /// It is waited for in steps: a process that was stopped meanwhile has lost one of them, and its disk is not at fault.
-const STEP: Duration = Duration::from_millis(100);
+const LEDGER_REPLY_STEP: Duration = Duration::from_millis(100);
 
 type Job = Box<dyn FnOnce(&mut Option<Ledger>) + Send>;
 
 /// The near end of the thread that has the ledger, or none while its file is gone.
-pub(super) struct Vault {
+pub(super) struct LedgerThread {
     path: PathBuf,
     /// None once the thread is to end.
     jobs: Option<Sender<Job>>,
@@ -33,7 +33,7 @@ pub(super) struct Vault {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Vault {
+impl LedgerThread {
     /// Puts an open ledger on a thread named `ledger`.
     pub(super) fn start(ledger: Ledger) -> io::Result<Self> {
         let path = ledger.path().to_owned();
@@ -83,8 +83,8 @@ impl Vault {
         });
         // A thread that is gone shows where its answer is taken.
         let _ = jobs.send(job);
-        for _ in 0..PATIENCE.as_millis() / STEP.as_millis() {
-            match answered.recv_timeout(STEP) {
+        for _ in 0..LEDGER_REPLY_TIMEOUT.as_millis() / LEDGER_REPLY_STEP.as_millis() {
+            match answered.recv_timeout(LEDGER_REPLY_STEP) {
                 Ok(result) => return result,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
@@ -117,11 +117,11 @@ impl Vault {
     }
 }
 
-impl Drop for Vault {
+impl Drop for LedgerThread {
     fn drop(&mut self) {
         self.jobs = None;
         // The next one finds the lock free, unless the disk hangs.
-        if self.ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        if self.ended.recv_timeout(LEDGER_REPLY_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             warn!(ledger = %self.path.display(), "the ledger is left behind on a disk that hangs");
         }
     }
@@ -133,8 +133,8 @@ mod tests {
 
     use super::*;
 
-    fn vault(folder: &tempfile::TempDir) -> Vault {
-        Vault::start(Ledger::open(&folder.path().join("ledger.sqlite3")).unwrap()).unwrap()
+    fn vault(folder: &tempfile::TempDir) -> LedgerThread {
+        LedgerThread::start(Ledger::open(&folder.path().join("ledger.sqlite3")).unwrap()).unwrap()
     }
 
     #[test]

@@ -34,18 +34,18 @@ impl NamedBank {
 
 /// The witnesses of products, ready to judge.
 #[derive(Debug, Clone, Default)]
-pub struct Judges(BTreeMap<ProductName, Arc<Joined>>);
+pub struct ProductWitnesses(BTreeMap<ProductName, Arc<Joined>>);
 
 /// Makes ready what thresholds name.
-pub trait Equip: fmt::Debug + Send + Sync {
+pub trait LoadWitnesses: fmt::Debug + Send + Sync {
     /// The witnesses of every product that has any: those of the bank that its entry names, else those that the model brings.
     ///
     /// # Errors
     /// A [`Fault`] for every bank that cannot be used, at the place that names it.
-    fn judges(&self, set: &ThresholdSet) -> Result<Judges, Vec<Fault>>;
+    fn judges(&self, set: &ThresholdSet) -> Result<ProductWitnesses, Vec<Fault>>;
 }
 
-impl Judges {
+impl ProductWitnesses {
     /// Takes the witnesses of each product.
     #[must_use]
     pub const fn new(by_product: BTreeMap<ProductName, Arc<Joined>>) -> Self {
@@ -60,17 +60,17 @@ impl Judges {
 }
 
 /// Which bank each product has, its entry says: the same products are the same.
-impl PartialEq for Judges {
+impl PartialEq for ProductWitnesses {
     fn eq(&self, other: &Self) -> bool {
         self.0.keys().eq(other.0.keys())
     }
 }
 
 /// A fault for every bank, where none can be used.
-pub(super) fn refuse_all(set: &ThresholdSet) -> Result<Judges, Vec<Fault>> {
+pub(super) fn refuse_all(set: &ThresholdSet) -> Result<ProductWitnesses, Vec<Fault>> {
     let fault = |(_, bank): (_, &NamedBank)| bank.fault("no banks are at hand here".to_owned(), None);
     let faults: Vec<Fault> = set.banks().map(fault).collect();
-    if faults.is_empty() { Ok(Judges::default()) } else { Err(faults) }
+    if faults.is_empty() { Ok(ProductWitnesses::default()) } else { Err(faults) }
 }
 
 /// Reads one; `None` inside where none is named.

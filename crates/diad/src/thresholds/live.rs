@@ -7,10 +7,10 @@ use super::ThresholdSet;
 
 /// The thresholds in force. Clones share them.
 #[derive(Debug, Clone)]
-pub struct LiveThresholds(Arc<Inner>);
+pub struct LiveThresholds(Arc<ThresholdsShared>);
 
 #[derive(Debug)]
-struct Inner {
+struct ThresholdsShared {
     set: Mutex<Arc<ThresholdSet>>,
     taken: AtomicU64,
     refused: AtomicU64,
@@ -30,7 +30,7 @@ impl LiveThresholds {
     #[must_use]
     pub fn new(set: ThresholdSet) -> Self {
         let set = Mutex::new(Arc::new(set));
-        Self(Arc::new(Inner { set, taken: AtomicU64::new(0), refused: AtomicU64::new(0) }))
+        Self(Arc::new(ThresholdsShared { set, taken: AtomicU64::new(0), refused: AtomicU64::new(0) }))
     }
 
     /// The set in force. Take it once per part: score, cut-offs and digest of a verdict must belong together.

@@ -27,7 +27,7 @@ use diad_publish::wire::Digest;
 use crate::products::hint;
 use crate::yaml::{Fault, Item, Place, Report, Section, digest, parse, text};
 
-pub use bank::{Equip, Judges, NamedBank};
+pub use bank::{LoadWitnesses, NamedBank, ProductWitnesses};
 pub use live::{LiveThresholds, Saves};
 pub use watch::{Change, POLL_EVERY, Watch, Watcher};
 
@@ -47,7 +47,7 @@ pub struct ThresholdSet {
     references: BTreeMap<ProductName, Reference>,
     banks: BTreeMap<ProductName, NamedBank>,
     /// Those of the banks, once they are ready.
-    judges: Judges,
+    judges: ProductWitnesses,
     digest: Digest,
 }
 
@@ -115,7 +115,7 @@ impl ThresholdSet {
             let (review, reject, area) = (t.review(), t.reject(), t.min_area_px());
             format!("{name:?} review={review} reject={reject} min_area_px={area}{mask}{bank}\n")
         }));
-        Some(Self { default, products, references, banks, judges: Judges::default(), digest })
+        Some(Self { default, products, references, banks, judges: ProductWitnesses::default(), digest })
     }
 
     /// The thresholds of a product; those of no product, or of one without its own, are the default.
@@ -174,7 +174,7 @@ impl ThresholdSet {
 
     /// The same thresholds with the witnesses that they name: ready to judge by.
     #[must_use]
-    pub fn with(self, judges: Judges) -> Self {
+    pub fn with(self, judges: ProductWitnesses) -> Self {
         Self { judges, ..self }
     }
 

@@ -8,7 +8,7 @@ use crate::yaml::Item;
 /// The words of a spread.
 const ALLOWED: &str = "[mean, standard deviation]";
 /// Larger than any mean or standard deviation of a signal.
-const MOST: f64 = 1000.0;
+const MAX_MEAN_OR_SD: f64 = 1000.0;
 
 /// Reads one; nothing is an empty one.
 pub(super) fn read(item: Item<'_>) -> Option<Reference> {
@@ -30,7 +30,7 @@ fn spread(item: &Item<'_>) -> Option<Spread> {
     let [mean, sd] = &values[..] else {
         return item.fault("must be two numbers", Some(ALLOWED));
     };
-    let (mean, sd) = (mean.number(0.0..=MOST), sd.number(0.0..=MOST));
+    let (mean, sd) = (mean.number(0.0..=MAX_MEAN_OR_SD), sd.number(0.0..=MAX_MEAN_OR_SD));
     match Spread::try_new(mean?, sd?) {
         Ok(spread) => Some(spread),
         Err(error) => item.fault(&error.to_string(), Some(ALLOWED)),

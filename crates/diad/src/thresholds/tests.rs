@@ -308,7 +308,7 @@ fn poll_waits_longer_for_the_rest_of_a_valid_text_that_may_be_half_a_save() {
 #[test]
 fn a_save_is_in_force_within_a_second_whatever_it_looks_like() {
     // The first reading is at most one interval after the save.
-    assert!(POLL_EVERY * watch::SETTLED_IF_CUT < std::time::Duration::from_secs(1));
+    assert!(POLL_EVERY * watch::EQUAL_READINGS_IF_CUT < std::time::Duration::from_secs(1));
 }
 
 #[test]

@@ -17,15 +17,15 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use super::bank::refuse_all;
-use super::{Equip, LiveThresholds, ThresholdSet};
+use super::{LiveThresholds, LoadWitnesses, ThresholdSet};
 use crate::yaml::{Fault, text};
 
 /// Time between two readings of the file.
 pub const POLL_EVERY: Duration = Duration::from_millis(200);
 /// Equal readings in a row after which a text counts.
-const SETTLED: u32 = 2;
+const EQUAL_READINGS: u32 = 2;
 /// The same for a text that may be cut off.
-pub(super) const SETTLED_IF_CUT: u32 = 4;
+pub(super) const EQUAL_READINGS_IF_CUT: u32 = 4;
 
 /// What a save did.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +38,7 @@ pub enum Change {
     Unwatched,
 }
 
-type Reading = Result<String, Fault>;
+type FileReading = Result<String, Fault>;
 
 /// Watches one thresholds file.
 #[derive(Debug)]
@@ -46,11 +46,11 @@ pub struct Watcher {
     path: PathBuf,
     live: LiveThresholds,
     /// Makes the banks ready that a save names; none: there must be none.
-    equip: Option<Arc<dyn Equip>>,
-    last: Reading,
+    equip: Option<Arc<dyn LoadWitnesses>>,
+    last: FileReading,
     /// How many readings in a row gave `last`.
     equal: u32,
-    decided: Reading,
+    decided: FileReading,
 }
 
 impl Watcher {
@@ -70,7 +70,7 @@ impl Watcher {
     ///
     /// # Errors
     /// A [`Fault`] for every bank that cannot be used.
-    pub fn equip(&mut self, equip: Arc<dyn Equip>) -> Result<(), Vec<Fault>> {
+    pub fn equip(&mut self, equip: Arc<dyn LoadWitnesses>) -> Result<(), Vec<Fault>> {
         let set = self.live.current();
         let judges = equip.judges(&set)?;
         self.live.begin_with(ThresholdSet::clone(&set).with(judges));
@@ -90,7 +90,10 @@ impl Watcher {
         self.equal = if reading == self.last { self.equal.saturating_add(1) } else { 1 };
         self.last = reading;
         let settled = |wanted| self.equal >= wanted;
-        if self.last == self.decided || !settled(SETTLED) || (!settled(SETTLED_IF_CUT) && self.may_be_cut()) {
+        if self.last == self.decided
+            || !settled(EQUAL_READINGS)
+            || (!settled(EQUAL_READINGS_IF_CUT) && self.may_be_cut())
+        {
             return None;
         }
         Some(self.decide())

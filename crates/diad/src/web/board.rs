@@ -20,34 +20,34 @@ use crate::output::decimal;
 mod tests;
 
 /// Parts that are remembered, of all cameras together.
-const REMEMBERED: usize = 600;
+const MAX_RECENT_PARTS: usize = 600;
 /// Hours that are counted.
-const HOURS: usize = 24;
+const COUNTED_HOURS: usize = 24;
 /// Products that are counted apart; the plant may name any number of them.
-const PRODUCTS: usize = 64;
+const MAX_COUNTED_PRODUCTS: usize = 64;
 /// What the products beyond that are counted as. No product can be named so.
-const OTHERS: &str = "(others)";
+const OTHER_PRODUCTS: &str = "(others)";
 /// What parts without a product are counted as. No product can be named so.
-const NONE: &str = "(none)";
+const NO_PRODUCT: &str = "(none)";
 
 /// Verdicts that may wait for somebody to look: seconds of a fast line, and the page looks ten times a second.
-const WAITING: usize = 4096;
+const MAX_UNSEEN_VERDICTS: usize = 4096;
 
 /// Shared by the line, which notes, and the page, which looks. The line takes no lock: a page of low priority that holds
 /// one would hold up verdicts.
 #[derive(Debug, Clone)]
-pub struct Board {
+pub struct LiveStats {
     noted: Sender<Noted>,
     waiting: Receiver<Noted>,
     unseen: Arc<AtomicU64>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<LiveState>>,
 }
 
 /// A verdict on its way to the board, what its part took in each stage, and the time it had, in milliseconds.
 type Noted = (InspectionEvent, Timings, f64);
 
 #[derive(Debug, Default)]
-struct State {
+struct LiveState {
     /// Parts noted so far; the number of the last one.
     noted: u64,
     parts: VecDeque<Part>,
@@ -143,7 +143,7 @@ impl Latency {
     }
 }
 
-impl Board {
+impl LiveStats {
     /// A verdict went out. Never waits: the record stage calls it. One for which there is no room is counted as unseen.
     pub fn note(&self, event: &InspectionEvent, timings: &Timings, deadline_ms: f64) {
         if self.noted.try_send((event.clone(), *timings, deadline_ms)).is_err() {
@@ -195,7 +195,7 @@ impl Board {
         (state.totals.clone(), state.latency.clone())
     }
 
-    /// [`Board::totals`] for a scrape of the metrics: every verdict and every reason of every one of `cameras`, also
+    /// [`LiveStats::totals`] for a scrape of the metrics: every verdict and every reason of every one of `cameras`, also
     /// those that did not occur yet, for parts without a product and for each product that a part had.
     ///
     /// A rate is the difference of two scrapes, so a series that began with its first count would hide that count. The
@@ -204,7 +204,7 @@ impl Board {
     pub fn scrape(&self, cameras: &[CameraId]) -> (BTreeMap<Labels, u64>, Latency) {
         let mut state = self.lock();
         let named = state.totals.keys().map(|labels| labels.product.clone());
-        let products: BTreeSet<String> = named.chain([NONE.to_owned()]).collect();
+        let products: BTreeSet<String> = named.chain([NO_PRODUCT.to_owned()]).collect();
         let mut series = BTreeMap::new();
         for (product, camera) in products.iter().flat_map(|product| cameras.iter().map(move |camera| (product, camera)))
         {
@@ -232,7 +232,7 @@ impl Board {
         self.lock().least_margin_ms
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LiveState> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.try_iter().for_each(|(event, timings, deadline_ms)| state.take(&event, &timings, deadline_ms));
         state
@@ -245,14 +245,14 @@ fn outcomes() -> impl Iterator<Item = (&'static str, &'static str)> {
     judged.into_iter().chain(Reason::ALL.map(|reason| (InspectionEvent::UNJUDGED, reason.as_str())))
 }
 
-impl Default for Board {
+impl Default for LiveStats {
     fn default() -> Self {
-        let (noted, waiting) = bounded(WAITING);
+        let (noted, waiting) = bounded(MAX_UNSEEN_VERDICTS);
         Self { noted, waiting, unseen: Arc::default(), state: Arc::default() }
     }
 }
 
-impl State {
+impl LiveState {
     fn take(&mut self, event: &InspectionEvent, timings: &Timings, deadline_ms: f64) {
         let latency = event.latency().as_secs_f64();
         self.noted += 1;
@@ -275,17 +275,17 @@ impl State {
         }
         let margin = deadline_ms - latency * 1000.0;
         self.least_margin_ms = Some(self.least_margin_ms.map_or(margin, |least| least.min(margin)));
-        if self.parts.len() == REMEMBERED {
+        if self.parts.len() == MAX_RECENT_PARTS {
             self.parts.pop_front();
         }
         self.parts.push_back(part);
     }
 
     fn product(&mut self, product: Option<&str>) -> String {
-        let Some(product) = product else { return NONE.to_owned() };
+        let Some(product) = product else { return NO_PRODUCT.to_owned() };
         if !self.products.iter().any(|known| known == product) {
-            if self.products.len() == PRODUCTS {
-                return OTHERS.to_owned();
+            if self.products.len() == MAX_COUNTED_PRODUCTS {
+                return OTHER_PRODUCTS.to_owned();
             }
             self.products.push(product.to_owned());
         }
@@ -306,9 +306,9 @@ impl State {
             hours
         };
         // A clock that is set may bring any hour, so it is the oldest that leaves.
-        if self.counts.len() > HOURS
+        if self.counts.len() > COUNTED_HOURS
             && let [oldest, rest @ ..] = hours(&self.counts).as_slice()
-            && rest.len() >= HOURS
+            && rest.len() >= COUNTED_HOURS
         {
             self.counts.retain(|(hour, _), _| hour != oldest);
         }

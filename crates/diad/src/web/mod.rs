@@ -26,7 +26,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 pub use access::Access;
-pub use plant::{Plant, WORKERS};
+pub use plant::{MAX_PARALLEL_REQUESTS, Plant};
 pub use server::{Running, WebSpec, start};
 
 use answer::Refusal;
@@ -41,9 +41,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A JSON body; what is wrong with one is told like everything else.
-pub(crate) struct Body<T>(pub(crate) T);
+pub(crate) struct ApiJson<T>(pub(crate) T);
 
-impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {

@@ -18,18 +18,18 @@ use serde_json::{Value, json};
 use super::Asked;
 use super::answer::{Answer, Refusal, json_body, png};
 use super::plant::{Plant, read, work};
-use crate::archive::{self, Print};
+use crate::archive::{self, ImageKind};
 use crate::chain::chain;
 use crate::line::message;
 
 /// Says which part a picture shows.
-const PART: HeaderName = HeaderName::from_static("diad-part");
+const PART_HEADER: HeaderName = HeaderName::from_static("diad-part");
 /// Most parts in one answer.
-const MOST: usize = 200;
+const MAX_PARTS_PER_RESPONSE: usize = 200;
 /// Rows that one answer looks at; what lies beyond takes another request.
 const LOOKED_AT: usize = 20_000;
 /// Rows read at a time.
-const PAGE: u32 = 512;
+const ROWS_PER_READ: u32 = 512;
 
 /// Which parts.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -58,7 +58,7 @@ impl Filter {
 /// What was not passed, and what was nearly not, if there is something to look at.
 fn for_a_person(plant: &Plant, row: &Row) -> bool {
     let Outcome::Judged(judgement) = &row.outcome else { return false };
-    let kept = || plant.pictures().join(archive::file_of(row, Print::Frame)).is_file();
+    let kept = || plant.pictures().join(archive::file_of(row, ImageKind::Frame)).is_file();
     judgement.verdict != Verdict::Pass || (archive::nearly_reviewed(judgement) && kept())
 }
 
@@ -79,13 +79,13 @@ pub async fn list(State(plant): State<Arc<Plant>>, filter: Asked<Filter>) -> Ans
 
 fn newest(plant: &Plant, filter: &Filter) -> Answer<Value> {
     let reader = plant.reader()?;
-    let limit = filter.limit.unwrap_or(50).clamp(1, MOST);
+    let limit = filter.limit.unwrap_or(50).clamp(1, MAX_PARTS_PER_RESPONSE);
     let (mut parts, mut looked_at, mut newest) = (Vec::new(), 0, None);
     let mut before = filter.before.map(RowId::from_number);
     let mut next = None;
     'pages: loop {
-        let page = reader.newest(before, PAGE).map_err(|error| unreadable(&error))?;
-        let full = page.len() == PAGE as usize;
+        let page = reader.newest(before, ROWS_PER_READ).map_err(|error| unreadable(&error))?;
+        let full = page.len() == ROWS_PER_READ as usize;
         for entry in page {
             looked_at += 1;
             let id = match &entry {
@@ -125,8 +125,8 @@ fn document(plant: &Plant, stored: &StoredRow, mark: Option<Mark>) -> Value {
     let said = message(row, Instant::now()).to_json(Lane::Live);
     let mut document: Value = serde_json::from_slice(&said).unwrap_or_default();
     let folder = plant.pictures();
-    let kept = Print::ALL.into_iter().filter(|print| folder.join(archive::file_of(row, *print)).is_file());
-    let pictures: Vec<&str> = kept.map(Print::word).collect();
+    let kept = ImageKind::ALL.into_iter().filter(|print| folder.join(archive::file_of(row, *print)).is_file());
+    let pictures: Vec<&str> = kept.map(ImageKind::word).collect();
     document["key"] = archive::name(&row.key).into();
     document["id"] = stored.id.number().into();
     document["acknowledged_at"] = stored.acknowledged.map(|at| at.to_string()).into();
@@ -161,8 +161,8 @@ fn stored(plant: &Plant, reader: &Reader, name: &str) -> Answer<StoredRow> {
     entry.map_err(|damaged| Refusal::unavailable(chain(&damaged)))
 }
 
-fn print_of(file: &str) -> Answer<Print> {
-    let print = file.strip_suffix(".png").and_then(Print::from_word);
+fn print_of(file: &str) -> Answer<ImageKind> {
+    let print = file.strip_suffix(".png").and_then(ImageKind::from_word);
     print.ok_or_else(|| Refusal::missing("pictures are frame.png, heatmap.png and overlay.png"))
 }
 
@@ -195,12 +195,12 @@ pub async fn latest(State(plant): State<Arc<Plant>>, Path((camera, file)): Path<
     let bytes = work(&plant, move |plant| {
         let nothing = || Refusal::missing("this camera has shown nothing yet");
         let latest = plant.archive.latest(&camera).ok_or_else(nothing)?;
-        let bytes = latest.png(print).or_else(|| latest.png(Print::Frame)).ok_or_else(nothing)?;
+        let bytes = latest.png(print).or_else(|| latest.png(ImageKind::Frame)).ok_or_else(nothing)?;
         Ok((latest.key.seq, bytes))
     });
     let (seq, bytes) = bytes.await?;
     let mut response = png(bytes, false);
-    response.headers_mut().insert(PART, seq.into());
+    response.headers_mut().insert(PART_HEADER, seq.into());
     Ok(response)
 }
 
@@ -218,9 +218,9 @@ pub struct Said {
 pub async fn mark(
     State(plant): State<Arc<Plant>>,
     Path(name): Path<String>,
-    said: super::Body<Said>,
+    said: super::ApiJson<Said>,
 ) -> Answer<Response> {
-    let super::Body(Said { mark }) = said;
+    let super::ApiJson(Said { mark }) = said;
     let mark =
         match mark {
             None => None,

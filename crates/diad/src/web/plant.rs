@@ -13,20 +13,20 @@ use diad_publish::wire::Digest;
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Refusal};
-use super::board::Board;
+use super::board::LiveStats;
 use crate::archive::{self, Archive};
 use crate::chain::chain;
 use crate::guard::GoldenRequest;
 use crate::health::Health;
-use crate::line::{Account, MarkRequest};
+use crate::line::{Account, LabelRequest};
 use crate::thresholds::LiveThresholds;
 
 /// Requests that read the ledger, draw or write at a time; the line has the rest of the machine.
-pub const WORKERS: usize = 2;
+pub const MAX_PARALLEL_REQUESTS: usize = 2;
 /// How long a request waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the record stage may take to keep a mark: it looks up at least ten times a second.
-const ANSWER: Duration = Duration::from_secs(2);
+const LABEL_REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A station as the page sees it.
 pub struct Plant {
@@ -49,7 +49,7 @@ pub struct Plant {
     /// Where they come from.
     pub thresholds_file: PathBuf,
     /// The last parts.
-    pub board: Board,
+    pub board: LiveStats,
     /// Pictures.
     pub archive: Archive,
     /// Whether it is well.
@@ -57,7 +57,7 @@ pub struct Plant {
     /// The broker link.
     pub publisher: Arc<Publisher>,
     /// Where people's words on verdicts go.
-    pub marks: Sender<MarkRequest>,
+    pub marks: Sender<LabelRequest>,
     /// How many of them were kept, since the start.
     pub marked: AtomicU64,
     /// Asks for the golden parts, if there are any.
@@ -105,8 +105,8 @@ impl Plant {
     pub fn mark(&self, key: Key, mark: Option<Mark>) -> Answer<()> {
         let (answer, answered) = bounded(1);
         let busy = || Refusal::unavailable("the station is busy; try again");
-        self.marks.try_send(MarkRequest { key, mark, answer }).map_err(|_| busy())?;
-        match answered.recv_timeout(ANSWER).map_err(|_| busy())? {
+        self.marks.try_send(LabelRequest { key, mark, answer }).map_err(|_| busy())?;
+        match answered.recv_timeout(LABEL_REPLY_TIMEOUT).map_err(|_| busy())? {
             Ok(()) => {
                 self.marked.fetch_add(1, Ordering::Relaxed);
                 Ok(())
@@ -125,7 +125,7 @@ pub async fn work<T: Send + 'static>(
     plant: &Arc<Plant>,
     job: impl FnOnce(&Plant) -> Answer<T> + Send + 'static,
 ) -> Answer<T> {
-    let turn = tokio::time::timeout(PATIENCE, Arc::clone(&plant.workers).acquire_owned()).await;
+    let turn = tokio::time::timeout(REQUEST_QUEUE_TIMEOUT, Arc::clone(&plant.workers).acquire_owned()).await;
     let Ok(Ok(turn)) = turn else { return Err(Refusal::unavailable("the page is busy; try again")) };
     let plant = Arc::clone(plant);
     let done = tokio::task::spawn_blocking(move || {

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tracing::{debug, info, warn};
 
 use self::stream::Bounded;
-use super::plant::{Plant, WORKERS};
+use super::plant::{MAX_PARALLEL_REQUESTS, Plant};
 use super::{Access, router};
 use crate::chain::chain;
 use crate::health::Source;
@@ -24,25 +24,25 @@ use crate::health::Source;
 mod stream;
 
 /// What the health of a station calls the page.
-const SOURCE: Source = Source::Http;
+const HTTP_HEALTH: Source = Source::Http;
 /// Connections at a time: a few browsers, a scraper, and some that hang.
-const CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 /// A client must have sent its headers by then.
-const HEADERS: Duration = Duration::from_secs(10);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client must have taken some of its answer by then, and some more as long after that.
 const TAKEN: Duration = Duration::from_secs(10);
 /// No connection lives longer, whatever its client reads; a browser's event source comes back by itself.
-const LIFE: Duration = Duration::from_secs(600);
+const MAX_CONNECTION_TIME: Duration = Duration::from_secs(600);
 /// Bytes read ahead from one client, headers included.
 const READ_AHEAD: usize = 16 << 10;
 /// Wait before an address that is taken is tried again.
-const AGAIN: Duration = Duration::from_secs(2);
+const LISTEN_RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// How often the board takes in what was noted, whether or not anybody looks.
-const SETTLE: Duration = Duration::from_millis(100);
+const STATS_INTERVAL: Duration = Duration::from_millis(100);
 /// The page gets what the line leaves of the processor.
 const NICE: i32 = 19;
 /// How long the last answers may take at the end.
-const GOODBYE: Duration = Duration::from_millis(300);
+const HTTP_DRAIN_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Where the page is.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ pub fn start(listen: SocketAddr, access: Access, plant: Arc<Plant>) -> io::Resul
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .max_blocking_threads(WORKERS)
+        .max_blocking_threads(MAX_PARALLEL_REQUESTS)
         .thread_name("http-work")
         .build()?;
     let (stop, stopped) = oneshot::channel();
@@ -85,7 +85,7 @@ pub fn start(listen: SocketAddr, access: Access, plant: Arc<Plant>) -> io::Resul
                 _ = stopped => {}
             }
         });
-        runtime.shutdown_timeout(GOODBYE);
+        runtime.shutdown_timeout(HTTP_DRAIN_TIMEOUT);
     };
     let thread = std::thread::Builder::new().name("http".to_owned()).spawn(run)?;
     Ok(Running { stop: Some(stop), thread: Some(thread) })
@@ -103,25 +103,25 @@ async fn serve(listen: SocketAddr, router: Router, plant: &Plant) {
         match TcpListener::bind(listen).await {
             Ok(listener) => break listener,
             Err(error) => {
-                plant.health.problem(SOURCE, &format!("{listen} cannot be listened on: {error}"));
-                tokio::time::sleep(AGAIN).await;
+                plant.health.problem(HTTP_HEALTH, &format!("{listen} cannot be listened on: {error}"));
+                tokio::time::sleep(LISTEN_RETRY_INTERVAL).await;
             }
         }
     };
-    plant.health.well(SOURCE);
+    plant.health.well(HTTP_HEALTH);
     match listener.local_addr() {
         Ok(address) => info!("dashboard at http://{address}/"),
         Err(error) => warn!(%error, "dashboard at an address that is not known"),
     }
     let board = plant.board.clone();
     tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(SETTLE);
+        let mut ticks = tokio::time::interval(STATS_INTERVAL);
         loop {
             ticks.tick().await;
             board.settle();
         }
     });
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         // Further clients wait in the system's queue.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -130,7 +130,7 @@ async fn serve(listen: SocketAddr, router: Router, plant: &Plant) {
                 let router = router.clone();
                 tokio::spawn(async move {
                     let _place = place;
-                    if tokio::time::timeout(LIFE, connection(stream, router)).await.is_err() {
+                    if tokio::time::timeout(MAX_CONNECTION_TIME, connection(stream, router)).await.is_err() {
                         debug!(%peer, "connection ended: it lived long enough");
                     }
                 });
@@ -138,7 +138,7 @@ async fn serve(listen: SocketAddr, router: Router, plant: &Plant) {
             Err(error) => {
                 // Too many open files, for example: it passes.
                 warn!(error = %chain(&error), "connection not accepted");
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(LISTEN_RETRY_INTERVAL).await;
             }
         }
     }
@@ -147,7 +147,7 @@ async fn serve(listen: SocketAddr, router: Router, plant: &Plant) {
 async fn connection(stream: TcpStream, router: Router) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
+        .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(READ_AHEAD)
         .serve_connection(TokioIo::new(Bounded::new(stream, TAKEN)), TowerToHyperService::new(router))
         .await;
@@ -159,7 +159,7 @@ async fn connection(stream: TcpStream, router: Router) {
 impl Drop for Running {
     fn drop(&mut self) {
         self.stop = None;
-        let give_up = Instant::now() + 2 * GOODBYE;
+        let give_up = Instant::now() + 2 * HTTP_DRAIN_TIMEOUT;
         let Some(thread) = self.thread.take() else { return };
         while !thread.is_finished() && Instant::now() < give_up {
             std::thread::sleep(Duration::from_millis(5));

@@ -21,15 +21,15 @@ use super::plant::Plant;
 use crate::output::decimal;
 
 /// How often new parts are told.
-const TICK: Duration = Duration::from_millis(200);
+const EVENT_INTERVAL: Duration = Duration::from_millis(200);
 /// Ticks between two looks at everything else.
-const TICKS: u32 = 5;
+const STATUS_EVERY_TICKS: u32 = 5;
 /// How soon a browser comes back whose connection has ended: each does after its time.
-const RETRY: Duration = Duration::from_millis(500);
+const BROWSER_RETRY_DELAY: Duration = Duration::from_millis(500);
 /// Parts told in one tick: of more, the newest.
-const TOLD: usize = 50;
+const MAX_PARTS_PER_EVENT: usize = 50;
 /// Parts of a camera on the score trace.
-const TRACE: usize = 240;
+const SCORE_TRACE_PARTS: usize = 240;
 
 /// `GET /healthz`: the process lives.
 pub async fn alive() -> &'static str {
@@ -67,7 +67,7 @@ pub async fn status(State(plant): State<Arc<Plant>>) -> Response {
     let cameras: Vec<Value> = plant
         .cameras
         .iter()
-        .map(|camera| json!({ "id": camera.as_str(), "parts": plant.board.of_camera(camera, TRACE) }))
+        .map(|camera| json!({ "id": camera.as_str(), "parts": plant.board.of_camera(camera, SCORE_TRACE_PARTS) }))
         .collect();
     document["cameras"] = cameras.into();
     document["last"] = last.into();
@@ -128,7 +128,7 @@ fn summary(plant: &Plant) -> Value {
 }
 
 /// What one listener has been told.
-struct Told {
+struct EventCursor {
     plant: Arc<Plant>,
     ticks: Interval,
     count: u32,
@@ -137,11 +137,11 @@ struct Told {
 
 /// `GET /api/v1/events`: what is new, as server-sent events: `parts` with an array, `status` once a second.
 pub async fn events(State(plant): State<Arc<Plant>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let mut ticks = interval(TICK);
+    let mut ticks = interval(EVENT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let last = plant.board.after(0, 1).first().map_or(0, |part| part.number);
     // How everything is comes first.
-    let told = Told { plant, ticks, count: TICKS - 1, last };
+    let told = EventCursor { plant, ticks, count: STATUS_EVERY_TICKS - 1, last };
     let stream = unfold(told, |mut told| async {
         loop {
             told.ticks.tick().await;
@@ -153,13 +153,15 @@ pub async fn events(State(plant): State<Arc<Plant>>) -> Sse<impl Stream<Item = R
     Sse::new(stream).keep_alive(KeepAlive::default())
 }
 
-impl Told {
+impl EventCursor {
     fn next(&mut self) -> Option<Event> {
         self.count += 1;
-        if self.count.is_multiple_of(TICKS) {
-            return Some(Event::default().event("status").retry(RETRY).data(summary(&self.plant).to_string()));
+        if self.count.is_multiple_of(STATUS_EVERY_TICKS) {
+            return Some(
+                Event::default().event("status").retry(BROWSER_RETRY_DELAY).data(summary(&self.plant).to_string()),
+            );
         }
-        let parts = self.plant.board.after(self.last, TOLD);
+        let parts = self.plant.board.after(self.last, MAX_PARTS_PER_EVENT);
         self.last = parts.last()?.number;
         Some(Event::default().event("parts").data(json!(parts).to_string()))
     }

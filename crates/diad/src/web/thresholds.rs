@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal, json_body};
 use super::plant::{Plant, work};
-use super::{Body, board};
+use super::{ApiJson, board};
 use crate::chain::chain;
 use crate::files;
 use crate::thresholds::ThresholdSet;
@@ -23,7 +23,7 @@ use crate::whatif::Answer as WhatIf;
 use crate::yaml::{Fault, text};
 
 /// The name under which faults of a proposal are told.
-const PROPOSAL: &str = "proposal";
+const PROPOSAL_NAME: &str = "proposal";
 
 /// A question about other thresholds: all of them, or the file's with a change.
 #[derive(Debug, Deserialize)]
@@ -41,7 +41,7 @@ pub struct Proposal {
 ///
 /// # Errors
 /// [`Refusal`].
-pub async fn what_if(State(plant): State<Arc<Plant>>, Body(proposal): Body<Proposal>) -> Answer {
+pub async fn what_if(State(plant): State<Arc<Plant>>, ApiJson(proposal): ApiJson<Proposal>) -> Answer {
     let set = match (proposal.thresholds, proposal.change) {
         (Some(thresholds), None) => {
             let text = match thresholds {
@@ -49,7 +49,7 @@ pub async fn what_if(State(plant): State<Arc<Plant>>, Body(proposal): Body<Propo
                 // JSON is YAML: one reader for both.
                 other => other.to_string(),
             };
-            ThresholdSet::read(&text, PROPOSAL).map_err(|faults| refused(&faults))?
+            ThresholdSet::read(&text, PROPOSAL_NAME).map_err(|faults| refused(&faults))?
         }
         (None, Some(change)) => work(&plant, move |plant| changed(plant, &change)).await?.set,
         _ => return Err(Refusal::bad("send either thresholds or change")),
@@ -93,7 +93,7 @@ pub struct Change {
 }
 
 /// What a change makes of the file.
-struct Changed {
+struct EditedThresholds {
     text: String,
     set: ThresholdSet,
     note: String,
@@ -104,12 +104,12 @@ struct Changed {
 ///
 /// # Errors
 /// [`Refusal`].
-pub async fn write(State(plant): State<Arc<Plant>>, Body(change): Body<Change>) -> Answer {
+pub async fn write(State(plant): State<Arc<Plant>>, ApiJson(change): ApiJson<Change>) -> Answer {
     let digest = work(&plant, move |plant| put(plant, &change)).await?;
     Ok(json_body(&json!({ "thresholds": digest })))
 }
 
-fn changed(plant: &Plant, Change { product, review, reject, digest }: &Change) -> Answer<Changed> {
+fn changed(plant: &Plant, Change { product, review, reject, digest }: &Change) -> Answer<EditedThresholds> {
     let product = product.as_deref().map(ProductName::try_new).transpose();
     let product = product.map_err(|error| Refusal::bad(format!("product: {error}")))?;
     let score = |name: &str, value: f32| {
@@ -144,12 +144,12 @@ fn changed(plant: &Plant, Change { product, review, reject, digest }: &Change) -
         return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, words));
     }
     let set = ThresholdSet::read(&text, &name).map_err(|faults| refused(&faults))?;
-    Ok(Changed { text, set, note })
+    Ok(EditedThresholds { text, set, note })
 }
 
 fn put(plant: &Plant, change: &Change) -> Answer<String> {
     let _turn = plant.writing.lock().unwrap_or_else(PoisonError::into_inner);
-    let Changed { text, set, note } = changed(plant, change)?;
+    let EditedThresholds { text, set, note } = changed(plant, change)?;
     files::replace(&plant.thresholds_file, &text).map_err(|error| {
         let words = format!(
             "{}; the station's user must be allowed to write there: sudo chgrp diad /etc/diad && sudo chmod 2775 /etc/diad, \

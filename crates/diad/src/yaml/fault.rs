@@ -101,7 +101,7 @@ pub fn lines(faults: &[Fault]) -> String {
 
 /// Where one value stands: its key, and the value itself.
 #[derive(Debug, Clone)]
-pub(crate) struct Spot {
+pub(crate) struct ValuePlaces {
     pub key: Place,
     pub value: Place,
 }
@@ -110,7 +110,7 @@ pub(crate) struct Spot {
 #[derive(Debug, Clone)]
 pub struct Places {
     root: Place,
-    spots: HashMap<String, Spot>,
+    spots: HashMap<String, ValuePlaces>,
 }
 
 impl Places {
@@ -123,7 +123,7 @@ impl Places {
     /// Remembers a value unless its path is known already: of a duplicate key the first counts.
     pub(super) fn note(&mut self, path: &str, key: Place, value: Place) {
         if !self.spots.contains_key(path) {
-            self.spots.insert(path.to_owned(), Spot { key, value });
+            self.spots.insert(path.to_owned(), ValuePlaces { key, value });
         }
     }
 
@@ -143,7 +143,7 @@ impl Places {
     }
 
     /// Where exactly the value at `path` stands, if it was written.
-    pub(crate) fn exact(&self, path: &str) -> Option<&Spot> {
+    pub(crate) fn exact(&self, path: &str) -> Option<&ValuePlaces> {
         self.spots.get(path)
     }
 
@@ -159,7 +159,7 @@ impl Places {
         self.nearest(path).map_or(&self.root, |spot| &spot.key).clone()
     }
 
-    fn nearest(&self, path: &str) -> Option<&Spot> {
+    fn nearest(&self, path: &str) -> Option<&ValuePlaces> {
         let mut path = path;
         loop {
             if let Some(spot) = self.spots.get(path) {

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::fault::{Fault, Place, Places, child, nth};
 
 /// How alike an unknown and a known key must be for a hint (Jaro-Winkler, 0 to 1).
-const LIKENESS: f64 = 0.8;
+const KEY_HINT_SIMILARITY: f64 = 0.8;
 
 /// Collects faults, and the effective value of every setting that was read.
 #[derive(Debug)]
@@ -312,7 +312,7 @@ impl<'r> Section<'r> {
             let nearest = keys
                 .iter()
                 .map(|known| (strsim::jaro_winkler(key, known), known))
-                .filter(|(likeness, _)| *likeness >= LIKENESS)
+                .filter(|(likeness, _)| *likeness >= KEY_HINT_SIMILARITY)
                 .max_by(|a, b| a.0.total_cmp(&b.0));
             let message = match nearest {
                 Some((_, known)) => format!("unknown key, did you mean {known:?}?"),

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use diad::line::{CameraSpec, Ended, Listener, Overload, Stop, start};
+use diad::line::{CameraSpec, Ended, Overload, Stop, VerdictObserver, start};
 use diad::settings::Trigger;
 use diad::thresholds::ThresholdSet;
 use diad_capture::{Camera, Capture, CaptureError, LostError, Picture, PictureError, Take};
@@ -125,7 +125,7 @@ fn trigger(part: u64, camera: Option<&str>) -> Arrived {
 
 type Heard = Arc<Mutex<Vec<InspectionEvent>>>;
 
-fn listener(heard: &Heard) -> Listener {
+fn listener(heard: &Heard) -> VerdictObserver {
     let heard = Arc::clone(heard);
     Box::new(move |event, _| heard.lock().unwrap().push(event.clone()))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use diad::archive::Archive;
 use diad::guard::Guards;
 use diad::health::Health;
-use diad::line::{CameraSpec, Journal, LineSpec, Listener, open_journal};
+use diad::line::{CameraSpec, LineSpec, ResilientLedger, VerdictObserver, open_journal};
 use diad::products::{OnUnknown, Products};
 use diad::thresholds::{LiveThresholds, ThresholdSet};
 use diad_core::graphs::{GraphShapes, Graphs};
@@ -128,7 +128,7 @@ pub fn spec(
     place: &Place,
     cameras: Vec<CameraSpec>,
     conduct: Conduct,
-    listener: Listener,
+    listener: VerdictObserver,
 ) -> (LineSpec<Null, ()>, Arc<Publisher>) {
     let (line, station) = (LineName::try_new("L1").unwrap(), StationName::try_new("S1").unwrap());
     let deadline_ms = u32::try_from(place.deadline.as_millis()).unwrap();
@@ -157,7 +157,7 @@ pub fn spec(
         deadline: place.deadline,
         repeat_within: Duration::ZERO,
         publisher: Arc::clone(&publisher),
-        journal: Journal::new(ledger, context, Duration::from_secs(86_400), health.clone()).unwrap(),
+        journal: ResilientLedger::new(ledger, context, Duration::from_secs(86_400), health.clone()).unwrap(),
         drain: Duration::from_secs(120),
         model: Digest::from_bytes([1; 32]),
         settings: Digest::from_bytes([2; 32]),

@@ -1,10 +1,10 @@
 //! The one thing of EXIF that matters here: which way up a viewer shows the picture.
 
 /// Stands before the tags in a JPEG.
-const HEAD: &[u8] = b"Exif\0\0";
+const EXIF_PREFIX: &[u8] = b"Exif\0\0";
 /// The tag, and the type of its value (16 bits).
 const ORIENTATION: u16 = 0x0112;
-const SHORT: u16 = 3;
+const TYPE_U16: u16 = 3;
 
 /// The orientation that a JPEG names, 1 to 8; none if it names none. 1 is as stored.
 pub(super) fn of_jpeg(bytes: &[u8]) -> Option<u16> {
@@ -21,7 +21,7 @@ pub(super) fn of_jpeg(bytes: &[u8]) -> Option<u16> {
             _ => return None,
         };
         let body = bytes.get(at + 4..at + 2 + length)?;
-        if let Some(tags) = body.strip_prefix(HEAD).filter(|_| code == 0xE1) {
+        if let Some(tags) = body.strip_prefix(EXIF_PREFIX).filter(|_| code == 0xE1) {
             return orientation(tags);
         }
         at += 2 + length;
@@ -44,7 +44,7 @@ pub(super) fn orientation(tags: &[u8]) -> Option<u16> {
     let list = usize::try_from(u32::from(low) | u32::from(high) << 16).ok()?;
     let at = |entry: usize| list.checked_add(2 + 12 * entry);
     let entry = (0..usize::from(short(list)?)).filter_map(at).find(|at| short(*at) == Some(ORIENTATION))?;
-    let value = short(entry + 8).filter(|_| short(entry + 2) == Some(SHORT))?;
+    let value = short(entry + 8).filter(|_| short(entry + 2) == Some(TYPE_U16))?;
     (1..=8).contains(&value).then_some(value)
 }
 
@@ -62,7 +62,7 @@ pub(super) mod tests {
         bytes.extend(long(8));
         bytes.extend(short(2));
         for (tag, value) in [(0x0100, 7), (ORIENTATION, value)] {
-            bytes.extend([short(tag), short(SHORT)].concat());
+            bytes.extend([short(tag), short(TYPE_U16)].concat());
             bytes.extend(long(1));
             bytes.extend([short(value), short(0)].concat());
         }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use tracing::warn;
 
 /// Folders whose pictures have been remarked on are remembered up to this number, so that a folder is named once.
-const REMEMBERED: usize = 1024;
+const MAX_REMARKED_FOLDERS: usize = 1024;
 
 /// What is remarkable of a picture.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Remarks {
 fn is_first(path: &Path, kind: &'static str) -> bool {
     let folder = path.parent().unwrap_or(path).to_owned();
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    said.len() < REMEMBERED && said.insert((folder, kind))
+    said.len() < MAX_REMARKED_FOLDERS && said.insert((folder, kind))
 }
 
 #[cfg(test)]

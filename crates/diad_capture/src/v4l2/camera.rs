@@ -12,10 +12,10 @@ use super::{WireFormat, device};
 use crate::{BufferPool, Camera, Capture, CaptureError, LostError, Picture, PictureError, Take};
 
 /// Unusable pictures in a row after which the device is lost. One or two are a glitch on the cable.
-const UNUSABLE: u32 = 3;
+const MAX_UNUSABLE_FRAMES: u32 = 3;
 
 /// How long a look takes at least before a camera without pictures is taken for stalled.
-const LOOK: Duration = Duration::from_millis(20);
+const MIN_READ_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// Which device, and exactly how it has to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,15 +97,17 @@ impl Camera for V4l2Camera {
 
     fn next_frame(&mut self, not_before: Instant, timeout: Duration) -> Result<Take, CaptureError> {
         // Only now: each of them was a picture of its own, and told so.
-        if self.unusable >= UNUSABLE {
+        if self.unusable >= MAX_UNUSABLE_FRAMES {
             return Err(self.lost(LostError::Unusable(self.unusable)));
         }
         let now = Instant::now();
         let give_up = now.checked_add(timeout).unwrap_or(now);
         loop {
             // Whoever has not asked for long looks for a moment all the same: the reader may just be handing one over.
-            let stalled_at =
-                self.stalled_after.and_then(|after| self.alive.checked_add(after)).map(|at| at.max(now + LOOK));
+            let stalled_at = self
+                .stalled_after
+                .and_then(|after| self.alive.checked_add(after))
+                .map(|at| at.max(now + MIN_READ_TIMEOUT));
             let deadline = stalled_at.map_or(give_up, |at| at.min(give_up));
             let newest = self.reader.newest(deadline);
             let Some(filled) = newest.map_err(|source| self.lost(source))? else {

@@ -54,7 +54,7 @@ impl Reader {
         let (pictures_in, pictures) = bounded(1);
         let (superseded, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let near = Self { pictures, fault, superseded, stop };
-        let far = Far {
+        let far = ReaderThread {
             newest: pictures_in,
             evict: near.pictures.clone(),
             superseded: Arc::clone(&near.superseded),
@@ -112,14 +112,14 @@ impl Drop for Reader {
     }
 }
 
-struct Far {
+struct ReaderThread {
     newest: Sender<Filled>,
     evict: Receiver<Filled>,
     superseded: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
 }
 
-impl Far {
+impl ReaderThread {
     /// Reads until told to stop, or until the device fails.
     fn run(&self, device: &mut impl Device) -> io::Result<()> {
         while !self.stop.load(Ordering::Relaxed) {

@@ -21,16 +21,16 @@ use crate::{OpenError, Refusal};
 
 /// Buffers asked for; a driver may give fewer or more. One is in our hands, and some drivers start with no fewer than four
 /// in theirs.
-const BUFFERS: u32 = 6;
+const DRIVER_BUFFERS: u32 = 6;
 
 /// Buffers that a driver may give (`VIDEO_MAX_FRAME`).
 const MOST_BUFFERS: usize = 32;
 
 /// Farther apart two pictures cannot be: a device that gives none for seconds is lost.
-const FARTHEST: u32 = 1000;
+const MAX_FRAME_INTERVAL: u32 = 1000;
 
 /// How long one look for a picture may take: so long a reader that was told to stop goes on.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// `POLLIN`, the same on every Linux.
 const READABLE: i16 = 1;
@@ -92,7 +92,7 @@ fn agree(device: &v4l::Device, format: WireFormat, (width, height): (u32, u32), 
 }
 
 fn run(device: &v4l::Device, hold: Hold, fps: u32) -> io::Result<Running> {
-    let mut buffers = Buffers::with_buffers(device, Type::VideoCapture, BUFFERS)?;
+    let mut buffers = Buffers::with_buffers(device, Type::VideoCapture, DRIVER_BUFFERS)?;
     // The first stays with us: `next` gives back the buffer it handed out last, and before it has handed out any it takes
     // that to be the first one. Giving back all of them and starting is what `next` would do by itself; but it would wait
     // for the first picture for ever.
@@ -122,7 +122,7 @@ impl Device for Running {
     fn read(&mut self) -> io::Result<Option<Filled>> {
         if !self.is_ready(Duration::ZERO)? {
             self.empty = Instant::now();
-            if !self.is_ready(LOOK)? {
+            if !self.is_ready(POLL_TIMEOUT)? {
                 return Ok(None);
             }
         }
@@ -150,7 +150,7 @@ impl Device for Running {
 /// leaps is none: not every driver counts.
 pub(super) fn between(last: u32, this: u32) -> u32 {
     let apart = this.wrapping_sub(last);
-    if apart > FARTHEST { 0 } else { apart.saturating_sub(1) }
+    if apart > MAX_FRAME_INTERVAL { 0 } else { apart.saturating_sub(1) }
 }
 
 /// The part of a mapped buffer that the driver filled. What lies behind it is an older picture.

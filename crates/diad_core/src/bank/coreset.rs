@@ -8,7 +8,7 @@ use crate::random::SplitMix;
 /// Dimensions in which distances are compared: enough to keep their order nearly (Johnson & Lindenstrauss 1984).
 const DIMENSIONS: usize = 64;
 /// Rows that are projected at a time.
-const BLOCK: usize = 4096;
+const PROJECTION_BLOCK_ROWS: usize = 4096;
 
 /// Chooses rows such that every row is near to a chosen one: greedy k-centre (Gonzalez 1985, as in Roth et al. 2022) on
 /// a random projection with signs to 64 dimensions (Achlioptas 2003).
@@ -139,7 +139,7 @@ impl Signs {
         };
         let signs = ArrayView2::from_shape((channels, DIMENSIONS), signs).map_err(BankError::Product)?;
         let mut values = Vec::with_capacity(patches.len() / channels * DIMENSIONS);
-        for block in patches.chunks(BLOCK * channels) {
+        for block in patches.chunks(PROJECTION_BLOCK_ROWS * channels) {
             let rows = ArrayView2::from_shape((block.len() / channels, channels), block).map_err(BankError::Product)?;
             values.extend(rows.dot(&signs));
         }

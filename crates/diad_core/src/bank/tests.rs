@@ -45,7 +45,7 @@ fn nearest_of_a_row_of_the_bank_is_next_to_nothing_and_of_its_opposite_two() {
 #[test]
 fn nearest_of_more_rows_than_a_block_looks_at_them_all_and_twice_gives_the_same_bits() {
     let channels = 12;
-    let rows = some(2 * BLOCK + 17, channels, 37);
+    let rows = some(2 * SEARCH_BLOCK_ROWS + 17, channels, 37);
     let bank = Bank::try_new(rows.clone(), channels).unwrap();
     let last = &rows[rows.len() - channels..];
     let asked = patches(&[last, &rows[..channels], &some(30, channels, 53)].concat(), channels);

@@ -52,7 +52,7 @@ enum Step {
 struct History {
     clock: Clock,
     tick: u64,
-    book: Book,
+    book: OpenParts,
     entered: BTreeMap<u64, u64>,
     verdicts: BTreeMap<u64, Vec<InspectionEvent>>,
     results: BTreeMap<u64, Vec<u64>>,
@@ -63,7 +63,7 @@ impl History {
         Self {
             clock: Clock(Instant::now()),
             tick: 0,
-            book: Book::new(),
+            book: OpenParts::new(),
             entered: BTreeMap::new(),
             verdicts: BTreeMap::new(),
             results: BTreeMap::new(),
@@ -189,7 +189,7 @@ proptest! {
 fn a_result_at_the_deadline_counts_and_one_after_it_is_late() {
     let clock = Clock(Instant::now());
     for (tick, counts) in [(DEADLINE, true), (DEADLINE + 1, false)] {
-        let mut book = Book::new();
+        let mut book = OpenParts::new();
         book.enter(meta(1, clock.at(0)), clock.at(DEADLINE).mono);
         let now = clock.at(tick);
         let ruling = book.close(pass(meta(1, clock.at(0)), now), now.mono);
@@ -201,7 +201,7 @@ fn a_result_at_the_deadline_counts_and_one_after_it_is_late() {
 #[test]
 fn expire_goes_by_deadline_and_next_due_says_when() {
     let clock = Clock(Instant::now());
-    let mut book = Book::new();
+    let mut book = OpenParts::new();
     for (seq, due) in [(1, 5), (2, 3), (3, 9)] {
         book.enter(meta(seq, clock.at(0)), clock.at(due).mono);
     }
@@ -215,7 +215,7 @@ fn expire_goes_by_deadline_and_next_due_says_when() {
 #[test]
 fn a_number_that_never_entered_is_missing() {
     let clock = Clock(Instant::now());
-    let mut book = Book::new();
+    let mut book = OpenParts::new();
     book.enter(meta(1, clock.at(0)), clock.at(1).mono);
     book.enter(meta(3, clock.at(0)), clock.at(1).mono);
     assert_eq!(book.missing(), 1);
@@ -227,13 +227,13 @@ fn a_number_that_never_entered_is_missing() {
 fn a_result_of_a_part_that_never_entered_is_no_verdict() {
     let clock = Clock(Instant::now());
     let now = clock.at(0);
-    assert!(matches!(Book::new().close(pass(meta(1, now), now), now.mono), Ruling::Late(_)));
+    assert!(matches!(OpenParts::new().close(pass(meta(1, now), now), now.mono), Ruling::Late(_)));
 }
 
 #[test]
 fn advance_expires_what_was_due_while_the_clock_stood_still() {
     let clock = Clock(Instant::now());
-    let mut book = Book::new();
+    let mut book = OpenParts::new();
     book.enter(meta(1, clock.at(0)), clock.at(10).mono);
     book.enter(meta(2, clock.at(8)), clock.at(18).mono);
     book.advance(Duration::from_millis(5));

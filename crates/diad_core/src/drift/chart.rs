@@ -1,6 +1,8 @@
 //! The charts of one product.
 
-use super::{ALARM_SD, CLAMP_SD, LEARNED_PARTS, Look, Moments, Reference, SLACK_SD, Signal, Spread, Standing};
+use super::{
+    ALARM_SD, CLAMP_SD, ConstantScore, LEARNED_PARTS, Look, Reference, RunningMoments, SLACK_SD, Signal, Spread,
+};
 use crate::judge::Verdict;
 use crate::score::Score;
 
@@ -33,7 +35,7 @@ pub struct Drift {
 pub struct Charts {
     reference: Reference,
     charts: [Chart; 3],
-    standing: Option<Standing>,
+    standing: Option<ConstantScore>,
 }
 
 impl Charts {
@@ -54,7 +56,7 @@ impl Charts {
     /// part, and is never learned from. Gives whether an alarm was raised or is over.
     pub fn add(&mut self, part: u64, verdict: Verdict, score: Score, look: Look) -> bool {
         let values = [f64::from(score.get()), look.brightness, look.sharpness];
-        self.standing = Some(Standing::with(self.standing, part, score));
+        self.standing = Some(ConstantScore::with(self.standing, part, score));
         let mut changed = false;
         for (chart, value) in self.charts.iter_mut().zip(values) {
             let before = chart.drift.is_some();
@@ -71,8 +73,8 @@ impl Charts {
 
     /// The score that stands still, if it does for long enough.
     #[must_use]
-    pub fn standing(&self) -> Option<Standing> {
-        self.standing.filter(Standing::is_long)
+    pub fn standing(&self) -> Option<ConstantScore> {
+        self.standing.filter(ConstantScore::is_long)
     }
 
     /// Forgets alarms and sums, and keeps what was learned.
@@ -90,7 +92,7 @@ struct Chart {
     signal: Signal,
     /// None while it is learned.
     reference: Option<Spread>,
-    learned: Moments,
+    learned: RunningMoments,
     sums: [Sum; 2],
     drift: Option<Drift>,
 }
@@ -107,7 +109,7 @@ struct Sum {
 
 impl Chart {
     fn new(signal: Signal, reference: Option<Spread>) -> Self {
-        Self { signal, reference, learned: Moments::default(), sums: Default::default(), drift: None }
+        Self { signal, reference, learned: RunningMoments::default(), sums: Default::default(), drift: None }
     }
 
     fn add(&mut self, part: u64, verdict: Verdict, value: f64) {

@@ -5,7 +5,7 @@ use crate::score::Score;
 
 /// Parts in a row with exactly the same score.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Standing {
+pub struct ConstantScore {
     /// Their score.
     pub score: Score,
     /// Number of the first of them.
@@ -14,7 +14,7 @@ pub struct Standing {
     pub parts: u64,
 }
 
-impl Standing {
+impl ConstantScore {
     /// The row that ends with this part: its number and its score.
     #[must_use]
     pub fn with(before: Option<Self>, part: u64, score: Score) -> Self {
@@ -40,12 +40,12 @@ mod tests {
         let score = |value| Score::try_new(value).unwrap();
         let mut standing = None;
         for part in 1..=29 {
-            standing = Some(Standing::with(standing, part + 6, score(0.25)));
+            standing = Some(ConstantScore::with(standing, part + 6, score(0.25)));
         }
         assert!(!standing.unwrap().is_long());
-        let long = Standing::with(standing, 36, score(0.25));
+        let long = ConstantScore::with(standing, 36, score(0.25));
         assert_eq!((long.is_long(), long.since, long.parts), (true, 7, 30));
-        let over = Standing::with(Some(long), 37, score(0.250_000_1));
+        let over = ConstantScore::with(Some(long), 37, score(0.250_000_1));
         assert_eq!((over.is_long(), over.since, over.parts), (false, 37, 1));
     }
 }

@@ -67,7 +67,7 @@ fn share_refuses_numbers_out_of_range_and_keeps_the_scale_finite() {
     {
         assert!(matches!(Share::try_new(weight, mean, sd), Err(JoinError::Share { .. })), "{weight} {mean} {sd}");
     }
-    assert!(Near::abs(1e-9).equal(share(0.5, 0.0).factor(), UNIT / LEAST_SD));
+    assert!(Near::abs(1e-9).equal(share(0.5, 0.0).factor(), JOINED_MAP_UNIT_SD / LEAST_SD));
     assert!(Near::abs(1e-12).equal(share(0.5, 0.02).factor(), 0.5));
 }
 
@@ -177,8 +177,8 @@ proptest! {
         joiner.add(&map(&bank), other, &counted()).unwrap();
         joiner.finish(&counted()).unwrap();
         let z = |value: f32, share: Share| share.weight() * (f64::from(value) - share.mean()) / share.sd();
-        let shift = UNIT * (z(0.0, one) + z(0.0, other));
-        let sum = |index: usize| UNIT * (z(diad[index], one) + z(bank[index], other)) - shift;
+        let shift = JOINED_MAP_UNIT_SD * (z(0.0, one) + z(0.0, other));
+        let sum = |index: usize| JOINED_MAP_UNIT_SD * (z(diad[index], one) + z(bank[index], other)) - shift;
         let want: Vec<f64> = (0..64).map(sum).collect();
         // One rounding of values below 0.3 to f32.
         Near::abs(1e-6).check("joined", joiner.raw().values(), &want);

@@ -1,21 +1,21 @@
 //! Parts whose score stands out among those of good parts.
 
 /// A score this many times as far above the median as the upper quartile is unlike a good part's.
-pub const FAR: f32 = 8.0;
+pub const OUTLIER_SPREADS: f32 = 8.0;
 /// A score this many times as far is no good part's: one is enough to stop.
-pub const EXTREME: f32 = 24.0;
+pub const EXTREME_OUTLIER_SPREADS: f32 = 24.0;
 /// The upper quartile of a few parts may lie beside the median by chance. Good parts are taken to spread upwards by at least so
 /// many times their distance from the lowest to the median, divided by the root of their number.
-const UNSURE: f32 = 2.0;
+const SMALL_SAMPLE_FACTOR: f32 = 2.0;
 /// Share of parts that may be doubtful before the collection as a whole is.
 pub const DOUBTFUL_AT_MOST: f64 = 0.02;
 
 /// Parts that stand out, by their place among the scores.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outliers {
-    /// More than [`FAR`] out, those below included, in descending order of their scores.
+    /// More than [`OUTLIER_SPREADS`] out, those below included, in descending order of their scores.
     pub doubtful: Vec<usize>,
-    /// How many of them are more than [`EXTREME`] out: the first ones.
+    /// How many of them are more than [`EXTREME_OUTLIER_SPREADS`] out: the first ones.
     pub extreme: usize,
     parts: usize,
 }
@@ -41,9 +41,9 @@ impl Outliers {
 /// The parts that stand out among `scores`, which are finite.
 #[must_use]
 pub fn outliers(scores: &[f32]) -> Outliers {
-    let mut doubtful = far_above(scores, FAR);
+    let mut doubtful = far_above(scores, OUTLIER_SPREADS);
     doubtful.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-    Outliers { doubtful, extreme: far_above(scores, EXTREME).len(), parts: scores.len() }
+    Outliers { doubtful, extreme: far_above(scores, EXTREME_OUTLIER_SPREADS).len(), parts: scores.len() }
 }
 
 /// The places of scores that lie more than `times` as far above the median as the upper quartile does, or as so few good
@@ -55,7 +55,7 @@ pub fn far_above(scores: &[f32], times: f32) -> Vec<usize> {
     let Some(last) = sorted.len().checked_sub(1) else { return Vec::new() };
     let quantile = |share: f64| sorted[(last as f64 * share) as usize];
     let (median, upper) = (quantile(0.5), quantile(0.75));
-    let spread = (upper - median).max(UNSURE * (median - sorted[0]) / (scores.len() as f32).sqrt());
+    let spread = (upper - median).max(SMALL_SAMPLE_FACTOR * (median - sorted[0]) / (scores.len() as f32).sqrt());
     let limit = median + times * spread;
     (0..scores.len()).filter(|part| upper > median && scores[*part] > limit).collect()
 }

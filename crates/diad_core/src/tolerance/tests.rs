@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn bound(rate: f64, confidence: f64) -> Bound {
-    Bound::try_new(rate, confidence).unwrap()
+fn bound(rate: f64, confidence: f64) -> ToleranceBound {
+    ToleranceBound::try_new(rate, confidence).unwrap()
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn cut_refuses_what_no_sample_supports() {
     assert!(matches!(bound(0.1, 0.95).cut(&[]), Err(ToleranceError::TooFew { parts: 0, .. })));
     assert!(matches!(bound(0.1, 0.95).cut(&[0.3]), Err(ToleranceError::TooFew { parts: 1, .. })));
     for (rate, confidence) in [(0.0, 0.9), (1.0, 0.9), (f64::NAN, 0.9), (0.1, 1.0)] {
-        assert!(Bound::try_new(rate, confidence).is_err(), "{rate} {confidence}");
+        assert!(ToleranceBound::try_new(rate, confidence).is_err(), "{rate} {confidence}");
     }
 }
 
@@ -119,7 +119,7 @@ proptest! {
 
 #[test]
 fn supported_by_keeps_what_is_supported_and_weakens_what_is_not() {
-    let asked = Bound::try_new(0.005, 0.95).unwrap();
+    let asked = ToleranceBound::try_new(0.005, 0.95).unwrap();
     for (parts, rate) in
         [(5, 0.451), (20, 0.14), (59, 0.0496), (200, 0.0149), (597, 0.00501), (598, 0.005), (5000, 0.005)]
     {

@@ -96,10 +96,10 @@ impl FoundationManifest {
     /// Reads and checks the manifest in the folder of that name.
     pub(super) fn parse(json: &[u8], name: &str) -> Result<Self, ManifestError> {
         #[derive(Deserialize)]
-        struct Head {
+        struct FoundationHead {
             format: u64,
         }
-        let head: Head = serde_json::from_slice(json).map_err(ManifestError::from_json)?;
+        let head: FoundationHead = serde_json::from_slice(json).map_err(ManifestError::from_json)?;
         if head.format != FORMAT {
             return Err(ManifestError::Format { found: head.format });
         }

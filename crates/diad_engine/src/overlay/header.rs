@@ -72,10 +72,10 @@ impl OverlayHeader {
     /// Reads and checks a header.
     pub(super) fn parse(text: &str) -> Result<Self, OverlayError> {
         #[derive(Deserialize)]
-        struct Head {
+        struct OverlayHead {
             format: u64,
         }
-        let head: Head = serde_json::from_str(text).map_err(OverlayError::Header)?;
+        let head: OverlayHead = serde_json::from_str(text).map_err(OverlayError::Header)?;
         if head.format != FORMAT {
             return Err(OverlayError::Version(head.format));
         }

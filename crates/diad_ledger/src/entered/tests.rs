@@ -1,7 +1,7 @@
 use diad_core::event::Reason;
 
 use super::*;
-use crate::Missed;
+use crate::MissedParts;
 use crate::testing::{self, Place, START_MICROS};
 
 fn entered(seq: u64) -> Entered {
@@ -48,7 +48,7 @@ fn commit_of_a_verdict_and_of_its_entry_in_either_order_leaves_no_entry() {
 fn close_entered_goes_over_many_pages_and_a_clock_that_went_back() {
     let place = Place::new();
     let mut ledger = place.open();
-    let many: Vec<_> = (1..=u64::from(PAGE) * 2).map(entered).collect();
+    let many: Vec<_> = (1..=u64::from(ROWS_PER_TRANSACTION) * 2).map(entered).collect();
     ledger.commit(&many, &[], &[], &[]).unwrap();
     assert_eq!(ledger.close_entered(Moment::from_micros(0)).unwrap(), many.len() as u64);
     let row = ledger.read().part(&testing::key("cam0", 7)).unwrap().unwrap().unwrap().row;
@@ -61,7 +61,7 @@ fn resume_keeps_gaps_and_forgets_who_got_a_verdict_elsewhere() {
     let mut ledger = place.open();
     ledger.commit(&[entered(1), entered(2), entered(3)], &[], &[], &[]).unwrap();
     // 1 and 2 got their verdicts while nothing could be written; 3 is still open.
-    let mut missed = Missed::new();
+    let mut missed = MissedParts::new();
     [1, 2].into_iter().for_each(|seq| missed.note(&testing::key("cam0", seq), Moment::from_micros(9), "no space"));
     ledger.resume(&testing::context(), &[entered(3)], &missed.gaps()).unwrap();
     assert_eq!(ledger.read().gaps().unwrap(), missed.gaps());

@@ -14,7 +14,7 @@ use crate::error::LedgerError;
 use crate::reader::{Entry, StoredRow};
 
 /// Verdicts of one row group: what is held in memory.
-const GROUP: usize = 16_384;
+const ROWS_PER_GROUP: usize = 16_384;
 
 /// Writes verdicts as Parquet, for example [`Reader::rows`](crate::Reader::rows). Takes flat memory: 16,384 verdicts
 /// at a time.
@@ -28,7 +28,7 @@ pub fn parquet(
     let schema = Arc::new(parse_message_type(&message())?);
     let mut writer = SerializedFileWriter::new(out, schema, Arc::default())?;
     let mut exported = Exported::NONE;
-    let mut group = Vec::with_capacity(GROUP);
+    let mut group = Vec::with_capacity(ROWS_PER_GROUP);
     for entry in rows {
         match entry? {
             Ok(stored) => {
@@ -37,7 +37,7 @@ pub fn parquet(
             }
             Err(damaged) => exported.damaged.note(damaged),
         }
-        if group.len() == GROUP {
+        if group.len() == ROWS_PER_GROUP {
             write_group(&mut writer, &group)?;
             group.clear();
         }

@@ -8,7 +8,7 @@ use diad_core::name::ProductName;
 
 use super::*;
 use crate::testing::{self, Place};
-use crate::{Mark, Missed, Span, export};
+use crate::{Mark, MissedParts, Span, export};
 
 /// Every so many bytes one is changed, unless this variable asks for every byte.
 const SAMPLED: usize = 83;
@@ -42,7 +42,7 @@ pub(crate) fn fill(ledger: &mut Ledger) {
         ledger.mark(&testing::key("cam0", seq), Some(mark), moment(seq)).unwrap();
     }
     ledger.keep_product(&line, &station, ProductName::try_new("washer").ok().as_ref(), moment(1)).unwrap();
-    let mut missed = Missed::new();
+    let mut missed = MissedParts::new();
     missed.note(&testing::key("cam1", 3), moment(2), "no space");
     ledger.record_gaps(&missed.gaps()).unwrap();
     let Row { part, product, captured, deadline_ms, origin, .. } = testing::row(13);

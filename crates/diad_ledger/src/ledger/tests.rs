@@ -9,8 +9,8 @@ use diad_core::score::Score;
 use proptest::prelude::*;
 
 use super::*;
-use crate::gap::Missed;
-use crate::row::{Key, Origin, Timings};
+use crate::gap::MissedParts;
+use crate::row::{Key, RowProvenance, Timings};
 use crate::testing::{self, Place};
 
 fn stored(reader: &Reader, key: &Key) -> Row {
@@ -89,7 +89,7 @@ fn mark_sent_keeps_the_first_time_and_lets_be_what_is_not_there() {
 #[test]
 fn record_gaps_keeps_what_could_not_be_recorded() {
     let place = Place::new();
-    let mut missed = Missed::new();
+    let mut missed = MissedParts::new();
     let at = Moment::from_micros(testing::START_MICROS);
     missed.note(&testing::key("cam0", 5), at, "no space");
     missed.note(&testing::key("cam1", 9), at, "no space");
@@ -151,7 +151,7 @@ prop_compose! {
             judged: Moment::from_micros(judged),
             latency,
             deadline_ms,
-            origin: Origin { model, thresholds, settings },
+            origin: RowProvenance { model, thresholds, settings },
             timings: Timings { waited, stages },
             repeat,
             witnesses: witnesses.into_iter().map(|(name, score)| WitnessScore { name: name.into(), score }).collect(),

@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::Missed;
+use crate::MissedParts;
 use crate::testing::{self, Place, START_MICROS};
 use crate::{Entered, Row};
 
@@ -10,8 +10,8 @@ fn entered(seq: u64) -> Entered {
     Entered { key, part, product, captured, deadline_ms, origin }
 }
 
-fn missed(seqs: impl IntoIterator<Item = u64>) -> Missed {
-    let mut missed = Missed::new();
+fn missed(seqs: impl IntoIterator<Item = u64>) -> MissedParts {
+    let mut missed = MissedParts::new();
     seqs.into_iter().for_each(|seq| missed.note(&testing::key("cam0", seq), Moment::from_micros(9), "no\tspace"));
     missed
 }
@@ -64,16 +64,16 @@ fn slip_whose_last_writing_was_cut_says_what_the_one_before_said() {
     for gaps in &gaps {
         slip.write(gaps, &BTreeSet::new()).unwrap();
     }
-    let half = (slip.counter % 2) as usize * HALF;
+    let half = (slip.counter % 2) as usize * HALF_BYTES;
     drop(ledger);
     let path = beside(&place.path(), ".slip");
     let whole = fs::read(&path).unwrap();
-    assert_eq!(whole.len(), 2 * HALF);
-    for cut in [0, 9, HEADER - 1, HEADER + 20] {
+    assert_eq!(whole.len(), 2 * HALF_BYTES);
+    for cut in [0, 9, HALF_HEADER_BYTES - 1, HALF_HEADER_BYTES + 20] {
         let mut torn = whole.clone();
         torn[half + cut] ^= 0x20;
         fs::write(&path, &torn).unwrap();
-        let (_, outage) = Slip::open(&place.path()).unwrap();
+        let (_, outage) = FallbackFile::open(&place.path()).unwrap();
         assert_eq!(outage.gaps[0].parts, 2, "at {cut}");
     }
 }
@@ -85,10 +85,10 @@ fn slip_is_written_over_in_place_and_never_grows() {
     // More stretches than there is room for: one stretch takes their place.
     let scattered = keys((0..40_000).map(|number| number * 3 + 1));
     ledger.slip().unwrap().write(&missed([1]).gaps(), &scattered).unwrap();
-    assert_eq!(fs::metadata(beside(&place.path(), ".slip")).unwrap().len(), 2 * HALF as u64);
-    let (_, outage) = Slip::open(&place.path()).unwrap();
+    assert_eq!(fs::metadata(beside(&place.path(), ".slip")).unwrap().len(), 2 * HALF_BYTES as u64);
+    let (_, outage) = FallbackFile::open(&place.path()).unwrap();
     let series = testing::key("cam0", 1).series;
     assert_eq!(outage.decided, [(series, 1, 119_998)]);
     ledger.slip().unwrap().clear().unwrap();
-    assert_eq!(Slip::open(&place.path()).unwrap().1, Outage::default());
+    assert_eq!(FallbackFile::open(&place.path()).unwrap().1, FallbackState::default());
 }

@@ -3,7 +3,7 @@ use diad_core::event::Reason;
 use super::*;
 use crate::ledger::flip_tests;
 use crate::testing::{self, Place};
-use crate::{Entered, Missed, Moment, Row};
+use crate::{Entered, MissedParts, Moment, Row};
 
 fn missing(report: &Report) -> Vec<(u64, u64, u64)> {
     report.missing.listed.iter().map(|missing| (missing.from, missing.to, missing.parts)).collect()
@@ -55,7 +55,7 @@ fn verify_lists_the_first_findings_and_counts_all() {
     let mut ledger = place.open();
     ledger.record(&testing::rows((1..=3000).map(|half| half * 2))).unwrap();
     let report = ledger.read().verify().unwrap();
-    assert_eq!((report.missing.total, report.missing.listed.len()), (3000, LISTED));
+    assert_eq!((report.missing.total, report.missing.listed.len()), (3000, MAX_LISTED_FAULTS));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn verify_takes_parts_of_a_gap_on_record_as_explained_each_once() {
     let mut ledger = place.open();
     ledger.record(&testing::rows([1, 2, 6, 9, 12])).unwrap();
     let at = Moment::from_micros(testing::START_MICROS);
-    let mut missed = Missed::new();
+    let mut missed = MissedParts::new();
     // 3 to 5 and 7 to 8 are missing in the range, but only four are on record.
     [3, 4, 5, 8].into_iter().for_each(|seq| missed.note(&testing::key("cam0", seq), at, "no space"));
     ledger.record_gaps(&missed.gaps()).unwrap();

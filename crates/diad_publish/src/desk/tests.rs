@@ -11,7 +11,7 @@ use super::*;
 use crate::wire::{Digest, Digests, State, Station};
 
 /// A good part, captured at `captured`.
-fn parcel(captured: Instant, until: Instant) -> Parcel {
+fn parcel(captured: Instant, until: Instant) -> OutgoingVerdict {
     let station = Station {
         line: LineName::try_new("L1").unwrap(),
         station: StationName::try_new("S1").unwrap(),
@@ -31,7 +31,7 @@ fn parcel(captured: Instant, until: Instant) -> Parcel {
     let digests = Digests { model: digest, thresholds: digest, settings: digest };
     let event = InspectionEvent::judged(meta, judgement, stamp);
     let verdict = VerdictMessage::from_event(&station, &event, &digests, 200);
-    Parcel { verdict, bit: Some(GateBit { bit: RejectBit::Keep, until }) }
+    OutgoingVerdict { verdict, bit: Some(GateBit { bit: RejectBit::Keep, until }) }
 }
 
 fn desk() -> Desk {
@@ -45,7 +45,7 @@ fn desk() -> Desk {
 /// What goes out for the next part at `now`: whether it is historical, and whether it has a bit.
 fn sent(desk: &mut Desk, now: Instant) -> (bool, bool) {
     loop {
-        if let Outgoing::Part { verdict, reject, .. } = desk.next(now).unwrap() {
+        if let LinkMessage::Part { verdict, reject, .. } = desk.next(now).unwrap() {
             let body: serde_json::Value = serde_json::from_slice(&verdict.unwrap()).unwrap();
             return (body["historical"].as_bool().unwrap(), reject.is_some());
         }
@@ -100,12 +100,14 @@ fn next_holds_back_what_would_end_the_connection_and_sends_the_bit() {
     desk.limit = Some(300);
     desk.connect(SystemTime::UNIX_EPOCH);
     desk.set_state(StateMessage::new(State::Degraded, &"ä".repeat(190), SystemTime::UNIX_EPOCH));
-    let Some(Outgoing::State(state)) = desk.next(begin) else { panic!("no state") };
+    let Some(LinkMessage::State(state)) = desk.next(begin) else { panic!("no state") };
     assert!((150..160).contains(&state.len()), "{} bytes", state.len());
     let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
     assert!(state["state"] == "degraded" && state["detail"].as_str().unwrap().ends_with("ä…"), "{state}");
     desk.offer(None, parcel(begin, begin + Duration::from_secs(1)));
-    let Some(Outgoing::Part { verdict: None, reject: Some(_), .. }) = desk.next(begin) else { panic!("no bit alone") };
+    let Some(LinkMessage::Part { verdict: None, reject: Some(_), .. }) = desk.next(begin) else {
+        panic!("no bit alone")
+    };
     assert_eq!((desk.outbox.in_flight(), desk.outbox.queued()), (0, 1), "the verdict is owed");
     assert!(desk.next(begin).is_none(), "and waits");
 }

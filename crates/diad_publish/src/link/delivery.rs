@@ -11,7 +11,7 @@ use super::inputs::Input;
 use super::memory::Memory;
 use super::subscriptions::Kind;
 use super::transit::Question;
-use super::{End, Farewell, Link, Sent, Session, Slot};
+use super::{ConnectionEnd, Link, Sent, Session, ShutdownPhase, Slot};
 use crate::clock::since_boot;
 use crate::desk::{Desk, LinkFaults};
 use crate::outbox::Flow;
@@ -129,7 +129,7 @@ impl Link {
     /// Publishes an empty message on a topic on which nothing comes, so that one does.
     pub(super) fn try_inputs(&self, session: &mut Session) -> Result<(), ClientError> {
         let now = session.echo.active();
-        if session.farewell != Farewell::NotYet {
+        if session.farewell != ShutdownPhase::NotYet {
             return Ok(());
         }
         while let Some(input) = session.inputs.due(now) {
@@ -173,12 +173,12 @@ impl Link {
     }
 
     /// Keeps of a connection that ended what the next one needs.
-    pub(super) fn remember(&self, session: Session, memory: &mut Memory, end: &End) {
+    pub(super) fn remember(&self, session: Session, memory: &mut Memory, end: &ConnectionEnd) {
         let now = Instant::now();
         let (reason, closed) = match end {
-            End::Lost(reason) => (reason, false),
-            End::Closed(reason) => (reason, true),
-            End::Ordered { .. } => return,
+            ConnectionEnd::Lost(reason) => (reason, false),
+            ConnectionEnd::Closed(reason) => (reason, true),
+            ConnectionEnd::Ordered { .. } => return,
         };
         if session.accepted.is_some() {
             if closed && session.inputs.is_open(session.echo.active()) {

@@ -9,9 +9,9 @@ use rumqttc::{ClientError, Publish, QoS};
 
 use super::subscriptions::Kind;
 use super::transit::Question;
-use super::{Farewell, Link, Session};
+use super::{Link, Session, ShutdownPhase};
 use crate::arrived::{Arrived, Promptness};
-use crate::broker::ACKNOWLEDGEMENTS;
+use crate::broker::MAX_PENDING_ACKS;
 use crate::clock::since_boot;
 use crate::receipt::Receipt;
 use crate::wire::{Begins, Inbound, InboundError, ProductMessage, TriggerMessage};
@@ -90,8 +90,8 @@ impl Link {
 
     /// Acknowledges what is on record, in the order of arrival.
     pub(super) fn acknowledge(session: &mut Session) -> Result<(), ClientError> {
-        while session.farewell != Farewell::Leaving
-            && session.unwritten_acks < ACKNOWLEDGEMENTS
+        while session.farewell != ShutdownPhase::Leaving
+            && session.unwritten_acks < MAX_PENDING_ACKS
             && let Some(packet) = session.receipts.due()
         {
             let mut message = Publish::new("", QoS::AtLeastOnce, "");
@@ -106,7 +106,7 @@ impl Link {
     /// Asks the broker for a sign of life, where triggers are messages.
     pub(super) fn ask(&self, session: &mut Session) -> Result<(), ClientError> {
         let now = since_boot();
-        if !self.watch.asks || session.farewell != Farewell::NotYet {
+        if !self.watch.asks || session.farewell != ShutdownPhase::NotYet {
             return Ok(());
         }
         let Some(question) = session.transit.question(session.receipts.len(), now) else { return Ok(()) };

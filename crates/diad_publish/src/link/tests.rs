@@ -17,7 +17,7 @@ use crate::wire::Inbound;
 fn link(inbound_capacity: usize) -> (Link, Session, Memory, Receiver<Arrived>, EventLoop) {
     let now = SystemTime::now();
     let outbox = Outbox::new(NonZeroUsize::new(10).unwrap());
-    let shared = Arc::new(Shared::new(Desk::new(outbox, StateMessage::new(State::Starting, "", now), now)));
+    let shared = Arc::new(SharedLink::new(Desk::new(outbox, StateMessage::new(State::Starting, "", now), now)));
     let url = BrokerUrl::parse("mqtt://localhost").unwrap();
     let broker = Broker::open(&LinkSettings::try_new(url, None, None, None).unwrap()).unwrap();
     let topics = Topics::new(
@@ -70,7 +70,7 @@ fn take_leaves_a_broker_that_answers_as_if_with_another_qos() {
     let (link, mut session, mut memory, _received, _events) = link(1);
     connect(&link, &mut session, &mut memory);
     match link.take(&mut session, &mut memory, Event::Incoming(Packet::PubRec(rumqttc::PubRec::new(1)))) {
-        Some(End::Lost(reason)) => assert!(reason.contains("PUBREC"), "{reason}"),
+        Some(ConnectionEnd::Lost(reason)) => assert!(reason.contains("PUBREC"), "{reason}"),
         other => panic!("{other:?}"),
     }
 }
@@ -119,13 +119,13 @@ fn serve_gives_up_a_broker_that_lives_and_acknowledges_nothing() {
     let (link, mut session, mut memory, _received, _events) = link(1);
     let accepted = ConnAck::new(ConnectReturnCode::Success, false);
     assert!(link.take(&mut session, &mut memory, Event::Incoming(Packet::ConnAck(accepted))).is_none());
-    let long_ago = Instant::now() - GIVE_UP - STALL;
+    let long_ago = Instant::now() - GIVE_UP - BROKER_STALL_TIMEOUT;
     session.handover = Handover::new(long_ago);
     assert!(link.serve(&mut session, &mut memory).is_none(), "nothing is owed");
     session.handover = Handover::new(long_ago);
     session.handover.hand(Sent { slot: Slot::State, echo: None }, long_ago);
     match link.serve(&mut session, &mut memory) {
-        Some(End::Lost(reason)) => assert_eq!(reason, "the broker acknowledged nothing for 10 s"),
+        Some(ConnectionEnd::Lost(reason)) => assert_eq!(reason, "the broker acknowledged nothing for 10 s"),
         other => panic!("{other:?}"),
     }
 }

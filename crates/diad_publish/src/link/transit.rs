@@ -17,10 +17,10 @@ use crate::arrived::{Promptness, Suspicion};
 mod tests;
 
 /// How often the link asks, at most.
-const EVERY: Duration = Duration::from_millis(100);
+const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How soon it asks again after an answer that does not count.
-const AGAIN: Duration = Duration::from_millis(20);
+const PROBE_RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// Bounds of [`limit`].
 const LEAST_LIMIT: Duration = Duration::from_millis(250);
@@ -28,10 +28,10 @@ const MOST_LIMIT: Duration = Duration::from_millis(500);
 
 /// After a broker or a network stood still, and after a connection was lost, triggers are suspect for this long: the plant's
 /// own messages may wait at the broker's door behind our questions.
-const SETTLE: Duration = Duration::from_secs(1);
+const SUSPECT_AFTER_STALL: Duration = Duration::from_secs(1);
 
 /// A question that is not answered for so long by a broker that is there is put in another way.
-const UNANSWERED: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A message that may have been on its way for longer is suspect, by the deadline of the station.
 pub(crate) fn limit(deadline: Duration) -> Duration {
@@ -48,7 +48,7 @@ pub(crate) enum Question {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Asked {
+struct ProbeSent {
     at: Duration,
     question: Question,
     /// Messages that the broker may have counted as unacknowledged when it answered.
@@ -59,10 +59,10 @@ struct Asked {
 
 /// What one connection has proved so far.
 #[derive(Debug)]
-pub(crate) struct Transit {
+pub(crate) struct LinkDelay {
     limit: Duration,
     question: Question,
-    asked: Option<Asked>,
+    asked: Option<ProbeSent>,
     /// When to ask next.
     next: Duration,
     /// Messages that the broker has delivered without an acknowledgement, at most.
@@ -76,7 +76,7 @@ pub(crate) struct Transit {
     looked: Duration,
 }
 
-impl Transit {
+impl LinkDelay {
     /// A connection that has proved nothing. `again`: another one was lost before it.
     pub(crate) const fn new(limit: Duration, again: bool, now: Duration) -> Self {
         Self {
@@ -102,10 +102,9 @@ impl Transit {
 
     /// The question to put now, if one is due whose answer would count with so many messages unacknowledged.
     pub(crate) fn question(&mut self, unacknowledged: usize, now: Duration) -> Option<Question> {
-        if self
-            .asked
-            .is_some_and(|asked| asked.question == Question::Unsubscribe && now.saturating_sub(asked.at) > UNANSWERED)
-        {
+        if self.asked.is_some_and(|asked| {
+            asked.question == Question::Unsubscribe && now.saturating_sub(asked.at) > PROBE_TIMEOUT
+        }) {
             self.question = Question::Subscribe;
             self.asked = None;
         }
@@ -115,8 +114,8 @@ impl Transit {
 
     /// A question was put, with so many messages unacknowledged.
     pub(crate) fn asked(&mut self, question: Question, unacknowledged: usize, now: Duration) {
-        self.next = now + EVERY;
-        self.asked = Some(Asked { at: now, question, unacknowledged, still: Duration::ZERO });
+        self.next = now + PROBE_INTERVAL;
+        self.asked = Some(ProbeSent { at: now, question, unacknowledged, still: Duration::ZERO });
     }
 
     /// A message came in that is to be acknowledged; `unacknowledged` are, with it.
@@ -138,13 +137,13 @@ impl Transit {
         if asked.unacknowledged < self.window {
             let first = self.sent_after.replace(asked.at).is_none();
             if first && self.again {
-                self.settled_at = now + SETTLE;
+                self.settled_at = now + SUSPECT_AFTER_STALL;
             }
         } else {
-            self.next = asked.at + AGAIN;
+            self.next = asked.at + PROBE_RETRY_DELAY;
         }
         if stood_still {
-            self.settled_at = now + SETTLE;
+            self.settled_at = now + SUSPECT_AFTER_STALL;
         }
     }
 

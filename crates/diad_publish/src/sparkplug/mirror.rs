@@ -9,7 +9,7 @@ use crate::wire::sparkplug::Health;
 use crate::wire::{Heartbeat, RejectBit, StateMessage, VerdictMessage};
 
 /// Verdicts that may wait. A mirror need not survive an outage: the JSON verdicts do.
-const CAPACITY: usize = 1024;
+const MIRROR_CAPACITY: usize = 1024;
 
 /// A verdict as the link has sent it. Without a bit it is for the record: historical.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ impl Mirror {
     /// Takes a verdict that is going out. If the queue is full, the oldest leaves and is counted.
     pub(crate) fn say(&self, said: Said) {
         let mut queue = self.queue();
-        if queue.waiting.len() == CAPACITY {
+        if queue.waiting.len() == MIRROR_CAPACITY {
             queue.waiting.pop_front();
             queue.health.lost += 1;
         }

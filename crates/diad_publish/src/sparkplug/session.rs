@@ -19,13 +19,13 @@ use crate::wire::sparkplug::{Metric, Payload};
 const MAX_PACKET_OUT_BYTES: usize = 1 << 16;
 
 /// Why a connection ended.
-enum End {
+enum NodeConnectionEnd {
     Left,
     Lost(String),
 }
 
 /// One connection.
-struct Session {
+struct NodeConnection {
     client: AsyncClient,
     /// Handed to the library and not yet written, at most [`WINDOW`].
     unwritten: usize,
@@ -51,7 +51,7 @@ impl EdgeNode {
         let mut known = String::new();
         loop {
             let (held, end) = self.connection(&mut node).await;
-            let End::Lost(reason) = end else { return };
+            let NodeConnectionEnd::Lost(reason) = end else { return };
             let broker = self.broker.url();
             if reason == known {
                 tracing::debug!(%broker, reason, "sparkplug connection still not there");
@@ -70,11 +70,11 @@ impl EdgeNode {
         }
     }
 
-    async fn connection(&self, node: &mut Node) -> (Duration, End) {
+    async fn connection(&self, node: &mut Node) -> (Duration, NodeConnectionEnd) {
         let death = node.connect(SystemTime::now()).encode_to_vec();
         let will = LastWill::new(self.topics.death.as_str(), death, QoS::AtLeastOnce, false);
         let (client, mut events) = self.broker.client(&self.topics.client_id, will, MAX_PACKET_OUT_BYTES);
-        let mut session = Session { client, unwritten: 0, born: None, birth_is_due: false, leaving: false };
+        let mut session = NodeConnection { client, unwritten: 0, born: None, birth_is_due: false, leaving: false };
         let end = loop {
             // As in the link, a poll is driven to its end.
             let polled = {
@@ -93,7 +93,7 @@ impl EdgeNode {
             let taken = match polled {
                 Err(end) => Some(end),
                 Ok(Ok(event)) => self.take(&mut session, event),
-                Ok(Err(error)) => Some(End::Lost(describe(&error))),
+                Ok(Err(error)) => Some(NodeConnectionEnd::Lost(describe(&error))),
             };
             if let Some(end) = taken.or_else(|| self.serve(node, &mut session)) {
                 break end;
@@ -103,9 +103,9 @@ impl EdgeNode {
     }
 
     /// Says what there is to say.
-    fn serve(&self, node: &mut Node, session: &mut Session) -> Option<End> {
+    fn serve(&self, node: &mut Node, session: &mut NodeConnection) -> Option<NodeConnectionEnd> {
         if session.born.is_none() {
-            return self.mirror.queue().leaving.then_some(End::Left);
+            return self.mirror.queue().leaving.then_some(NodeConnectionEnd::Left);
         }
         if session.leaving {
             return None;
@@ -126,7 +126,7 @@ impl EdgeNode {
                 session.leaving = true;
                 let death = node.death(now).encode_to_vec();
                 let sent = session.client.try_publish(&self.topics.death, QoS::AtLeastOnce, false, death);
-                return sent.err().map(|_| End::Left);
+                return sent.err().map(|_| NodeConnectionEnd::Left);
             } else {
                 return None;
             };
@@ -137,7 +137,7 @@ impl EdgeNode {
                     Message::Data(payload) => (&self.topics.data, payload),
                 };
                 if session.client.try_publish(topic, QoS::AtMostOnce, false, payload.encode_to_vec()).is_err() {
-                    return Some(End::Lost("the client library takes no more messages".to_owned()));
+                    return Some(NodeConnectionEnd::Lost("the client library takes no more messages".to_owned()));
                 }
                 session.unwritten += 1;
             }
@@ -145,7 +145,7 @@ impl EdgeNode {
         None
     }
 
-    fn take(&self, session: &mut Session, event: Event) -> Option<End> {
+    fn take(&self, session: &mut NodeConnection, event: Event) -> Option<NodeConnectionEnd> {
         match event {
             Event::Incoming(Packet::ConnAck(_)) => {
                 session.born = Some(Instant::now());
@@ -154,14 +154,16 @@ impl EdgeNode {
                 tracing::info!(broker = %self.broker.url(), "sparkplug connected");
                 // Before the birth: whoever hears that may give an order at once.
                 if session.client.try_subscribe(&self.topics.command, QoS::AtLeastOnce).is_err() {
-                    return Some(End::Lost("the client library refused to subscribe".to_owned()));
+                    return Some(NodeConnectionEnd::Lost("the client library refused to subscribe".to_owned()));
                 }
             }
             Event::Incoming(Packet::Publish(message)) => session.birth_is_due |= self.asks_for_rebirth(&message),
             // Nothing but a death at leaving is acknowledged.
-            Event::Incoming(Packet::PubAck(_)) => return session.client.try_disconnect().is_err().then_some(End::Left),
+            Event::Incoming(Packet::PubAck(_)) => {
+                return session.client.try_disconnect().is_err().then_some(NodeConnectionEnd::Left);
+            }
             Event::Outgoing(rumqttc::Outgoing::Publish(_)) => session.unwritten = session.unwritten.saturating_sub(1),
-            Event::Outgoing(rumqttc::Outgoing::Disconnect) => return Some(End::Left),
+            Event::Outgoing(rumqttc::Outgoing::Disconnect) => return Some(NodeConnectionEnd::Left),
             _ => {}
         }
         None

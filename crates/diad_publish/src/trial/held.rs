@@ -23,10 +23,10 @@ use crate::broker::Broker;
 const MAX_PACKET_BYTES: usize = 1 << 20;
 
 /// How long a read waits before the clock is looked at.
-const LOOK: Duration = Duration::from_millis(50);
+const HELD_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long a message that the broker may pass on at once is waited for after one that was sent later has come.
-const STRAGGLER: Duration = Duration::from_millis(200);
+const STRAGGLER_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What the message is that must be held, and the one sent after it.
 const HELD: &[u8] = b"{\"doctor\":\"held\"}";
@@ -105,7 +105,7 @@ impl Asking {
                 Some(session)
             }
         };
-        tcp.set_read_timeout(Some(LOOK)).map_err(|error| error.to_string())?;
+        tcp.set_read_timeout(Some(HELD_POLL_INTERVAL)).map_err(|error| error.to_string())?;
         let stream: Box<dyn Stream> = match session {
             None => Box::new(tcp),
             Some(session) => Box::new(StreamOwned::new(session, tcp)),
@@ -169,7 +169,7 @@ impl Asking {
         if self.until(seen)? {
             return Ok(false);
         }
-        let straggler = self.until_within(STRAGGLER, |packet| (packet.payload() == Some(HELD)).then_some(()));
+        let straggler = self.until_within(STRAGGLER_TIMEOUT, |packet| (packet.payload() == Some(HELD)).then_some(()));
         Ok(straggler.is_err())
     }
 

@@ -71,7 +71,7 @@ pub enum CalibrateError {
         score: f32,
     },
     /// Some products cannot have what was asked for.
-    #[error("nothing is written: {}", Products(products))]
+    #[error("nothing is written: {}", ProductList(products))]
     Refused {
         /// Each with its reason.
         products: Vec<(ProductName, CalibrateError)>,
@@ -127,9 +127,9 @@ pub enum CalibrateError {
     Output(#[from] io::Error),
 }
 
-struct Products<'a>(&'a [(ProductName, CalibrateError)]);
+struct ProductList<'a>(&'a [(ProductName, CalibrateError)]);
 
-impl fmt::Display for Products<'_> {
+impl fmt::Display for ProductList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reasons: Vec<String> = self.0.iter().map(|(product, error)| format!("{product}: {error}")).collect();
         f.write_str(&reasons.join("; "))

@@ -6,7 +6,7 @@ use diad_core::drift::Signal;
 use serde_json::{Value, json};
 
 use super::parts::Train;
-use super::{Asked, CONFIDENCE_OF_MISSES, Calibrated};
+use super::{CONFIDENCE_OF_MISSES, Calibrated, CalibrationBound};
 use crate::output::decimal;
 
 fn percent(share: f64) -> String {
@@ -14,8 +14,8 @@ fn percent(share: f64) -> String {
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-pub(super) fn text(found: &[Calibrated], asked: &Asked<'_>, diff: Option<&str>) -> String {
-    let Asked { reject, review, .. } = asked;
+pub(super) fn text(found: &[Calibrated], asked: &CalibrationBound<'_>, diff: Option<&str>) -> String {
+    let CalibrationBound { reject, review, .. } = asked;
     let mut text = format!(
         "At most {} of good parts are rejected and {} looked at, with {} confidence each, if good parts stay as these are.\n\n\
          {:<16} {:>6} {:>9} {:>9}  {:<22} missed defects\n",
@@ -67,8 +67,8 @@ pub(super) fn text(found: &[Calibrated], asked: &Asked<'_>, diff: Option<&str>) 
     text
 }
 
-pub(super) fn json(found: &[Calibrated], asked: &Asked<'_>, diff: Option<&str>) -> String {
-    let Asked { reject, review, .. } = asked;
+pub(super) fn json(found: &[Calibrated], asked: &CalibrationBound<'_>, diff: Option<&str>) -> String {
+    let CalibrationBound { reject, review, .. } = asked;
     let products: Vec<Value> = found
         .iter()
         .map(|calibrated| {

@@ -10,7 +10,7 @@ use rumqttd::{Config, ConnectionSettings, RouterConfig, ServerSettings};
 use tracing::error;
 
 /// How long the broker may take to come up.
-const PATIENCE: Duration = Duration::from_secs(5);
+const BROKER_START_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A broker that does not come up.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum BrokerError {
     #[error("start the broker's thread")]
     Thread(#[source] io::Error),
     /// Nothing answers on its address.
-    #[error("nothing answers on {0} after {PATIENCE:?}")]
+    #[error("nothing answers on {0} after {BROKER_START_TIMEOUT:?}")]
     Silent(SocketAddr),
 }
 
@@ -56,8 +56,8 @@ impl Broker {
                 }
             })
             .map_err(BrokerError::Thread)?;
-        let give_up = Instant::now() + PATIENCE;
-        while TcpStream::connect_timeout(&address, PATIENCE).is_err() {
+        let give_up = Instant::now() + BROKER_START_TIMEOUT;
+        while TcpStream::connect_timeout(&address, BROKER_START_TIMEOUT).is_err() {
             if Instant::now() > give_up {
                 return Err(BrokerError::Silent(address));
             }

@@ -16,19 +16,19 @@ use crate::percentile::Percentiles;
 use crate::station::Report;
 
 /// A mask resized to the map counts as defect from here on: half covered.
-const HALF: u8 = 128;
+const MASK_HALF_COVERED: u8 = 128;
 /// Parts whose scores and maps are kept for the AUROC: bounds the memory of a demonstration that does not end.
 const KEPT_PARTS: usize = 500;
 
 /// Collects scores and maps of every judged part beside the truth.
 #[derive(Debug, Default)]
 pub struct Observer {
-    products: BTreeMap<String, Seen>,
+    products: BTreeMap<String, ProductTally>,
     kept: usize,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct ProductTally {
     scores: Vec<(f32, bool)>,
     pixels: Vec<(f32, bool)>,
     /// Parts by truth (good, defective) and verdict (pass, review, reject).
@@ -57,7 +57,7 @@ impl Witness for Observer {
         let Ok(mask) = PixelsView::try_new(width, height, PixelFormat::Mono8, truth.mask.as_raw()) else { return };
         let Ok(mut resizer) = Resizer::try_new(map.width(), map.height()) else { return };
         if let Ok(mask) = resizer.resize(mask, mask.full()) {
-            seen.pixels.extend(map.values().iter().copied().zip(mask.iter().map(|&m| m >= HALF)));
+            seen.pixels.extend(map.values().iter().copied().zip(mask.iter().map(|&m| m >= MASK_HALF_COVERED)));
         }
     }
 }

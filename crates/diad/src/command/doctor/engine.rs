@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use diad_engine::{Attempts, Bundle, Provider, ProviderError, Runtime, RuntimeError};
+use diad_engine::{Bundle, LibraryAttempts, Provider, ProviderError, Runtime, RuntimeError};
 
 use super::Check;
 use crate::chain::chain;
@@ -28,8 +28,9 @@ pub(super) fn checks(variables: &[Variable]) -> Vec<Check> {
 
 fn missing_library(error: RuntimeError) -> Check {
     let detail = match error {
-        RuntimeError::NotFound { tried: Attempts(tried) } => {
-            let places: Vec<String> = tried.into_iter().map(|attempt| Attempts(vec![attempt]).to_string()).collect();
+        RuntimeError::NotFound { tried: LibraryAttempts(tried) } => {
+            let places: Vec<String> =
+                tried.into_iter().map(|attempt| LibraryAttempts(vec![attempt]).to_string()).collect();
             format!("no ONNX Runtime library; tried\n{}", places.join("\n"))
         }
         other => chain(&other),
@@ -83,7 +84,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::command::doctor::Health;
+    use crate::command::doctor::CheckStatus;
 
     fn micro() -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../diad_engine/tests/fixtures/micro")
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn model_that_opens_is_fine() {
         let check = examine_model(&micro());
-        assert_eq!(check.health, Health::Fine, "{}", check.detail);
+        assert_eq!(check.health, CheckStatus::Fine, "{}", check.detail);
         assert!(check.detail.contains("sha256:"), "{}", check.detail);
     }
 

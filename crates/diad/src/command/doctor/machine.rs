@@ -37,7 +37,7 @@ const OLDEST_SANE_SECS: u64 = 1_735_689_600;
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
 
 /// How long `timedatectl` may take.
-const TIMEDATECTL: Duration = Duration::from_secs(5);
+const TIMEDATECTL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// systemd makes this folder when it runs the machine.
 const SYSTEMD: &str = "/run/systemd/system";
@@ -67,7 +67,7 @@ pub(super) fn surroundings(variables: &[Variable]) -> [Check; 3] {
 
 /// Whether the clock is kept by NTP, as `timedatectl` says; none where it cannot say.
 fn synchronised() -> Option<bool> {
-    let asked = within(TIMEDATECTL, || {
+    let asked = within(TIMEDATECTL_TIMEOUT, || {
         Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]).output()
     });
     answer(&String::from_utf8(asked.ok()?.ok()?.stdout).ok()?)

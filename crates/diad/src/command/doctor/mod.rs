@@ -36,14 +36,14 @@ pub fn run(args: &DoctorArgs, variables: &[Variable]) -> Result<(), CommandError
 #[derive(Debug)]
 struct Check {
     name: String,
-    health: Health,
+    health: CheckStatus,
     detail: String,
     remedy: Option<String>,
 }
 
 /// What came out of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Health {
+enum CheckStatus {
     Fine,
     /// Not as it should be; parts can be judged all the same.
     Warning,
@@ -53,7 +53,7 @@ enum Health {
     Skipped,
 }
 
-impl Health {
+impl CheckStatus {
     const fn word(self) -> &'static str {
         match self {
             Self::Fine => "ok",
@@ -66,26 +66,31 @@ impl Health {
 
 impl Check {
     fn fine(name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { name: name.into(), health: Health::Fine, detail: detail.into(), remedy: None }
+        Self { name: name.into(), health: CheckStatus::Fine, detail: detail.into(), remedy: None }
     }
 
     fn warning(name: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { name: name.into(), health: Health::Warning, detail: detail.into(), remedy: Some(remedy.into()) }
+        Self { name: name.into(), health: CheckStatus::Warning, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 
     fn failed(name: impl Into<String>, exit: Exit, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { name: name.into(), health: Health::Failed(exit), detail: detail.into(), remedy: Some(remedy.into()) }
+        Self {
+            name: name.into(),
+            health: CheckStatus::Failed(exit),
+            detail: detail.into(),
+            remedy: Some(remedy.into()),
+        }
     }
 
     /// `remedy` is how it can be found out.
     fn skipped(name: impl Into<String>, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { name: name.into(), health: Health::Skipped, detail: detail.into(), remedy: Some(remedy.into()) }
+        Self { name: name.into(), health: CheckStatus::Skipped, detail: detail.into(), remedy: Some(remedy.into()) }
     }
 
     const fn failure(&self) -> Option<Exit> {
         match self.health {
-            Health::Failed(exit) => Some(exit),
-            Health::Fine | Health::Warning | Health::Skipped => None,
+            CheckStatus::Failed(exit) => Some(exit),
+            CheckStatus::Fine | CheckStatus::Warning | CheckStatus::Skipped => None,
         }
     }
 }

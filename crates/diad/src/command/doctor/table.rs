@@ -5,13 +5,13 @@ use std::fmt::Write;
 use console::Term;
 use serde_json::{Value, json};
 
-use super::{Check, Health};
+use super::{Check, CheckStatus};
 use crate::settings::Variable;
 
 /// Column of the results, in characters: the longest word.
-const RESULT: usize = 7;
+const RESULT_COLUMN_WIDTH: usize = 7;
 /// Between two columns.
-const GAP: usize = 2;
+const COLUMN_GAP: usize = 2;
 /// What the last column must have at least, in characters.
 const LEAST_TEXT: usize = 40;
 
@@ -28,9 +28,9 @@ pub(super) fn width(variables: &[Variable]) -> Option<usize> {
 pub(super) fn json(checks: &[Check]) -> String {
     let check = |check: &Check| {
         let ok = match check.health {
-            Health::Fine => Some(true),
-            Health::Warning | Health::Skipped => None,
-            Health::Failed(_) => Some(false),
+            CheckStatus::Fine => Some(true),
+            CheckStatus::Warning | CheckStatus::Skipped => None,
+            CheckStatus::Failed(_) => Some(false),
         };
         let result = check.health.word();
         json!({ "check": check.name, "result": result, "ok": ok, "detail": check.detail, "remedy": check.remedy })
@@ -45,10 +45,10 @@ pub(super) fn json(checks: &[Check]) -> String {
 /// Result, check and what was found in columns, what to do below it. A name that is too long for its column has a line of
 /// its own.
 pub(super) fn text(checks: &[Check], width: Option<usize>) -> String {
-    let most = width.map_or(usize::MAX, |width| (width / 4).max(RESULT));
+    let most = width.map_or(usize::MAX, |width| (width / 4).max(RESULT_COLUMN_WIDTH));
     let names = checks.iter().map(|check| characters(&check.name));
-    let column = names.filter(|length| *length <= most).max().unwrap_or(RESULT);
-    let indent = RESULT + GAP + column + GAP;
+    let column = names.filter(|length| *length <= most).max().unwrap_or(RESULT_COLUMN_WIDTH);
+    let indent = RESULT_COLUMN_WIDTH + COLUMN_GAP + column + COLUMN_GAP;
     let room = width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(LEAST_TEXT));
     let mut text = String::new();
     // Writing to a `String` cannot fail.
@@ -62,9 +62,10 @@ pub(super) fn text(checks: &[Check], width: Option<usize>) -> String {
         let word = health.word();
         let mut lines = lines.into_iter();
         if characters(name) > column {
-            let _ = writeln!(text, "{word:<RESULT$}  {name}");
+            let _ = writeln!(text, "{word:<RESULT_COLUMN_WIDTH$}  {name}");
         } else {
-            let _ = writeln!(text, "{word:<RESULT$}  {name:<column$}  {}", lines.next().unwrap_or_default());
+            let _ =
+                writeln!(text, "{word:<RESULT_COLUMN_WIDTH$}  {name:<column$}  {}", lines.next().unwrap_or_default());
         }
         for line in lines {
             let _ = writeln!(text, "{:indent$}{line}", "");

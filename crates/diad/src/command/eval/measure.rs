@@ -256,7 +256,7 @@ impl Evaluation {
                     (Some(_), None) => Some(vec![false; size.0 as usize * size.1 as usize]),
                 };
                 let given = Given { path: &sample.path, picture: &picture, defective, truth: truth.as_deref() };
-                let Judged { score, verdict, witnesses, map } =
+                let MeasuredPart { score, verdict, witnesses, map } =
                     judge_part(model, given, look, own, &mut latencies, sides.as_mut())?;
                 if let (Some(marked), Some(mask)) = (&mut marked, truth) {
                     let pixels = view(&sample.path, &picture)?;
@@ -307,7 +307,7 @@ impl Evaluation {
 }
 
 /// What came out for one part.
-struct Judged {
+struct MeasuredPart {
     score: f32,
     verdict: Option<Verdict>,
     witnesses: Vec<WitnessScore>,
@@ -331,7 +331,7 @@ fn judge_part(
     thresholds: Option<Thresholds>,
     latencies: &mut Latencies,
     sides: Option<&mut Sides>,
-) -> Result<Judged, EvalError> {
+) -> Result<MeasuredPart, EvalError> {
     let mut clock = StageClock::default();
     let begin = Instant::now();
     let inspection = inspect(model, part.path, part.picture, look, &mut clock)?;
@@ -342,7 +342,7 @@ fn judge_part(
         sides.judge(&inspection, look.subject.mask, part.defective, part.truth, &stages)?;
     }
     let verdict = thresholds.map(|own| judge(inspection.score, &own, |cut| inspection.area_at_least(cut)));
-    Ok(Judged {
+    Ok(MeasuredPart {
         score: inspection.score.get(),
         verdict,
         witnesses: inspection.witness_scores(),

@@ -19,7 +19,7 @@ use crate::learnt::{SiteError, StoreError};
 use crate::model::ModelError;
 
 /// Names that an error prints; all of them are counted.
-const LISTED: usize = 12;
+const MAX_LISTED_NAMES: usize = 12;
 
 /// Names, of which the first are printed.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Listed(pub Vec<String>);
 
 impl fmt::Display for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (shown, more) = self.0.split_at(self.0.len().min(LISTED));
+        let (shown, more) = self.0.split_at(self.0.len().min(MAX_LISTED_NAMES));
         f.write_str(&shown.join(", "))?;
         if more.is_empty() { Ok(()) } else { write!(f, " and {} more", more.len()) }
     }

@@ -34,7 +34,7 @@ pub(super) struct Known {
 }
 
 /// What comes out of a run, before it is kept.
-pub(super) struct Lesson {
+pub(super) struct LearningRun {
     /// Parts that are new.
     pub(super) new_parts: usize,
     /// Their pictures.
@@ -146,7 +146,7 @@ impl Known {
     }
 }
 
-impl Lesson {
+impl LearningRun {
     /// Keeps it: the overlay first, then cut-offs and bank's name in one step, which a running station takes over between
     /// two parts. A dry run works everything out and keeps nothing.
     ///

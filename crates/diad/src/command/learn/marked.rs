@@ -24,7 +24,7 @@ use super::report;
 use super::session::{self, Phase, Session};
 use super::trial::Earlier;
 use super::view::View;
-use crate::archive::{self, Print};
+use crate::archive::{self, ImageKind};
 use crate::cli::LearnArgs;
 use crate::command::RegionError;
 use crate::learnt::Cuts;
@@ -32,7 +32,7 @@ use crate::learnt::overlays::model_name as digest;
 use crate::settings::{self, Settings, Variable};
 
 /// Recorded parts without a mark that are judged anew, the newest first: those with one all are.
-const RECORDED: usize = 300;
+const MAX_UNLABELLED_PARTS: usize = 300;
 /// Rows that the bank may grow by for each part that is added.
 const ROWS_A_PART: usize = 64;
 
@@ -155,7 +155,7 @@ fn recorded(settings: &Settings, product: &ProductName) -> Result<(Vec<Recorded>
             continue;
         }
         let mark = marks.get(&stored.id).copied();
-        let path = images.join(archive::file_of(&stored.row, Print::Frame));
+        let path = images.join(archive::file_of(&stored.row, ImageKind::Frame));
         if path.is_file() {
             let (part, camera) = (stored.row.key.to_string(), stored.row.key.series.camera.clone());
             parts.push(Recorded { part, mark, camera, path });
@@ -163,7 +163,7 @@ fn recorded(settings: &Settings, product: &ProductName) -> Result<(Vec<Recorded>
             without += usize::from(mark == Some(Mark::FalseReject));
         }
     }
-    let surplus = parts.iter().filter(|part| part.mark.is_none()).count().saturating_sub(RECORDED);
+    let surplus = parts.iter().filter(|part| part.mark.is_none()).count().saturating_sub(MAX_UNLABELLED_PARTS);
     let mut seen = 0;
     parts.retain(|part| {
         seen += usize::from(part.mark.is_none());

@@ -33,7 +33,7 @@ use crate::output;
 use crate::settings::Variable;
 
 pub use self::error::{LearnError, Listed};
-use self::lesson::{Lesson, Source};
+use self::lesson::{LearningRun, Source};
 use self::pictures::{Collection, Picture};
 use self::promise::Asked;
 use self::session::{Phase, Session};
@@ -46,10 +46,10 @@ const LEAST_PARTS: usize = 5;
 const MOST_IN_BANK: usize = 400;
 /// Two groups of parts whose centres lie this far apart, in units of the spread within them, are two products.
 const TWO_KINDS: f64 = 2.9;
-/// The same for fewer than [`MANY`] parts, whose groups may lie apart by chance.
+/// The same for fewer than [`MIN_PARTS_FOR_GROUPS`] parts, whose groups may lie apart by chance.
 const TWO_KINDS_OF_FEW: f64 = 4.0;
 /// From so many parts on, two groups are hardly chance.
-const MANY: usize = 16;
+const MIN_PARTS_FOR_GROUPS: usize = 16;
 /// Fewer parts than this in a group are parts that stand out, not a product.
 const LEAST_GROUP: usize = 2;
 
@@ -119,7 +119,7 @@ fn learn(
     session: &mut Session,
     pictures: &[Picture],
     earlier: Option<(lesson::Known, Earlier)>,
-) -> Result<Lesson, LearnError> {
+) -> Result<LearningRun, LearnError> {
     let (in_bank, rest) = spread_out(pictures.len());
     let of = |places: &[usize]| -> Vec<&Picture> { places.iter().map(|place| &pictures[*place]).collect() };
     let views = session.look_at(&of(&in_bank))?;
@@ -144,7 +144,7 @@ fn learn(
         trial.scores.extend(session.scores(&view, &banks, &trial.shares)?);
         looks.extend(view.iter().map(|view| view.look));
     }
-    Ok(Lesson {
+    Ok(LearningRun {
         new_parts: pictures.len(),
         pictures: pictures.iter().map(|picture| record::name(&picture.pixels)).collect(),
         banks,
@@ -192,7 +192,7 @@ fn two_kinds(session: &Session, views: &[View]) -> Option<Vec<usize>> {
     let pooled: Vec<Vec<f32>> = views.iter().map(|view| view.pooled(session.shapes())).collect();
     let groups = learning::groups(&pooled)?;
     tracing::debug!(separation = groups.separation, smaller = groups.smaller.len(), "two groups of parts");
-    let limit = if views.len() < MANY { TWO_KINDS_OF_FEW } else { TWO_KINDS };
+    let limit = if views.len() < MIN_PARTS_FOR_GROUPS { TWO_KINDS_OF_FEW } else { TWO_KINDS };
     (groups.separation > limit && groups.smaller.len() >= LEAST_GROUP).then_some(groups.smaller)
 }
 

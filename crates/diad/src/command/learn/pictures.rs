@@ -11,7 +11,7 @@ use crate::chain::chain;
 use crate::listing::{self, is_picture};
 
 /// Where pictures may lie within the folder that is named.
-const BELOW: [&str; 3] = ["", "good", "train/good"];
+const IMAGE_SUBFOLDERS: [&str; 3] = ["", "good", "train/good"];
 
 /// A picture that can be learnt from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Collection {
     /// [`LearnError::Folder`], [`LearnError::NoPictures`]; [`LearnError::Pictures`] names all that cannot be decoded.
     pub(super) fn of(folder: &Path, mut seen: impl FnMut()) -> Result<Self, LearnError> {
         let mut paths = Vec::new();
-        for below in BELOW {
+        for below in IMAGE_SUBFOLDERS {
             let place = folder.join(below);
             if !below.is_empty() && !place.is_dir() {
                 continue;

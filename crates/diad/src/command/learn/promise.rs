@@ -1,7 +1,7 @@
 //! Cut-offs from the scores of parts that were held out, with the promise that they keep.
 
 use diad_core::score::Score;
-use diad_core::tolerance::{Bound, Cut, ToleranceError};
+use diad_core::tolerance::{Cut, ToleranceBound, ToleranceError};
 
 use super::error::LearnError;
 use crate::cli::LearnArgs;
@@ -15,8 +15,8 @@ const REVIEW_MOST: f64 = 0.5;
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Asked {
-    pub(super) reject: Bound,
-    pub(super) review: Bound,
+    pub(super) reject: ToleranceBound,
+    pub(super) review: ToleranceBound,
 }
 
 /// One cut-off.
@@ -26,7 +26,7 @@ pub(super) struct Promised {
     pub(super) score: Score,
     pub(super) cut: Cut,
     /// The promise that it keeps: the one asked for, or the nearest that the parts support.
-    pub(super) bound: Bound,
+    pub(super) bound: ToleranceBound,
 }
 
 /// Both.
@@ -39,14 +39,14 @@ pub(super) struct Promise {
 impl Asked {
     /// What the command line asks for.
     pub(super) fn of(args: &LearnArgs) -> Result<Self, LearnError> {
-        let reject = Bound::try_new(args.max_false_reject, args.confidence)?;
+        let reject = ToleranceBound::try_new(args.max_false_reject, args.confidence)?;
         let most = args.max_review.unwrap_or((args.max_false_reject * REVIEW_FACTOR).min(REVIEW_MOST));
-        Ok(Self { reject, review: Bound::try_new(most.max(args.max_false_reject), args.confidence)? })
+        Ok(Self { reject, review: ToleranceBound::try_new(most.max(args.max_false_reject), args.confidence)? })
     }
 
     /// The cut-offs for scores of held-out parts.
     pub(super) fn promise(&self, scores: &[f32]) -> Result<Promise, LearnError> {
-        let of = |asked: Bound| -> Result<Promised, LearnError> {
+        let of = |asked: ToleranceBound| -> Result<Promised, LearnError> {
             let too_few = ToleranceError::TooFew {
                 parts: scores.len(),
                 supported: 1.0,
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn promise_is_the_one_asked_for_or_the_nearest_that_is_supported() {
-        let bound = |rate| Bound::try_new(rate, 0.95).unwrap();
+        let bound = |rate| ToleranceBound::try_new(rate, 0.95).unwrap();
         let asked = Asked { reject: bound(0.005), review: bound(0.05) };
         let scores = |count: usize| (0..count).map(|i| 0.01 + i as f32 * 1e-5).collect::<Vec<_>>();
         let few = asked.promise(&scores(20)).unwrap();

@@ -13,7 +13,7 @@ use crate::learnt::overlays::model_name as digest;
 use crate::output::decimal;
 
 /// Recorded parts that a report names; all are counted.
-const LISTED: usize = 50;
+const MAX_LISTED_RECORDED: usize = 50;
 
 fn percent(share: f64) -> String {
     let text = format!("{:.3}", share * 100.0);
@@ -66,7 +66,7 @@ pub(super) fn text(told: &Told) -> String {
 }
 
 /// What is promised, and what the parts lack of what was asked for.
-fn promise_line(what: &str, promised: &Promised, asked: &diad_core::tolerance::Bound, parts: u64) -> String {
+fn promise_line(what: &str, promised: &Promised, asked: &diad_core::tolerance::ToleranceBound, parts: u64) -> String {
     let (rate, confidence) = (percent(promised.bound.rate()), percent(promised.bound.confidence()));
     let mut line = format!("at most {rate} of good parts are {what}, with {confidence} confidence");
     if promised.bound != *asked {
@@ -142,10 +142,10 @@ pub(super) fn marked_text(told: &marked::Told) -> String {
         let (part, (from, to)) = (&change.part, change.score);
         let _ = writeln!(text, "{part}  {from:.4} -> {to:.4}  {} -> {}  {mark}", before.as_str(), after.as_str());
     };
-    changes.iter().take(LISTED).for_each(|change| line(change));
+    changes.iter().take(MAX_LISTED_RECORDED).for_each(|change| line(change));
     // A marked part that does not change is what the person who marked it wants to know.
     let stay = judged.iter().filter(|change| change.mark.is_some() && change.verdict.0 == change.verdict.1);
-    stay.take(LISTED).for_each(line);
+    stay.take(MAX_LISTED_RECORDED).for_each(line);
     let lost = told.lost().count();
     if lost > 0 {
         let _ = writeln!(

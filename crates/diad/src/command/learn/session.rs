@@ -21,7 +21,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::error::LearnError;
 use super::pictures::Picture;
 use super::trial::{Earlier, Ground, Trial};
-use super::view::{Looker, View};
+use super::view::{FeatureReader, View};
 use super::work::Work;
 use crate::chain::chain;
 use crate::cli::LearnArgs;
@@ -73,7 +73,7 @@ pub(super) struct Session {
     /// Names of the model's own witnesses; the banks follow them.
     own: Vec<&'static str>,
     weights: Vec<f64>,
-    looker: Looker,
+    looker: FeatureReader,
     shapes: Vec<Shape>,
     region: Region,
     pub(super) mask: Mask,
@@ -122,7 +122,7 @@ impl Session {
             Some(_) => (vec!["diad", "latent"], Latent::Beside),
             None => (vec!["diad"], Latent::None),
         };
-        let looker = Looker::new(inspector, latent, &foundations)?;
+        let looker = FeatureReader::new(inspector, latent, &foundations)?;
         let digests: Vec<String> = foundations.iter().map(|foundation| foundation.sha256().to_string()).collect();
         let setting = format!("{} steps {steps:?} {}", parts.digest.hex(), digests.join(" "));
         Ok(Self {

@@ -17,7 +17,7 @@ use super::error::LearnError;
 use super::view::View;
 
 /// Patches among which a bank's rows are chosen, from all parts together: more cost time and change little.
-const CANDIDATES: usize = 20_000;
+const MAX_CANDIDATE_PATCHES: usize = 20_000;
 /// Rows that an addition may bring at least.
 const LEAST_MORE: usize = 64;
 /// Banks that are made side by side: each takes the memory of its candidates.
@@ -191,7 +191,7 @@ impl Ground<'_> {
         let mut rows = Vec::new();
         for (part, view) in views.iter().enumerate() {
             view.read_patches(foundation, &mut patches);
-            learning::draw(&patches, CANDIDATES.div_ceil(views.len()), self.seed ^ part as u64, &mut rows);
+            learning::draw(&patches, MAX_CANDIDATE_PATCHES.div_ceil(views.len()), self.seed ^ part as u64, &mut rows);
         }
         rows
     }

@@ -31,22 +31,22 @@ pub(super) struct View {
 }
 
 /// Looks at parts with all networks.
-pub(super) struct Looker {
+pub(super) struct FeatureReader {
     inspector: Inspector<Engine>,
     /// The model's own witnesses, where there are more than one.
     own: Option<Joined>,
-    eyes: Vec<Eye>,
+    eyes: Vec<FeatureNetwork>,
 }
 
 /// A foundation with what it needs to look.
-struct Eye {
+struct FeatureNetwork {
     foundation: Arc<OnnxFoundation>,
     preparer: Preparer,
     image: Tensor,
     patches: Tensor,
 }
 
-impl Looker {
+impl FeatureReader {
     /// Takes the networks; `latent` is the foundation of the model's representation, if it has one.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Looker {
         let own = latent.map(own).transpose()?;
         let eye = |foundation: &Arc<OnnxFoundation>| {
             let input = *foundation.input();
-            Ok(Eye {
+            Ok(FeatureNetwork {
                 foundation: Arc::clone(foundation),
                 preparer: Preparer::try_new(input)?,
                 image: Tensor::zeros(input.shape()),

@@ -22,7 +22,7 @@ const MAGIC: &[u8; 8] = b"diadvw1\n";
 /// Free bytes that stay for others, such as the ledger.
 const LEAVE_FREE: u64 = 1 << 30;
 /// Bytes of the checksum at the end.
-const SUM: usize = 32;
+const CHECKSUM_BYTES: usize = 32;
 
 /// The folder of one run.
 #[derive(Debug)]
@@ -44,11 +44,11 @@ impl Work {
     /// The view of a picture that is kept.
     pub(super) fn read(&self, pixels: &[u8; 32], roi: Roi) -> Option<View> {
         let bytes = fs::read(self.path(pixels, roi)).ok()?;
-        let (content, sum) = bytes.split_at_checked(bytes.len().checked_sub(SUM)?)?;
+        let (content, sum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM_BYTES)?)?;
         if Sha256::digest(content)[..] != *sum {
             return None;
         }
-        let mut reading = Reading(content.strip_prefix(MAGIC)?);
+        let mut reading = WorkFileReader(content.strip_prefix(MAGIC)?);
         let [x, y, width, height] = reading.numbers()?;
         let [map_width, map_height] = reading.numbers()?;
         let [brightness, sharpness] = [reading.float()?, reading.float()?];
@@ -116,9 +116,9 @@ fn encoded(view: &View, width: u32, height: u32) -> Vec<u8> {
 }
 
 /// The rest of a file.
-struct Reading<'a>(&'a [u8]);
+struct WorkFileReader<'a>(&'a [u8]);
 
-impl Reading<'_> {
+impl WorkFileReader<'_> {
     fn bytes<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (bytes, rest) = self.0.split_first_chunk()?;
         self.0 = rest;

@@ -14,7 +14,7 @@ use crate::thresholds::Watch;
 use crate::yaml::Fault;
 
 /// What the health of a station calls the settings file.
-const SETTINGS: Source = Source::Settings;
+const SETTINGS_HEALTH: Source = Source::Settings;
 
 /// Hears SIGHUP from now on: one that comes while the station starts is heeded once it runs.
 pub(super) fn listen() -> io::Result<Signals> {
@@ -68,7 +68,7 @@ impl Running {
                 if differences.is_empty() {
                     info!(%file, "settings read again: they are what runs");
                 }
-                self.health.well(SETTINGS);
+                self.health.well(SETTINGS_HEALTH);
             }
             Err(faults) => {
                 for fault in &faults {
@@ -76,7 +76,7 @@ impl Running {
                 }
                 let faults: Vec<_> = faults.iter().map(Fault::to_string).collect();
                 let detail = format!("the old ones stay, a restart would fail: {}", faults.join("; "));
-                self.health.problem(SETTINGS, &detail);
+                self.health.problem(SETTINGS_HEALTH, &detail);
             }
         }
     }

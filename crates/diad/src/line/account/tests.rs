@@ -40,7 +40,7 @@ fn verdict_that_says_that_its_deadline_has_passed_is_not_overdue_itself() {
 fn balance_finds_a_part_that_is_counted_and_has_neither_verdict_nor_is_open() {
     let account = Account::default();
     (0..3).for_each(|_| account.triggered());
-    let mut balance = Balance::default();
+    let mut balance = CounterCheck::default();
     let captured = Instant::now();
     account.recorded(&unjudged(Reason::Engine, captured), DEADLINE, captured);
     account.set_open(2, 0, 3);
@@ -59,7 +59,7 @@ fn balance_finds_a_part_that_is_counted_and_has_neither_verdict_nor_is_open() {
 #[test]
 fn balance_waits_for_a_part_on_its_way_and_finds_one_that_never_comes() {
     let account = Account::default();
-    let mut balance = Balance::default();
+    let mut balance = CounterCheck::default();
     let rounds = || (0..2).for_each(|_| account.set_open(0, 0, 0));
     account.triggered();
     assert_eq!(balance.look(&account.totals()), 0, "it was just triggered");

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
-use diad_core::book::{Book, Ruling};
+use diad_core::book::{OpenParts, Ruling};
 use diad_core::event::{InspectionEvent, Outcome, Reason};
 use diad_core::frame::{PartKey, PartMeta, Stamp};
 use diad_core::name::{CameraId, ProductName};
-use diad_ledger::{Gap, Origin, Reader, Timings};
+use diad_ledger::{Gap, Reader, RowProvenance, Timings};
 use proptest::prelude::*;
 
 use super::*;
@@ -25,14 +25,14 @@ impl Place {
         self.folder.path().join("state/ledger.sqlite3")
     }
 
-    fn open(&self) -> Journal {
+    fn open(&self) -> ResilientLedger {
         self.open_under(testing::health())
     }
 
-    fn open_under(&self, health: Health) -> Journal {
+    fn open_under(&self, health: Health) -> ResilientLedger {
         let (line, station) = (LineName::try_new("L1").unwrap(), StationName::try_new("S1").unwrap());
         let (ledger, context) = open(&self.path(), &line, &station, 200).unwrap();
-        Journal::new(ledger, context, Duration::from_secs(60), health).unwrap()
+        ResilientLedger::new(ledger, context, Duration::from_secs(60), health).unwrap()
     }
 
     fn lock(&self) -> std::path::PathBuf {
@@ -57,12 +57,12 @@ impl Place {
     }
 }
 
-fn row(journal: &Journal, seq: u64) -> Row {
+fn row(journal: &ResilientLedger, seq: u64) -> Row {
     let at = Stamp { wall: SystemTime::now(), mono: Instant::now() };
     let key = PartKey { camera: CameraId::try_new("cam0").unwrap(), seq };
     let meta = PartMeta { key, part: None, product: None, source: None, captured: at };
     let event = InspectionEvent::unjudged(meta, Reason::Deadline, at);
-    let origin = Origin { model: [1; 32], thresholds: [2; 32], settings: [3; 32] };
+    let origin = RowProvenance { model: [1; 32], thresholds: [2; 32], settings: [3; 32] };
     Row::of_event(journal.context(), &event, origin, Timings::NONE)
 }
 
@@ -253,7 +253,7 @@ fn damaged_page_in_the_backlog_is_told_and_leaves_the_writer_alone() {
             None => break true,
         }
     };
-    let told = |health: &Health| health.look().1.iter().any(|(source, ..)| *source == BACKLOG);
+    let told = |health: &Health| health.look().1.iter().any(|(source, ..)| *source == BACKLOG_HEALTH);
     assert!(stuck && told(&health), "{:?}", health.look());
     assert!(!journal.is_broken());
     let next = row(&journal, 1);
@@ -291,7 +291,7 @@ fn a_disk_that_hangs_costs_the_record_and_no_verdict() {
     assert_eq!(journal.mark(&rows[0].key, None), Err(MarkError::Broken));
     journal.resume(&[]);
     assert!(journal.is_broken());
-    assert_eq!(health.faults().1, [SOURCE, SLIP]);
+    assert_eq!(health.faults().1, [LEDGER_HEALTH, FALLBACK_HEALTH]);
 
     drop(comes_back);
     while journal.is_broken() {
@@ -348,9 +348,9 @@ fn step() -> impl Strategy<Value = Step> {
 struct Life {
     place: Place,
     health: Health,
-    journal: Option<Journal>,
+    journal: Option<ResilientLedger>,
     broken: bool,
-    book: Book,
+    book: OpenParts,
     /// Parts of this process.
     parts: u64,
     entered: Vec<PartMeta>,
@@ -367,17 +367,17 @@ impl Life {
         let place = Place::new();
         let journal = Some(place.open_under(health.clone()));
         let health = health.clone();
-        let (book, heard, noted) = (Book::new(), BTreeMap::new(), BTreeSet::new());
+        let (book, heard, noted) = (OpenParts::new(), BTreeMap::new(), BTreeSet::new());
         let (entered, verdicts, late) = (Vec::new(), Vec::new(), Vec::new());
         Self { place, health, journal, broken: false, book, parts: 0, entered, verdicts, late, heard, noted }
     }
 
-    fn journal(&mut self) -> &mut Journal {
+    fn journal(&mut self) -> &mut ResilientLedger {
         self.journal.as_mut().unwrap()
     }
 
     fn row(&self, event: &InspectionEvent) -> Row {
-        let origin = Origin { model: [1; 32], thresholds: [2; 32], settings: [3; 32] };
+        let origin = RowProvenance { model: [1; 32], thresholds: [2; 32], settings: [3; 32] };
         Row::of_event(self.journal.as_ref().unwrap().context(), event, origin, Timings::NONE)
     }
 
@@ -480,7 +480,7 @@ impl Life {
             self.heard.entry(row.key).or_default().push(row.outcome);
         }
         self.journal = Some(journal);
-        self.book = Book::new();
+        self.book = OpenParts::new();
         self.parts = 0;
         self.entered.clear();
         self.verdicts.clear();

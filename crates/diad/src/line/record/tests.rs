@@ -19,7 +19,7 @@ fn recording(folder: &std::path::Path) -> Recording {
     Recording {
         said: lane(1).1,
         publisher: testing::publisher(),
-        journal: Journal::new(ledger, context, Duration::from_secs(60), health.clone()).unwrap(),
+        journal: ResilientLedger::new(ledger, context, Duration::from_secs(60), health.clone()).unwrap(),
         account: Account::default(),
         thresholds: LiveThresholds::new(thresholds),
         deadline: TIME,
@@ -27,11 +27,11 @@ fn recording(folder: &std::path::Path) -> Recording {
         settings: Digest::from_bytes([2; 32]),
         listener: Box::new(|_, _| {}),
         archive: Archive::default(),
-        beat: Beat::default(),
+        beat: StageProgress::default(),
         drain: Duration::ZERO,
         marks: crossbeam_channel::never(),
         repeats: Repeats::new(TIME * 10),
-        sleep: Sleep::new(suspended()),
+        sleep: SuspensionDetector::new(suspended()),
         rescan: false,
         health,
         last_overdue: None,
@@ -57,7 +57,7 @@ fn verdict_whose_record_took_past_the_deadline_stands_and_degrades_the_station()
     let decided = decision(&recording, 1, TIME * 10);
     recording.keep_and_say(&[], &[decided], &[]);
     let (state, problems) = health.look();
-    assert!(state == State::Degraded && problems[0].0 == DEADLINE, "{problems:?}");
+    assert!(state == State::Degraded && problems[0].0 == DEADLINE_HEALTH, "{problems:?}");
     assert!(problems[0].1.starts_with("1 verdicts"), "{problems:?}");
     assert!(recording.account.take_least_margin_ms().unwrap() < -1000.0);
     assert_eq!((recording.account.totals().overdue, recording.journal.owed()), (1, 1));

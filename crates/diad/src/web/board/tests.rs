@@ -32,7 +32,7 @@ fn event(seq: u64, hour: u64, product: Option<&str>, verdict: Option<Verdict>) -
 
 #[test]
 fn board_counts_every_part_once_by_hour_and_product() {
-    let board = Board::default();
+    let board = LiveStats::default();
     for (seq, product, verdict) in [
         (1, Some("gear"), Some(Verdict::Pass)),
         (2, Some("gear"), Some(Verdict::Reject)),
@@ -46,7 +46,7 @@ fn board_counts_every_part_once_by_hour_and_product() {
     assert_eq!(
         board.counts(),
         [
-            (hour.clone(), NONE.to_owned(), Count { unjudged: 1, ..one }),
+            (hour.clone(), NO_PRODUCT.to_owned(), Count { unjudged: 1, ..one }),
             (hour.clone(), "cap".to_owned(), Count { review: 1, ..one }),
             (hour, "gear".to_owned(), Count { pass: 1, reject: 1, ..one }),
         ]
@@ -60,7 +60,7 @@ fn board_counts_every_part_once_by_hour_and_product() {
 
 #[test]
 fn board_that_runs_for_long_stays_small() {
-    let board = Board::default();
+    let board = LiveStats::default();
     for part in 1..=5_000 {
         let product = format!("product{}", part % 100);
         board.note(&event(part, part / 50, Some(&product), Some(Verdict::Pass)), &Timings::NONE, 200.0);
@@ -69,39 +69,39 @@ fn board_that_runs_for_long_stays_small() {
     let counts = board.counts();
     let mut hours: Vec<_> = counts.iter().map(|(hour, ..)| hour).collect();
     hours.dedup();
-    assert_eq!(hours.len(), HOURS);
+    assert_eq!(hours.len(), COUNTED_HOURS);
     let (totals, _) = board.totals();
-    assert_eq!((totals.len(), totals.values().sum::<u64>()), (PRODUCTS + 1, 5_000));
-    assert_eq!(board.after(0, usize::MAX).len(), REMEMBERED);
+    assert_eq!((totals.len(), totals.values().sum::<u64>()), (MAX_COUNTED_PRODUCTS + 1, 5_000));
+    assert_eq!(board.after(0, usize::MAX).len(), MAX_RECENT_PARTS);
 }
 
 #[test]
 fn board_that_nobody_looks_at_counts_what_it_misses() {
-    let board = Board::default();
-    (0..WAITING as u64 + 7)
+    let board = LiveStats::default();
+    (0..MAX_UNSEEN_VERDICTS as u64 + 7)
         .for_each(|seq| board.note(&event(seq, 0, None, Some(Verdict::Pass)), &Timings::NONE, 200.0));
     let (totals, _) = board.totals();
-    assert_eq!((totals.values().sum::<u64>(), board.unseen()), (WAITING as u64, 7));
+    assert_eq!((totals.values().sum::<u64>(), board.unseen()), (MAX_UNSEEN_VERDICTS as u64, 7));
 }
 
 #[test]
 fn scrape_has_every_series_at_zero_before_it_counts() {
     let cameras = ["cam0", "cam1"].map(|name| CameraId::try_new(name).unwrap());
-    let board = Board::default();
-    let scrape = |board: &Board| board.scrape(&cameras).0;
+    let board = LiveStats::default();
+    let scrape = |board: &LiveStats| board.scrape(&cameras).0;
     let sum = |series: &BTreeMap<Labels, u64>, product: &str| {
         series.iter().filter(|(labels, _)| labels.product == product).map(|(_, count)| count).sum::<u64>()
     };
     board.note(&event(1, 0, None, None), &Timings::NONE, 200.0);
     let first = scrape(&board);
     // Three verdicts and every reason, for two cameras.
-    assert_eq!((first.len(), sum(&first, NONE)), (2 * (3 + Reason::ALL.len()), 0));
-    assert_eq!(sum(&scrape(&board), NONE), 1);
+    assert_eq!((first.len(), sum(&first, NO_PRODUCT)), (2 * (3 + Reason::ALL.len()), 0));
+    assert_eq!(sum(&scrape(&board), NO_PRODUCT), 1);
 
     board.note(&event(2, 0, Some("gear"), Some(Verdict::Reject)), &Timings::NONE, 200.0);
     board.note(&event(3, 0, Some("gear"), Some(Verdict::Reject)), &Timings::NONE, 200.0);
     let born = scrape(&board);
-    assert_eq!((born.len(), sum(&born, NONE), sum(&born, "gear")), (2 * first.len(), 1, 0));
+    assert_eq!((born.len(), sum(&born, NO_PRODUCT), sum(&born, "gear")), (2 * first.len(), 1, 0));
     let counted = scrape(&board);
     let (camera, product) = ("cam0".to_owned(), "gear".to_owned());
     assert_eq!(counted[&Labels { camera, product, verdict: "REJECT", reason: "" }], 2);
@@ -110,7 +110,7 @@ fn scrape_has_every_series_at_zero_before_it_counts() {
 
 #[test]
 fn after_gives_what_is_new_in_order() {
-    let board = Board::default();
+    let board = LiveStats::default();
     (1..=5).for_each(|seq| board.note(&event(seq, 0, None, Some(Verdict::Pass)), &Timings::NONE, 200.0));
     let seqs = |parts: Vec<Part>| parts.iter().map(|part| part.seq).collect::<Vec<_>>();
     assert_eq!(seqs(board.after(3, 10)), [4, 5]);
@@ -122,7 +122,7 @@ fn after_gives_what_is_new_in_order() {
 
 #[test]
 fn stages_count_what_each_took_and_nothing_of_parts_that_never_came_through() {
-    let board = Board::default();
+    let board = LiveStats::default();
     let mut timings = Timings::NONE;
     timings.set(Stage::Denoise, Duration::from_millis(30));
     board.note(&event(1, 0, None, Some(Verdict::Pass)), &timings, 200.0);

@@ -7,15 +7,15 @@ const fn ms(millis: u64) -> Duration {
 }
 
 /// A connection that was asked at 1000 ms and answered 5 ms later.
-fn clear() -> Transit {
-    let mut transit = Transit::new(LIMIT, false, ms(1000));
+fn clear() -> LinkDelay {
+    let mut transit = LinkDelay::new(LIMIT, false, ms(1000));
     transit.asked(Question::Subscribe, 0, ms(1000));
     transit.answered(Question::Subscribe, ms(1005));
     transit
 }
 
 /// Goes on for a while with a question every 100 ms that is answered 5 ms later.
-fn go_on(transit: &mut Transit, from: u64, to: u64) {
+fn go_on(transit: &mut LinkDelay, from: u64, to: u64) {
     for at in (from..to).step_by(5) {
         transit.look(ms(at));
         if let Some(question) = transit.question(0, ms(at)) {
@@ -25,7 +25,7 @@ fn go_on(transit: &mut Transit, from: u64, to: u64) {
     }
 }
 
-fn is_prompt(transit: &Transit, at: u64) -> bool {
+fn is_prompt(transit: &LinkDelay, at: u64) -> bool {
     transit.promptness(false, ms(at)) == Promptness::Prompt
 }
 
@@ -38,7 +38,7 @@ fn limit_is_the_deadline_within_bounds() {
 
 #[test]
 fn promptness_before_the_first_answer_is_suspect_and_after_it_prompt() {
-    let mut transit = Transit::new(LIMIT, false, ms(1000));
+    let mut transit = LinkDelay::new(LIMIT, false, ms(1000));
     transit.asked(Question::Subscribe, 0, ms(1000));
     assert_eq!(transit.promptness(false, ms(1001)), Promptness::Suspect(Suspicion::Connection));
     transit.answered(Question::Subscribe, ms(1005));
@@ -90,7 +90,7 @@ fn promptness_after_a_network_or_broker_that_stood_still_is_suspect_for_a_while(
 
 #[test]
 fn promptness_after_a_lost_connection_settles_first() {
-    let mut transit = Transit::new(LIMIT, true, ms(1000));
+    let mut transit = LinkDelay::new(LIMIT, true, ms(1000));
     transit.asked(Question::Subscribe, 0, ms(1000));
     transit.answered(Question::Subscribe, ms(1005));
     assert_eq!(transit.promptness(false, ms(1006)), Promptness::Suspect(Suspicion::Settling));
@@ -100,7 +100,7 @@ fn promptness_after_a_lost_connection_settles_first() {
 
 #[test]
 fn answered_behind_a_full_window_proves_nothing() {
-    let mut transit = Transit::new(LIMIT, false, ms(1000));
+    let mut transit = LinkDelay::new(LIMIT, false, ms(1000));
     transit.asked(Question::Subscribe, 0, ms(1000));
     transit.received(1);
     transit.answered(Question::Subscribe, ms(1005));

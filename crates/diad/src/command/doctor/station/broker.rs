@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::timing::ms;
 
 /// Longest wait for everything; each answer is waited for at most 5 s.
-const LIMIT: Duration = Duration::from_secs(45);
+const BROKER_TRIAL_TIMEOUT: Duration = Duration::from_secs(45);
 /// A round trip above this eats into every deadline.
 const SLOW_ROUND_TRIP: Duration = Duration::from_millis(50);
 
@@ -29,7 +29,7 @@ pub(super) fn checks(station: &Station<'_>) -> Vec<Check> {
     let url = link.url().to_string();
     let topics = Topics::new(root, settings.line(), settings.station());
     let node = NodeTopics::new(settings.line(), settings.station());
-    match within(LIMIT, move || Trial::run(&link, &topics, &node)) {
+    match within(BROKER_TRIAL_TIMEOUT, move || Trial::run(&link, &topics, &node)) {
         Err(unfinished) => {
             vec![unfinished.check(
                 BROKER,
@@ -188,7 +188,7 @@ fn judge_state(seen: &StateSeen, running: Option<u32>) -> Option<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::doctor::Health;
+    use crate::command::doctor::CheckStatus;
 
     fn trial() -> Trial {
         Trial {
@@ -206,7 +206,7 @@ mod tests {
     fn broker_that_lets_everything_pass_is_fine_in_every_row() {
         let checks = judge("mqtt://a:1883", &trial(), None);
         assert_eq!(checks.len(), 4);
-        assert!(checks.iter().all(|check| check.health == Health::Fine), "{checks:?}");
+        assert!(checks.iter().all(|check| check.health == CheckStatus::Fine), "{checks:?}");
     }
 
     #[test]
@@ -221,7 +221,11 @@ mod tests {
         let read = |topic, read| judge_read(topic, &read);
         let check = read("f/L1/S1/trigger", Read::Refused);
         assert!(check.failure() == Some(Exit::Unavailable) && check.name == "may read trigger", "{check:?}");
-        assert_eq!(read("f/L1/S1/verdict", Read::Refused).health, Health::Warning, "what the station itself writes");
+        assert_eq!(
+            read("f/L1/S1/verdict", Read::Refused).health,
+            CheckStatus::Warning,
+            "what the station itself writes"
+        );
         assert_eq!(read("f/L1/S1/product", Read::Unanswered).failure(), Some(Exit::Unavailable));
         let checks = judge_writes(&[
             ("f/L1/S1/verdict".to_owned(), Write::Denied(0x87)),
@@ -235,10 +239,13 @@ mod tests {
     fn what_is_not_proven_is_skipped_in_one_row_with_its_reason() {
         let unknown = |topic: &str| (topic.to_owned(), Write::Unknown("no MQTT 5".to_owned()));
         let checks = judge_writes(&[unknown("f/verdict"), unknown("f/reject")]);
-        assert_eq!((checks.len(), checks[0].health), (1, Health::Skipped));
+        assert_eq!((checks.len(), checks[0].health), (1, CheckStatus::Skipped));
         assert!(checks[0].detail.starts_with("f/verdict, f/reject: not proven: no MQTT 5"), "{}", checks[0].detail);
         let mixed = judge_writes(&[unknown("f/verdict"), ("f/reject".to_owned(), Write::Allowed)]);
-        assert_eq!(mixed.iter().map(|check| check.health).collect::<Vec<_>>(), [Health::Skipped, Health::Fine]);
+        assert_eq!(
+            mixed.iter().map(|check| check.health).collect::<Vec<_>>(),
+            [CheckStatus::Skipped, CheckStatus::Fine]
+        );
     }
 
     #[test]
@@ -247,17 +254,17 @@ mod tests {
         let check = judge_round_trip(&Trial { round_trip: lost(), ..trial() });
         assert_eq!(check.failure(), Some(Exit::Unavailable));
         let check = judge_round_trip(&Trial { round_trip: lost(), own_topic_denied: true, ..trial() });
-        assert_eq!(check.health, Health::Warning);
+        assert_eq!(check.health, CheckStatus::Warning);
         let slow = Some(Ok(Duration::from_millis(80)));
-        assert_eq!(judge_round_trip(&Trial { round_trip: slow, ..trial() }).health, Health::Warning);
+        assert_eq!(judge_round_trip(&Trial { round_trip: slow, ..trial() }).health, CheckStatus::Warning);
     }
 
     #[test]
     fn station_of_this_name_elsewhere_is_warned_of() {
         let seen = |state: &str| StateSeen { state: state.to_owned(), detail: String::new() };
         let check = judge_state(&seen("ready"), Some(7)).unwrap();
-        assert!(check.health == Health::Fine && check.detail.contains("pid 7"), "{check:?}");
+        assert!(check.health == CheckStatus::Fine && check.detail.contains("pid 7"), "{check:?}");
         assert!(judge_state(&seen("offline"), None).is_none());
-        assert_eq!(judge_state(&seen("ready"), None).unwrap().health, Health::Warning);
+        assert_eq!(judge_state(&seen("ready"), None).unwrap().health, CheckStatus::Warning);
     }
 }

@@ -15,13 +15,13 @@ use crate::settings::{self, Source, Trigger};
 use crate::timing::ms;
 
 /// Longest wait for one camera.
-const LIMIT: Duration = Duration::from_secs(15);
+const CAMERA_TRIAL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest wait for its picture.
-const PICTURE: Duration = Duration::from_secs(5);
+const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
 /// For so long a live camera may set its exposure; the last picture of that time counts.
-const SETTLE: Duration = Duration::from_millis(500);
+const EXPOSURE_SETTLE_TIME: Duration = Duration::from_millis(500);
 /// Before every picture.
-const LONG_PAST: Duration = Duration::from_secs(3600);
+const LAST_USE_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Grey values, of 255, outside of which a picture is too dark or too bright.
 const DARK: f64 = 15.0;
@@ -72,7 +72,7 @@ pub(super) fn checks(station: &Station<'_>) -> (Vec<Check>, Option<(Picture, Opt
 
 fn examine(name: &str, camera: &settings::Camera) -> (Check, Option<Picture>) {
     let (mut spec, roi, trigger) = (CameraSpec::from_settings(camera), camera.roi, camera.trigger);
-    match within(LIMIT, move || take(&mut spec, roi)) {
+    match within(CAMERA_TRIAL_TIMEOUT, move || take(&mut spec, roi)) {
         Err(unfinished) => {
             let remedy = "see whether the device, or the disk of the folder, answers; plug the camera in again";
             (unfinished.check(name, Exit::Unavailable, remedy), None)
@@ -92,19 +92,19 @@ fn take(spec: &mut CameraSpec, roi: Option<Roi>) -> Outcome {
         Err(error) => return Outcome::Refused(error),
     };
     let (described, began) = (camera.describe(), Instant::now());
-    let past = began.checked_sub(LONG_PAST).unwrap_or(began);
+    let past = began.checked_sub(LAST_USE_LIMIT).unwrap_or(began);
     let mut last = None;
     loop {
         let after = began.elapsed();
-        match camera.next_frame(past, PICTURE.saturating_sub(after)) {
+        match camera.next_frame(past, FRAME_TIMEOUT.saturating_sub(after)) {
             Ok(Take::Frame(capture)) => last = Some((capture.picture, began.elapsed())),
             Ok(Take::Idle | Take::Ended) => break,
             // An unusable first picture is no reason to give up a live camera, which sends another.
             Err(error) if error.is_fatal() || !camera.is_live() => return Outcome::Refused(error),
             Err(_) => {}
         }
-        let settled = last.is_some() && (!camera.is_live() || began.elapsed() >= SETTLE);
-        if settled || began.elapsed() >= PICTURE {
+        let settled = last.is_some() && (!camera.is_live() || began.elapsed() >= EXPOSURE_SETTLE_TIME);
+        if settled || began.elapsed() >= FRAME_TIMEOUT {
             break;
         }
     }
@@ -114,7 +114,7 @@ fn take(spec: &mut CameraSpec, roi: Option<Roi>) -> Outcome {
 }
 
 fn judge_idle(name: &str, described: &str, trigger: Trigger) -> Check {
-    let detail = format!("{described}\nno picture within {} s", PICTURE.as_secs());
+    let detail = format!("{described}\nno picture within {} s", FRAME_TIMEOUT.as_secs());
     if trigger == Trigger::Camera {
         let remedy =
             "where a light barrier triggers it, let a part pass and ask again; else see to cable and trigger line";
@@ -164,7 +164,7 @@ mod tests {
     use diad_core::name::CameraId;
 
     use super::*;
-    use crate::command::doctor::Health;
+    use crate::command::doctor::CheckStatus;
 
     fn quality(brightness: f64, clipped: f64, sharpness: f64) -> Quality {
         Quality { brightness, clipped, black: 0.0, sharpness }
@@ -193,7 +193,7 @@ mod tests {
             quality,
         };
         let check = judge("camera a", &taken(Ok(quality(100.0, 0.012, 55.0))));
-        assert_eq!(check.health, Health::Fine);
+        assert_eq!(check.health, CheckStatus::Fine);
         assert_eq!(
             check.detail,
             "d\n4x4 px after 12 ms: brightness 100 of 255, clipped 1.2 %, black 0.0 %, sharpness 55.0"
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn camera_without_a_picture_fails_unless_parts_trigger_it() {
         assert_eq!(judge_idle("camera a", "d", Trigger::Mqtt).failure(), Some(Exit::Unavailable));
-        assert_eq!(judge_idle("camera a", "d", Trigger::Camera).health, Health::Warning);
+        assert_eq!(judge_idle("camera a", "d", Trigger::Camera).health, CheckStatus::Warning);
     }
 
     #[test]

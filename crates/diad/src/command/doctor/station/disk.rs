@@ -17,13 +17,13 @@ use crate::percentile::Percentiles;
 use crate::timing::ms;
 
 /// Longest wait for the disk, for each check.
-const LIMIT: Duration = Duration::from_secs(20);
+const DISK_TRIAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Syncs that are timed.
-const SYNCS: usize = 50;
+const MEASURED_SYNCS: usize = 50;
 /// Bytes of each: about what a round of verdicts takes.
 const SYNC_BYTES: usize = 4096;
 /// Between two of them: a running station shares the disk.
-const PAUSE: Duration = Duration::from_millis(10);
+const SYNC_PAUSE: Duration = Duration::from_millis(10);
 /// Share of the deadline that a sync may take before it is worth a warning.
 const SHARE_OF_DEADLINE: f64 = 0.25;
 /// Free room below this is worth a warning.
@@ -39,7 +39,7 @@ pub(super) fn checks(station: &Station<'_>) -> Vec<Check> {
     let (path, max_bytes) = (ledger.path.clone(), u64::from(ledger.max_gib) << 30);
     let deadline_ms = ms(station.settings.deadline());
     let folder = parent(&path);
-    let place = within(LIMIT, move || Place::of(&path));
+    let place = within(DISK_TRIAL_TIMEOUT, move || Place::of(&path));
     let place = match place {
         Err(unfinished) => return vec![unfinished.check(FOLDER, Exit::Disk, BROKEN)],
         Ok(place) => place,
@@ -47,7 +47,7 @@ pub(super) fn checks(station: &Station<'_>) -> Vec<Check> {
     let mut checks = vec![judge_place(&folder, &place), judge_space(&folder, &place, max_bytes)];
     checks.push(if place.folder.is_ok() {
         let of = folder.clone();
-        match within(LIMIT, move || time_syncs(&of)) {
+        match within(DISK_TRIAL_TIMEOUT, move || time_syncs(&of)) {
             Ok(times) => judge_speed(&folder, times, deadline_ms),
             Err(unfinished) => unfinished.check(SPEED, Exit::Disk, BROKEN),
         }
@@ -154,9 +154,9 @@ fn judge_space(folder: &Path, place: &Place, max_bytes: u64) -> Check {
 /// Times small syncs in a file without a name, which is gone with its last use.
 fn time_syncs(folder: &Path) -> io::Result<Vec<f64>> {
     let mut file = tempfile::tempfile_in(folder)?;
-    (0..SYNCS)
+    (0..MEASURED_SYNCS)
         .map(|_| {
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(SYNC_PAUSE);
             let began = Instant::now();
             file.write_all(&[0; SYNC_BYTES])?;
             file.sync_data()?;
@@ -174,7 +174,7 @@ fn judge_speed(folder: &Path, times: io::Result<Vec<f64>>, deadline_ms: f64) -> 
         return Check::skipped(SPEED, "nothing was measured", "ask again");
     };
     let detail = format!(
-        "{SYNCS} syncs of {SYNC_BYTES} bytes: p50 {p50:.1} ms, p99 {p99:.1} ms, at most {max:.1} ms; deadline {deadline_ms} ms"
+        "{MEASURED_SYNCS} syncs of {SYNC_BYTES} bytes: p50 {p50:.1} ms, p99 {p99:.1} ms, at most {max:.1} ms; deadline {deadline_ms} ms"
     );
     let remedy = "a verdict is on the disk before it is sent: take a faster disk (SSD, not an SD card), or allow a longer deadline_ms";
     if p99 > deadline_ms {
@@ -189,7 +189,7 @@ fn judge_speed(folder: &Path, times: io::Result<Vec<f64>>, deadline_ms: f64) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::doctor::Health;
+    use crate::command::doctor::CheckStatus;
 
     fn place(free: u64, pictures: u64) -> Place {
         Place { folder: Ok(()), files: Ok(()), free: Ok(free), pictures }
@@ -198,12 +198,16 @@ mod tests {
     #[test]
     fn space_is_measured_against_what_the_pictures_may_take() {
         let (gib, at) = (1_u64 << 30, Path::new("/a"));
-        assert_eq!(judge_space(at, &place(30 * gib, 0), 20 * gib).health, Health::Fine);
-        assert_eq!(judge_space(at, &place(3 * gib, 19 * gib), 20 * gib).health, Health::Fine, "19 of 20 are there");
+        assert_eq!(judge_space(at, &place(30 * gib, 0), 20 * gib).health, CheckStatus::Fine);
+        assert_eq!(
+            judge_space(at, &place(3 * gib, 19 * gib), 20 * gib).health,
+            CheckStatus::Fine,
+            "19 of 20 are there"
+        );
         let check = judge_space(at, &place(12 * gib, 3 * gib), 20 * gib);
-        assert_eq!(check.health, Health::Warning);
+        assert_eq!(check.health, CheckStatus::Warning);
         assert!(check.remedy.unwrap().contains("max_gib to 14"), "3 kept + 12 free - 1");
-        assert_eq!(judge_space(at, &place(gib / 2, 0), 0).health, Health::Warning);
+        assert_eq!(judge_space(at, &place(gib / 2, 0), 0).health, CheckStatus::Warning);
         assert_eq!(judge_space(at, &place(gib / 8, 0), 0).failure(), Some(Exit::Disk));
     }
 
@@ -211,9 +215,9 @@ mod tests {
     fn speed_is_measured_against_the_deadline() {
         let times = |slowest: f64| Ok((0..50).map(|index| if index == 0 { slowest } else { 1.0 }).collect());
         let health = |slowest| judge_speed(Path::new("/a"), times(slowest), 200.0).health;
-        assert_eq!(health(10.0), Health::Fine);
-        assert_eq!(health(60.0), Health::Warning);
-        assert_eq!(health(250.0), Health::Failed(Exit::Disk));
+        assert_eq!(health(10.0), CheckStatus::Fine);
+        assert_eq!(health(60.0), CheckStatus::Warning);
+        assert_eq!(health(250.0), CheckStatus::Failed(Exit::Disk));
         let broken = judge_speed(Path::new("/a"), Err(io::Error::other("EIO")), 200.0);
         assert_eq!(broken.failure(), Some(Exit::Disk));
     }
@@ -228,13 +232,13 @@ mod tests {
             assert_eq!(check.failure(), Some(Exit::Disk), "{check:?}");
             assert!(check.detail.contains(&parent(&ledger).display().to_string()), "{}", check.detail);
         }
-        assert_eq!(judge_place(folder.path(), &Place::of(&folder.path().join("l"))).health, Health::Fine);
+        assert_eq!(judge_place(folder.path(), &Place::of(&folder.path().join("l"))).health, CheckStatus::Fine);
     }
 
     #[test]
     fn syncs_leave_nothing_behind_and_pictures_are_counted_in_all_folders() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(time_syncs(folder.path()).unwrap().len(), SYNCS);
+        assert_eq!(time_syncs(folder.path()).unwrap().len(), MEASURED_SYNCS);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         fs::create_dir(folder.path().join("day")).unwrap();
         fs::write(folder.path().join("day/a"), [0; 700]).unwrap();

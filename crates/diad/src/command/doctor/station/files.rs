@@ -60,17 +60,17 @@ fn judge(key: &str, path: &Path, faults: &[Fault], mode: Option<u32>) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::doctor::Health;
+    use crate::command::doctor::CheckStatus;
     use crate::yaml::Place;
 
     #[test]
     fn secrets_that_everybody_reads_or_writes_are_warned_of() {
         for (key, mode, want) in [
-            ("http.token_file", 0o640, Health::Fine),
-            ("http.token_file", 0o644, Health::Warning),
-            ("mqtt.key_file", 0o604, Health::Warning),
-            ("mqtt.ca_file", 0o644, Health::Fine),
-            ("mqtt.ca_file", 0o666, Health::Warning),
+            ("http.token_file", 0o640, CheckStatus::Fine),
+            ("http.token_file", 0o644, CheckStatus::Warning),
+            ("mqtt.key_file", 0o604, CheckStatus::Warning),
+            ("mqtt.ca_file", 0o644, CheckStatus::Fine),
+            ("mqtt.ca_file", 0o666, CheckStatus::Warning),
         ] {
             let check = judge(key, Path::new("/a"), &[], Some(0o100_000 | mode));
             assert_eq!(check.health, want, "{key} {mode:o}");

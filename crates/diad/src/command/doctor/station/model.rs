@@ -17,15 +17,15 @@ use crate::exit::Exit;
 use crate::learnt::Store;
 use crate::model::{Model, ModelError, ModelSpec};
 use crate::settings::Variable;
-use crate::thresholds::{Equip, ThresholdSet};
+use crate::thresholds::{LoadWitnesses, ThresholdSet};
 use crate::timing::ms;
 
 /// Longest wait for library, networks and warm-up on the CPU or through CUDA.
-const LIMIT: Duration = Duration::from_secs(180);
+const MODEL_TRIAL_TIMEOUT: Duration = Duration::from_secs(180);
 /// TensorRT builds its engines, as it does at every start of the station.
-const LIMIT_TENSORRT: Duration = Duration::from_secs(900);
+const TENSORRT_TRIAL_TIMEOUT: Duration = Duration::from_secs(900);
 /// Parts that are judged for each product.
-const PARTS: usize = 5;
+const TRIAL_PARTS: usize = 5;
 /// Share of the deadline that a part may take before it is worth a warning.
 const SHARE_OF_DEADLINE: f64 = 0.7;
 /// The NVIDIA driver makes this device.
@@ -50,15 +50,16 @@ struct Loaded {
 }
 
 /// A part to judge, and what of it is looked at.
-type Part = Option<(Picture, Option<Roi>)>;
+type TrialPart = Option<(Picture, Option<Roi>)>;
 
-pub(super) fn checks(station: &Station<'_>, part: Part) -> Vec<Check> {
+pub(super) fn checks(station: &Station<'_>, part: TrialPart) -> Vec<Check> {
     let engine = station.settings.engine();
     if let Some(pid) = station.running {
         return vec![of_folder(&engine.model), left_to(pid)];
     }
     let asked = engine.provider;
-    let limit = if asked == Provider::Cpu || asked == Provider::Cuda { LIMIT } else { LIMIT_TENSORRT };
+    let limit =
+        if asked == Provider::Cpu || asked == Provider::Cuda { MODEL_TRIAL_TIMEOUT } else { TENSORRT_TRIAL_TIMEOUT };
     let (spec, variables) = (ModelSpec::from_settings(engine), station.variables.to_vec());
     let (thresholds, ledger) = (station.settings.thresholds().to_owned(), station.settings.ledger().path.clone());
     let store = Store::beside(&ledger);
@@ -115,7 +116,7 @@ fn load(
     variables: &[Variable],
     thresholds: &Path,
     store: Store,
-    part: Part,
+    part: TrialPart,
 ) -> Result<Loaded, ModelError> {
     let began = Instant::now();
     let mut model = Model::load(spec, variables)?;
@@ -146,7 +147,7 @@ fn load(
 }
 
 /// A part where no camera gave one.
-fn grey() -> Part {
+fn grey() -> TrialPart {
     const WIDTH: u32 = 640;
     const HEIGHT: u32 = 480;
     let picture = Picture::try_new(WIDTH, HEIGHT, PixelFormat::Mono8, vec![128; (WIDTH * HEIGHT) as usize]).ok()?;
@@ -162,7 +163,7 @@ fn time(
 ) -> Result<Duration, String> {
     let view = part.ok_or("no picture")?.view().map_err(|error| error.to_string())?;
     let mut longest = Duration::ZERO;
-    for index in 0..=PARTS {
+    for index in 0..=TRIAL_PARTS {
         let began = Instant::now();
         let judged = model.inspector.inspect_as(subject, view, roi.unwrap_or(view.full()), &mut ());
         judged.map_err(|error| chain(&error))?;
@@ -201,7 +202,7 @@ fn judge_time(parts: &[(String, Result<Duration, String>)], deadline: Duration, 
         })
         .collect();
     let detail =
-        format!("the longest of {PARTS} parts by {}; deadline {} ms", told.join(", by "), deadline.as_millis());
+        format!("the longest of {TRIAL_PARTS} parts by {}; deadline {} ms", told.join(", by "), deadline.as_millis());
     if let Some((name, _)) = parts.iter().find(|(_, time)| time.is_err()) {
         let remedy = format!("a part of {name} could not be judged: see the reason beside it");
         return Check::failed(DEADLINE, Exit::BadData, detail, remedy);
@@ -230,7 +231,7 @@ fn judge_time(parts: &[(String, Result<Duration, String>)], deadline: Duration, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::doctor::Health;
+    use crate::command::doctor::CheckStatus;
 
     fn loaded(taken: Provider) -> Loaded {
         let refused = vec![(Provider::Cuda, "no driver".to_owned())];
@@ -247,10 +248,10 @@ mod tests {
             ];
             judge_time(&parts, Duration::from_millis(200), cameras).health
         };
-        assert_eq!(health(100, 1), Health::Fine);
-        assert_eq!(health(150, 1), Health::Warning);
-        assert_eq!(health(100, 3), Health::Warning);
-        assert_eq!(health(201, 1), Health::Failed(Exit::Settings));
+        assert_eq!(health(100, 1), CheckStatus::Fine);
+        assert_eq!(health(150, 1), CheckStatus::Warning);
+        assert_eq!(health(100, 3), CheckStatus::Warning);
+        assert_eq!(health(201, 1), CheckStatus::Failed(Exit::Settings));
         let broken = judge_time(&[("p".to_owned(), Err("no foundation".to_owned()))], Duration::from_secs(1), 1);
         assert_eq!(broken.failure(), Some(Exit::BadData));
         assert!(broken.detail.contains("no foundation"), "{}", broken.detail);
@@ -266,9 +267,9 @@ mod tests {
     #[test]
     fn cpu_beside_a_gpu_is_warned_of_unless_it_was_asked_for() {
         let of = |asked, taken, gpu| judge_provider(asked, &loaded(taken), gpu).health;
-        assert_eq!(of(Provider::Auto, Provider::Cpu, true), Health::Warning);
-        assert_eq!(of(Provider::Auto, Provider::Cpu, false), Health::Fine);
-        assert_eq!(of(Provider::Cpu, Provider::Cpu, true), Health::Fine);
+        assert_eq!(of(Provider::Auto, Provider::Cpu, true), CheckStatus::Warning);
+        assert_eq!(of(Provider::Auto, Provider::Cpu, false), CheckStatus::Fine);
+        assert_eq!(of(Provider::Cpu, Provider::Cpu, true), CheckStatus::Fine);
         let check = judge_provider(Provider::Auto, &loaded(Provider::Cpu), false);
         assert!(check.detail.contains("cuda was passed over: no driver"), "{}", check.detail);
     }
@@ -276,6 +277,6 @@ mod tests {
     #[test]
     fn folder_without_a_bundle_is_bad_data() {
         assert_eq!(of_folder(Path::new("/nonexistent/model")).failure(), Some(Exit::BadData));
-        assert_eq!(left_to(7).health, Health::Skipped);
+        assert_eq!(left_to(7).health, CheckStatus::Skipped);
     }
 }

@@ -9,7 +9,7 @@ use super::{Station, who};
 use crate::exit::Exit;
 
 /// How long the running station's page may take to accept a connection.
-const LIMIT: Duration = Duration::from_secs(2);
+const PAGE_TRIAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 const NAME: &str = "page";
 
@@ -17,7 +17,7 @@ pub(super) fn check(station: &Station<'_>) -> Check {
     let listen = station.settings.http().listen;
     match station.running {
         // Its port is not taken, not for a moment: it may be about to try again.
-        Some(pid) => judge_running(listen, pid, TcpStream::connect_timeout(&listen, LIMIT).is_ok()),
+        Some(pid) => judge_running(listen, pid, TcpStream::connect_timeout(&listen, PAGE_TRIAL_TIMEOUT).is_ok()),
         None => judge_free(listen, TcpListener::bind(listen).map(drop)),
     }
 }
@@ -53,7 +53,7 @@ fn judge_free(listen: SocketAddr, bound: io::Result<()>) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::doctor::Health;
+    use crate::command::doctor::CheckStatus;
 
     fn address() -> SocketAddr {
         "127.0.0.1:8080".parse().unwrap()
@@ -62,9 +62,9 @@ mod tests {
     #[test]
     fn port_of_a_running_station_is_well_and_named_with_its_process() {
         let check = judge_running(address(), 710, true);
-        assert_eq!(check.health, Health::Fine);
+        assert_eq!(check.health, CheckStatus::Fine);
         assert!(check.detail.contains("in use by a running station (pid 710)"), "{}", check.detail);
-        assert_eq!(judge_running(address(), 710, false).health, Health::Warning);
+        assert_eq!(judge_running(address(), 710, false).health, CheckStatus::Warning);
     }
 
     #[test]
@@ -74,7 +74,7 @@ mod tests {
         let check = judge_free(listen, TcpListener::bind(listen).map(drop));
         assert_eq!(check.failure(), Some(Exit::Unavailable));
         assert!(check.remedy.unwrap().contains(&format!(":{}", listen.port())));
-        assert_eq!(judge_free(address(), Ok(())).health, Health::Fine);
+        assert_eq!(judge_free(address(), Ok(())).health, CheckStatus::Fine);
         assert_eq!(judge_free(address(), Err(ErrorKind::AddrNotAvailable.into())).failure(), Some(Exit::Unavailable));
     }
 }

@@ -11,14 +11,14 @@ use crate::settings::{Examined, Variable};
 use crate::yaml::{Fault, Place, lines};
 
 /// Time for reading every file that the settings name, the model's networks and the golden pictures among them.
-const LIMIT: Duration = Duration::from_secs(120);
+const SETTINGS_TRIAL_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Where faults of learnt products stand.
 const BANK: &str = ".bank";
 
 pub(super) fn examine(examined: Examined, variables: &[Variable]) -> Result<Findings, Unfinished> {
     let variables = variables.to_vec();
-    within(LIMIT, move || Findings::of_examined(examined, &variables))
+    within(SETTINGS_TRIAL_TIMEOUT, move || Findings::of_examined(examined, &variables))
 }
 
 /// What has a row of its own is left to that row.
