@@ -17,7 +17,7 @@ use sd_notify::NotifyState;
 use tokio::sync::Semaphore;
 use tracing::{error, info, warn};
 
-use self::heard::{ProductHealth, UnreadMessages};
+use self::inbound_health::{ProductHealth, UnreadMessages};
 use self::link::LinkWatch;
 use self::systemd::{Status, send as send_to_systemd};
 use crate::archive::{Archive, ArchiveSpec};
@@ -31,10 +31,10 @@ use crate::model::Model;
 use crate::products::Products;
 use crate::retention::Retention;
 use crate::thresholds::LiveThresholds;
-use crate::web::board::LiveStats;
+use crate::web::live_stats::LiveStats;
 use crate::web::{self, Plant, WebSpec};
 
-mod heard;
+mod inbound_health;
 mod link;
 mod systemd;
 

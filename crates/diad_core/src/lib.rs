@@ -14,7 +14,6 @@
 //! AAAI 2024.
 
 pub mod bank;
-pub mod book;
 pub mod distance;
 pub mod drift;
 pub mod event;
@@ -28,6 +27,7 @@ pub mod learning;
 pub mod map;
 pub mod metrics;
 pub mod name;
+pub mod open_parts;
 mod patch;
 pub mod prepare;
 mod random;

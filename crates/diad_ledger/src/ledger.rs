@@ -11,10 +11,10 @@ use crate::catalogue;
 use crate::cells::{self, Cells, JOINS};
 use crate::entered::{self, Entered};
 use crate::error::LedgerError;
+use crate::fallback::{self, FallbackFile, FallbackState};
 use crate::gap::Gap;
 use crate::lock::WriterLock;
 use crate::moment::Moment;
-use crate::outage::{self, FallbackFile, FallbackState};
 use crate::reader::Reader;
 use crate::row::{Row, RowId, RunContext};
 use crate::run;
@@ -110,7 +110,7 @@ impl Ledger {
         let change = self.change()?;
         let write = || -> rusqlite::Result<()> {
             keep_gaps(&change, &outage.gaps)?;
-            outage::forget_decided(&change, outage)?;
+            fallback::forget_decided(&change, outage)?;
             change.commit()
         };
         write().map_err(LedgerError::of(&path, "take up an earlier outage"))?;

@@ -5,7 +5,7 @@
 //! or not at all. When the room is used up the oldest `PASS` leaves first, then the oldest of the others; a `PASS` makes none
 //! of the others leave.
 
-mod print;
+mod image_kind;
 mod shelf;
 
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ use crate::retention::Retention;
 use crate::settings::Kept;
 use shelf::Shelf;
 
-pub use print::ImageKind;
+pub use image_kind::ImageKind;
 
 /// What the health of a station calls the pictures.
 const IMAGES_HEALTH: Source = Source::Images;

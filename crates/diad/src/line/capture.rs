@@ -15,7 +15,7 @@ use super::clock::now;
 use super::desk::{Desk, PartRegistration};
 use super::infer::Frame;
 use super::lane::LaneSender;
-use super::reopened::ReconnectingCamera;
+use super::reconnecting::ReconnectingCamera;
 use super::sources::{CameraSpec, Overload};
 use super::stages::LineError;
 use super::stalls::StallDetector;

@@ -8,7 +8,7 @@ use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, Me
 use prometheus::{Encoder, TextEncoder};
 use rustix::fs::statvfs;
 
-use super::board::{Labels, Latency};
+use super::live_stats::{Labels, Latency};
 use super::plant::Plant;
 use crate::guard::GoldenRequest;
 use crate::health::{Health, Source};

@@ -6,7 +6,7 @@
 
 mod access;
 pub mod answer;
-pub mod board;
+pub mod live_stats;
 pub(crate) mod metrics;
 mod parts;
 mod plant;

@@ -13,7 +13,7 @@ use diad_publish::wire::Digest;
 use tokio::sync::Semaphore;
 
 use super::answer::{Answer, Refusal};
-use super::board::LiveStats;
+use super::live_stats::LiveStats;
 use crate::archive::{self, Archive};
 use crate::chain::chain;
 use crate::guard::GoldenRequest;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::answer::{Answer, Refusal, json_body};
-use super::board;
+use super::live_stats;
 use super::metrics;
 use super::plant::Plant;
 use crate::output::decimal;
@@ -102,7 +102,7 @@ fn summary(plant: &Plant) -> Value {
         "station": plant.station.as_str(),
         "run": plant.run.as_str(),
         "model": plant.model.to_string(),
-        "at": board::now(),
+        "at": live_stats::now(),
         "state": state.as_str(),
         "problems": problems,
         "parts_in": totals.triggered,

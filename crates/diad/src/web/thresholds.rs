@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal, json_body};
 use super::plant::{Plant, work};
-use super::{ApiJson, board};
+use super::{ApiJson, live_stats};
 use crate::chain::chain;
 use crate::files;
 use crate::thresholds::ThresholdSet;
@@ -127,7 +127,7 @@ fn changed(plant: &Plant, Change { product, review, reject, digest }: &Change) -
     let old = set.for_product(product.as_ref());
     let note = format!(
         "{} from the page: {}: review {} -> {}, reject {} -> {}",
-        board::now(),
+        live_stats::now(),
         product.as_ref().map_or("default", ProductName::as_str),
         old.review(),
         cuts.review,

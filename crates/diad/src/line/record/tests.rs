@@ -4,15 +4,15 @@ use diad_core::name::{CameraId, LineName, StationName};
 use diad_publish::wire::State;
 
 use super::*;
-use crate::line::journal;
 use crate::line::lane::lane;
+use crate::line::resilient;
 use crate::testing;
 
 const TIME: Duration = Duration::from_millis(200);
 
 fn recording(folder: &std::path::Path) -> Recording {
     let (line, station) = (LineName::try_new("L1").unwrap(), StationName::try_new("S1").unwrap());
-    let (ledger, context) = journal::open(&folder.join("ledger.sqlite3"), &line, &station, 200).unwrap();
+    let (ledger, context) = resilient::open(&folder.join("ledger.sqlite3"), &line, &station, 200).unwrap();
     let health = testing::health();
     health.ready();
     let thresholds = ThresholdSet::read("default: { review: 0.2, reject: 0.4 }\n", "thresholds.yaml").unwrap();

@@ -20,8 +20,8 @@ use diad_publish::Publisher;
 use diad_publish::outbox::Ticket;
 use tracing::{error, info, warn};
 
+use super::ledger_thread::LedgerThread;
 use super::stages::LineError;
-use super::vault::LedgerThread;
 use crate::chain::chain;
 use crate::health::{Health, Source};
 use crate::products::InForce;

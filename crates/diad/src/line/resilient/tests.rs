@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-use diad_core::book::{OpenParts, Ruling};
 use diad_core::event::{InspectionEvent, Outcome, Reason};
 use diad_core::frame::{PartKey, PartMeta, Stamp};
 use diad_core::name::{CameraId, ProductName};
+use diad_core::open_parts::{OpenParts, Ruling};
 use diad_ledger::{Gap, Reader, RowProvenance, Timings};
 use proptest::prelude::*;
 
