@@ -198,22 +198,27 @@ fn next_frame_of_a_lost_camera_tells_the_pictures_that_nobody_got() {
 fn reader_that_is_stuck_keeps_its_device_until_the_driver_lets_go() {
     let (cable, device) = bounded(0);
     let hold = Hold::acquire(90_001, Duration::ZERO).unwrap();
-    let open = move || {
-        let held = (Scripted(device), hold);
-        Ok((Held(held.0, held.1), ()))
-    };
+    let (entered, read_entered) = bounded(1);
+    let open = move || Ok((Held { device: Scripted(device), entered, _hold: hold }, ()));
     let (reader, ()) = Reader::start("stuck".to_owned(), LONG, open).unwrap();
+    read_entered.recv_timeout(LONG).unwrap();
     drop(reader);
     assert!(Hold::acquire(90_001, Duration::ZERO).is_none(), "the thread still waits in the driver");
     cable.send(Ok(picture(1))).unwrap();
     assert!(Hold::acquire(90_001, LONG).is_some(), "one picture later the device is free");
 }
 
-struct Held(Scripted, #[expect(dead_code, reason = "held, not used")] Hold);
+/// A device that is held, and that reports each read when it begins.
+struct Held {
+    device: Scripted,
+    entered: Sender<()>,
+    _hold: Hold,
+}
 
 impl Device for Held {
     fn read(&mut self) -> io::Result<Option<Filled>> {
-        self.0.read()
+        let _ = self.entered.try_send(());
+        self.device.read()
     }
 }
 
