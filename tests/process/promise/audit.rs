@@ -175,6 +175,18 @@ impl Audit {
         audit
     }
 
+    /// Adds the books of another station.
+    pub fn add(&mut self, other: Self) {
+        self.entered.extend(other.entered);
+        self.recorded.extend(other.recorded);
+        self.received.extend(other.received);
+        self.triggered.extend(other.triggered);
+        self.repeats += other.repeats;
+        self.missed += other.missed;
+        self.late += other.late;
+        self.differently.extend(other.differently);
+    }
+
     /// What holds after every fault: every part that entered has its verdict at the plant, the same one wherever it is
     /// found, and no `PASS` is without its judgement.
     #[track_caller]

@@ -83,6 +83,16 @@ fn verdicts_that_access_rules_drop_are_owed_and_said_when_they_may_be() {
 }
 
 #[test]
+fn product_that_access_rules_withhold_is_reported_until_it_is_delivered() {
+    undelivered::product_withheld();
+}
+
+#[test]
+fn two_stations_of_one_name_are_reported_and_lose_nothing() {
+    undelivered::twins();
+}
+
+#[test]
 fn verdicts_at_which_a_broker_ends_the_connection_are_owed_and_said_when_they_fit() {
     undelivered::verdicts_cut(1);
 }
@@ -237,6 +247,8 @@ fn table_of_faults() {
         fault("broker denies verdicts and acknowledges them, 3 times", || undelivered::verdicts_denied(3)),
         fault("broker ends the connection at the size of a verdict", || undelivered::verdicts_cut(1)),
         fault("retained message of 1.1 MB on a topic that is read", undelivered::poison),
+        fault("broker withholds the topic of the product", undelivered::product_withheld),
+        fault("two stations of one name, each with a ledger", undelivered::twins),
         fault("no broker at the stop, broken settings at the start", || daemon::settings_broken_on_restart(1)),
         fault("ledger file removed", || disk::removed(1)),
         fault("ledger file damaged", || disk::damaged(100)),
@@ -248,7 +260,7 @@ fn table_of_faults() {
         fault("network holds triggers back for 2.5 s, 5 times", || late::network_stalls(5)),
         fault("process stands still for 2.5 s while triggers come, 5 times", || late::process_stalls(5)),
         fault("daemon killed 10 times while triggers come", || late::killed(10)),
-        fault("a trigger comes again (DUP)", || late::repeated(1)),
+        fault("a trigger comes again with the same part id", || late::repeated(1)),
         fault("networks give NaN for a third", || judging::engine_fails(Failure::NaN, 300)),
         fault("networks fail for a third", || judging::engine_fails(Failure::Error, 300)),
         fault("networks give NaN for all", || judging::engine_gives_up(1)),

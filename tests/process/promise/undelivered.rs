@@ -1,4 +1,5 @@
-//! A broker that is connected and does not deliver: it drops what it acknowledges, or cuts the connection at a size.
+//! A broker that is connected and does not deliver: it drops what it acknowledges, withholds what the station reads, cuts the
+//! connection at a size, or lets a second station take the name of the first.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,11 +9,21 @@ use super::plant::{FREE_RUN, PATIENT, is_historical, is_live, is_state, is_verdi
 use crate::broker::{Broker, Gate, Received, wait_until};
 use crate::station::{Station, micro, of};
 
-/// Allows every user to read everything, and to publish everything but verdicts.
-fn write_rules(folder: &Path, verdicts: &str) {
-    let levels = ["reject", "state", "heartbeat", "trigger", "product"];
-    let others: String = levels.map(|level| format!("topic readwrite factory/L1/S1/{level}\n")).concat();
-    std::fs::write(folder.join("acl"), format!("{others}topic {verdicts} factory/L1/S1/verdict\n")).unwrap();
+/// Allows every user to read and publish everything, but only `access` on the topic `level`.
+fn write_rules(folder: &Path, level: &str, access: &str) {
+    let levels = ["verdict", "reject", "state", "heartbeat", "trigger", "product"];
+    let rule = |name| format!("topic {} factory/L1/S1/{name}\n", if name == level { access } else { "readwrite" });
+    std::fs::write(folder.join("acl"), levels.map(rule).concat()).unwrap();
+}
+
+/// A mosquitto with the rules of [`write_rules`].
+fn with_rules(level: &str, access: &str) -> Broker {
+    Broker::start_with(|folder| {
+        write_rules(folder, level, access);
+        // Without a bound mosquitto 2.0.11 ends the connection of a client whose message it drops.
+        let file = folder.join("acl").display().to_string();
+        format!("allow_anonymous true\nmax_queued_messages 100000\nacl_file {file}\n")
+    })
 }
 
 fn is_reported(source: &'static str) -> impl Fn(&Received) -> bool {
@@ -21,24 +32,19 @@ fn is_reported(source: &'static str) -> impl Fn(&Received) -> bool {
 
 /// The broker acknowledges verdicts and drops them for a while, bits go out all the same; then its rules are mended.
 pub fn verdicts_denied(times: u64) -> Audit {
-    let broker = Broker::start_with(|folder| {
-        write_rules(folder, "readwrite");
-        // Without a bound mosquitto 2.0.11 ends the connection of a client whose message it drops.
-        let file = folder.join("acl").display().to_string();
-        format!("allow_anonymous true\nmax_queued_messages 100000\nacl_file {file}\n")
-    });
+    let broker = with_rules("verdict", "readwrite");
     let plant = listen(&broker);
     let mut station = Station::start(&broker, FREE_RUN);
     let mut received = plant.until(is_live);
     for _ in 0..times {
-        write_rules(broker.folder(), "read");
+        write_rules(broker.folder(), "verdict", "read");
         broker.signal("HUP");
         let denied = plant.until(is_reported("messages undelivered since "));
         let last_verdict = denied.iter().rposition(is_verdict).unwrap_or_default();
         let bits = of(&denied[last_verdict..], "reject").len();
         assert!(bits > 50, "{bits} bits without their verdicts");
         received.extend(denied);
-        write_rules(broker.folder(), "readwrite");
+        write_rules(broker.folder(), "verdict", "readwrite");
         broker.signal("HUP");
         received.extend(plant.until(is_historical));
         received.extend(plant.until(is_state("ready")));
@@ -46,6 +52,50 @@ pub fn verdicts_denied(times: u64) -> Audit {
     received.extend(stop(&mut station, &plant));
     assert!(!station.log().contains("broker connection lost"));
     whole(&station, &received)
+}
+
+/// The broker grants the subscription to `product` and delivers nothing on it; then its rules are mended.
+pub fn product_withheld() -> Audit {
+    let broker = with_rules("product", "write");
+    let plant = listen(&broker);
+    let mut station = Station::start(&broker, FREE_RUN);
+    let mut received = plant.until(is_reported("messages withheld since "));
+    write_rules(broker.folder(), "product", "readwrite");
+    broker.signal("HUP");
+    received.extend(plant.until(is_state("ready")));
+    received.extend(stop(&mut station, &plant));
+    assert!(!station.log().contains("broker connection lost"));
+    whole(&station, &received)
+}
+
+/// A second station with the same line and name at the same broker, each with a ledger of its own. When the first has
+/// stopped, the second has the broker for itself.
+pub fn twins() -> Audit {
+    let broker = Broker::start();
+    let plant = listen(&broker);
+    let mut first = Station::start(&broker, FREE_RUN);
+    let mut received = plant.until(is_live);
+    let mut second = Station::start(&broker, FREE_RUN);
+    let named = |station: &Station| station.log().contains("another client uses the name");
+    wait_until("both name the other client", || named(&first) && named(&second));
+    received.extend(plant.waiting());
+    first.signal("TERM");
+    assert_eq!(first.exit_code(), Some(0), "{}", first.log());
+    received.extend(plant.until(is_state("ready")));
+    received.extend(stop(&mut second, &plant));
+    // What the first could not send, it sends at its next start.
+    first.restart();
+    received.extend(plant.until(is_live));
+    received.extend(stop(&mut first, &plant));
+    let books = [&first, &second].map(|station| {
+        let runs = station.entered();
+        let own = |m: &&Received| is_verdict(m) && runs.contains_key(m.payload["run"].as_str().unwrap_or_default());
+        whole(station, &received.iter().filter(own).cloned().collect::<Vec<_>>())
+    });
+    let [mut books, others] = books;
+    books.add(others);
+    assert_eq!(received.iter().filter(|m| is_verdict(m)).count() as u64, books.received.len() as u64 + books.repeats);
+    books
 }
 
 /// The broker ends the connection at a packet of the size of a verdict; another one, later, does not.

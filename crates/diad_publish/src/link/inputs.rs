@@ -14,9 +14,9 @@ mod tests;
 /// So long after the subscription the plant's own messages may come first: a retained product, triggers.
 const FIRST: Duration = Duration::from_secs(2);
 /// How often a topic is tried on which nothing comes.
-const EVERY: Duration = Duration::from_mins(10);
+const EVERY: Duration = Duration::from_mins(1);
 /// How often one is tried that does not deliver.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// A topic that the station reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,8 @@ fn topic_with_messages_of_the_plant_is_not_tried() {
     assert_eq!(inputs.due(at(2)), None);
     assert_eq!(inputs.due(at(3)), Some(Input::Trigger));
     inputs.received(Input::Trigger, at(3));
-    assert_eq!(inputs.due(at(600)), None);
-    assert_eq!(inputs.due(at(601)), Some(Input::Product), "it may be kept back by now");
+    assert_eq!(inputs.due(at(60)), None);
+    assert_eq!(inputs.due(at(61)), Some(Input::Product), "it may be kept back by now");
 }
 
 #[test]
@@ -30,9 +30,9 @@ fn topic_that_does_not_deliver_is_withheld_until_something_comes() {
     assert!(inputs.withheld().is_empty(), "the broker has sent nothing since");
     inputs.look(at(6), at(6));
     assert_eq!((inputs.withheld(), inputs.is_open(at(6))), (vec![Input::Product], false));
-    assert_eq!((inputs.due(at(31)), inputs.due(at(32))), (None, Some(Input::Product)));
-    inputs.tried(Input::Product, at(32));
-    assert!(inputs.received(Input::Product, at(33)));
+    assert_eq!((inputs.due(at(11)), inputs.due(at(12))), (None, Some(Input::Product)));
+    inputs.tried(Input::Product, at(12));
+    assert!(inputs.received(Input::Product, at(13)));
     inputs.look(at(60), at(60));
     assert!(inputs.withheld().is_empty());
 }

@@ -94,21 +94,19 @@ fn judge_round_trip(trial: &Trial) -> Check {
 /// Topics that the station reads for the plant are needed; its own ones show it what becomes of its messages.
 fn judge_read(topic: &str, read: &Read) -> Check {
     let (name, level) = (format!("may read {}", level(topic)), level(topic));
-    let needed = matches!(level, "trigger" | "product");
     match read {
         Read::Proven => Check::fine(name, format!("{topic}: a message came")),
         Read::Granted => Check::fine(
             name,
             format!("{topic}: subscription granted; that messages are passed on shows with the first one"),
         ),
-        Read::Refused if needed => {
-            let remedy = format!("{RULES}: read on {topic}");
-            Check::failed(name, Exit::Unavailable, format!("{topic}: the broker refused the subscription"), remedy)
-        }
         Read::Refused => {
-            let remedy =
-                format!("{RULES}: read on {topic}, so that the station sees whether its messages are delivered");
-            Check::warning(name, format!("{topic}: the broker refused the subscription"), remedy)
+            let purpose = match level {
+                "trigger" | "product" => "",
+                _ => ": the station counts a message as delivered when the broker sends it back",
+            };
+            let remedy = format!("{RULES}: read on {topic}{purpose}");
+            Check::failed(name, Exit::Unavailable, format!("{topic}: the broker refused the subscription"), remedy)
         }
         Read::Unanswered => {
             let remedy = "see the log of the broker";
@@ -221,11 +219,10 @@ mod tests {
         let read = |topic, read| judge_read(topic, &read);
         let check = read("f/L1/S1/trigger", Read::Refused);
         assert!(check.failure() == Some(Exit::Unavailable) && check.name == "may read trigger", "{check:?}");
-        assert_eq!(
-            read("f/L1/S1/verdict", Read::Refused).health,
-            CheckStatus::Warning,
-            "what the station itself writes"
-        );
+        for own in ["verdict", "reject", "state", "heartbeat"] {
+            let check = judge_read(&format!("f/L1/S1/{own}"), &Read::Refused);
+            assert_eq!(check.failure(), Some(Exit::Unavailable), "{check:?}");
+        }
         assert_eq!(read("f/L1/S1/product", Read::Unanswered).failure(), Some(Exit::Unavailable));
         let checks = judge_writes(&[
             ("f/L1/S1/verdict".to_owned(), Write::Denied(0x87)),
