@@ -38,7 +38,7 @@ pub const ALARM_SD: f64 = 12.0;
 pub const CLAMP_SD: f64 = 2.0;
 /// Parts that a signal without a reference learns it from.
 pub const LEARNED_PARTS: u64 = 200;
-/// Parts in a row with exactly the same score after which the score [stands still](Standing): the noise of a camera alone
+/// Parts in a row with exactly the same score after which the score stands still: the noise of a camera alone
 /// makes two pictures of one part differ.
 pub const STANDING_PARTS: u64 = 30;
 

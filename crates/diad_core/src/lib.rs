@@ -7,7 +7,7 @@
 //! [`map`] → [`score`] → [`judge`] → [`event`]. Beside the diffusion model a [`bank`] of good patches, which a
 //! [`foundation`] describes, may judge; [`join`] brings their maps to one scale. [`inspector`] is the only caller that runs
 //! the whole line; [`metrics`] measures how well it did, [`tolerance`] says what a threshold may promise, [`learning`] from
-//! which good parts a product may be learnt, [`drift`] sees the parts move away from what they were, [`book`] gives every
+//! which good parts a product may be learnt, [`drift`] sees the parts move away from what they were, [`open_parts`] gives every
 //! part its one verdict in time, [`repeat`] keeps the bit of a mark that comes again from becoming looser.
 //!
 //! Source of the method: He et al., *A Diffusion-Based Framework for Multi-Class Anomaly Detection*,

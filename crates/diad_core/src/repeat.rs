@@ -4,7 +4,7 @@
 //! parts of their own here, with pictures of their own, and the second may show another part. So within a time the bit
 //! of a mark never becomes looser: once 1, it stays 1, and a repeat whose first part is undecided is 1.
 //!
-//! Pure, like [`crate::book`]: the caller brings the time.
+//! Pure, like [`crate::open_parts`]: the caller brings the time.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};

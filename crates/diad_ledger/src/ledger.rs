@@ -207,7 +207,7 @@ impl Ledger {
     }
 
     /// Keeps for ever that parts got a verdict while the ledger could not be written; see
-    /// [`MissedParts`](crate::Missed) for how to know them.
+    /// [`MissedParts`](crate::MissedParts) for how to know them.
     ///
     /// # Errors
     /// [`LedgerError`]; no gap is kept then.

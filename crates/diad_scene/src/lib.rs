@@ -1,6 +1,6 @@
 //! The rendered line: procedural parts with true defect masks, seeded.
 //!
-//! A [`PartSpec`] names a product, a seed and perhaps a [`Defect`]; [`render`] turns it into the picture a camera
+//! A [`PartSpec`] names a product, a seed and perhaps a [`Defect`]; [`render()`] turns it into the picture a camera
 //! over a conveyor would take, and the mask of the pixels the defect changed. The same specification gives the same
 //! bytes every time. A [`Line`] is an endless, addressable sequence of parts, and [`write_dataset`] lays parts out as
 //! an MVTec-AD folder.

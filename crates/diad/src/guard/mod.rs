@@ -33,7 +33,7 @@ impl GuardSpec {
         self.golden.as_ref().map(|_| self.request.clone())
     }
 
-    /// What the infer stage gets, and who is to be [started](Proctor::start) once the line runs.
+    /// What the infer stage gets, and who is to be [started](GoldenRunner::start) once the line runs.
     #[must_use]
     pub fn prepare(self, health: &Health) -> (Guards, Option<GoldenRunner>) {
         let drift = if self.drift_alarm { DriftGuard::new(health.clone()) } else { DriftGuard::off() };
