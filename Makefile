@@ -70,7 +70,7 @@ test-rust: setup-tests ## tests and documentation examples of the crates
 	@if [ -s target/tmp/skipped ]; then sort -u target/tmp/skipped; fi
 
 .PHONY: faults
-faults: setup-tests ## every fault of the promise, longer than `make test` does it, with a table (minutes)
+faults: setup-tests ## every fault of the promise, longer than `make test` does it, with a table (minutes); DIAD_FAULT=text: rows with it
 	@mkdir -p target/tmp
 	$(CARGO) test --locked -p diad --test process -- --ignored --exact promise::table_of_faults --nocapture 2>&1 | tee target/tmp/faults.log
 

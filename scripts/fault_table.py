@@ -21,6 +21,8 @@ def table(log):
     for line in lines[start:]:
         if not line.startswith("|"):
             break
+        if "FAILED" in line:
+            raise SystemExit(f"fault_table: a fault failed, so the page stays as it is: {line}")
         rows.append("|".join(line.split("|")[:-2]) + "|\n")
     return "".join(rows)
 

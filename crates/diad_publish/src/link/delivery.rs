@@ -184,7 +184,7 @@ impl Link {
             if closed && session.inputs.is_open(session.echo.active()) {
                 memory.trials_end_connections = true;
             }
-            let behind = session.echo.longest_unacknowledged();
+            let behind = session.echo.stopped_at();
             let ending = Ending { at: now, reason: reason.clone(), closed, behind };
             memory.endings.note(ending, session.echo.longest_acknowledged());
         }

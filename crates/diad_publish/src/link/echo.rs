@@ -210,11 +210,12 @@ impl Echo {
         known.came_back && known.missing == 0
     }
 
-    /// The longest message that the broker has not acknowledged, if it is longer than all that it has.
-    pub(crate) fn longest_unacknowledged(&self) -> Option<(Own, usize)> {
-        let open = self.expected.values().filter(|expected| expected.acknowledged.is_none() && !expected.came_back);
-        let longest = open.max_by_key(|expected| expected.bytes).map(|expected| (expected.own, expected.bytes));
-        longest.filter(|(_, bytes)| *bytes > self.longest_acknowledged)
+    /// The first message that the broker has not acknowledged, if it is longer than all that it has. A broker takes messages
+    /// in their order: it acknowledges all before the one at which it ends the connection, and none behind it.
+    pub(crate) fn stopped_at(&self) -> Option<(Own, usize)> {
+        let mut open = self.expected.values().filter(|expected| expected.acknowledged.is_none() && !expected.came_back);
+        let first = open.next().map(|expected| (expected.own, expected.bytes));
+        first.filter(|(_, bytes)| *bytes > self.longest_acknowledged)
     }
 
     /// Longest message that the broker has acknowledged over this connection, in bytes.

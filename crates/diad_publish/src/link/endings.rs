@@ -21,8 +21,10 @@ const CUTS: usize = 2;
 /// So many endings and a state of another client within [`WINDOW`] show a client that uses this one's name.
 const TWIN_ENDINGS: usize = 2;
 
-/// For so long messages above a limit of the broker are held back, before one is tried again.
-const HELD: Duration = Duration::from_mins(5);
+/// For so long messages above a limit of the broker are held back before one is tried again: at first, and at most. The time
+/// doubles with every trial that fails.
+const HELD_FIRST: Duration = Duration::from_secs(30);
+const HELD_MOST: Duration = Duration::from_mins(5);
 
 /// How one connection ended that the broker had accepted.
 #[derive(Debug, Clone)]
@@ -42,6 +44,13 @@ pub(crate) struct Cut {
     /// Payloads of this many bytes, or more, do not get through.
     pub(crate) bytes: usize,
     at: Instant,
+    held: Duration,
+}
+
+impl Cut {
+    fn holds(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) < self.held
+    }
 }
 
 /// What the endings show.
@@ -60,6 +69,8 @@ pub(crate) enum Pattern {
 pub(crate) struct Endings {
     recent: VecDeque<Ending>,
     cut: Option<Cut>,
+    /// For how long the next cut holds messages back, if it follows one that was tried again.
+    next_held: Option<Duration>,
     /// Longest message that was ever acknowledged, in bytes.
     longest_acknowledged: usize,
     /// When the broker last held a state of this station that another client has published since.
@@ -72,7 +83,7 @@ impl Endings {
         self.longest_acknowledged = self.longest_acknowledged.max(longest_acknowledged);
         // A connection that ended for another reason: the broker may come back with another limit.
         if ending.behind.is_none() || self.cut.is_some_and(|cut| cut.bytes <= self.longest_acknowledged) {
-            self.cut = None;
+            (self.cut, self.next_held) = (None, None);
         }
         let now = ending.at;
         if self.recent.len() == MOST {
@@ -88,7 +99,11 @@ impl Endings {
             && self.twin.is_none()
             && let Some((own, bytes)) = behind.into_iter().min_by_key(|(_, bytes)| *bytes)
         {
-            self.cut = Some(Cut { own, bytes, at: now });
+            // One that is in force was not tried again.
+            let in_force = self.cut.filter(|cut| cut.holds(now)).map(|cut| cut.held);
+            let held = in_force.or(self.next_held).unwrap_or(HELD_FIRST);
+            self.cut = Some(Cut { own, bytes, at: now, held });
+            self.next_held = Some((held * 2).min(HELD_MOST));
         }
     }
 
@@ -99,7 +114,7 @@ impl Endings {
 
     /// Payloads of this many bytes, or more, are to be held back.
     pub(crate) fn limit(&mut self, now: Instant) -> Option<usize> {
-        self.cut = self.cut.filter(|cut| now.saturating_duration_since(cut.at) < HELD);
+        self.cut = self.cut.filter(|cut| cut.holds(now));
         self.cut.map(|cut| cut.bytes)
     }
 

@@ -30,7 +30,7 @@ fn endings_behind_long_messages_show_a_limit_until_one_gets_through() {
     endings.note(ending(at(1), Some((Own::Verdict, 559))), 120);
     assert_eq!(endings.limit(at(1)), Some(559));
     assert_eq!(endings.pattern(at(1)), Some(Pattern::Cut(Own::Verdict, 559)));
-    assert_eq!(endings.limit(at(1) + HELD), None, "tried again");
+    assert_eq!(endings.limit(at(1) + HELD_FIRST), None, "tried again");
     endings.note(ending(at(400), Some((Own::Verdict, 570))), 120);
     endings.note(ending(at(401), Some((Own::Verdict, 565))), 120);
     assert_eq!(endings.limit(at(401)), Some(565));
@@ -42,6 +42,26 @@ fn endings_behind_long_messages_show_a_limit_until_one_gets_through() {
     assert_eq!(endings.limit(at(404)), Some(565));
     endings.note(ending(at(405), Some((Own::Verdict, 700))), 600);
     assert_eq!(endings.limit(at(405)), None, "a longer one was acknowledged");
+}
+
+#[test]
+fn messages_above_a_limit_are_held_back_twice_as_long_after_each_trial() {
+    let (mut now, mut endings) = (Instant::now(), Endings::default());
+    endings.note(ending(now, Some((Own::Verdict, 560))), 120);
+    for seconds in [30, 60, 120, 240, 300, 300] {
+        // The second of two endings within a minute; after a longer time, both are tried.
+        endings.note(ending(now, Some((Own::Verdict, 560))), 120);
+        endings.note(ending(now, Some((Own::Verdict, 560))), 120);
+        let held = Duration::from_secs(seconds);
+        assert_eq!(endings.limit(now + held - Duration::from_secs(1)), Some(560), "{seconds} s");
+        now += held;
+        assert_eq!(endings.limit(now), None, "{seconds} s");
+    }
+    endings.note(ending(now, None), 120);
+    for _ in 0..2 {
+        endings.note(ending(now, Some((Own::Verdict, 560))), 120);
+    }
+    assert_eq!(endings.limit(now + HELD_FIRST), None, "a broker that was restarted begins again");
 }
 
 #[test]
