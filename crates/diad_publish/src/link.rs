@@ -345,7 +345,10 @@ impl Link {
                 return Some(ConnectionEnd::Lost(reason.to_owned()));
             }
             Event::Incoming(Packet::SubAck(ack)) => self.subscribed(session, &ack),
-            Event::Incoming(Packet::UnsubAck(_)) => session.transit.answered(Question::Unsubscribe, since_boot()),
+            Event::Incoming(Packet::UnsubAck(_)) => {
+                session.transit.answered(Question::Unsubscribe, since_boot());
+                session.receipts.answered(Question::Unsubscribe);
+            }
             Event::Incoming(Packet::Publish(message)) => match self.own(&message.topic) {
                 Some(own) => self.came_back(session, memory, own, &message),
                 None => self.receive(session, &message),

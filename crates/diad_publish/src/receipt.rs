@@ -12,6 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rumqttc::Publish;
 
 use crate::desk::SharedLink;
+use crate::link::transit::Question;
+
+mod unproven;
+
+use unproven::Unproven;
 
 /// The right to acknowledge one message. It is acknowledged when every clone was [settled](Self::settle); one that is dropped
 /// unsettled keeps the message with the broker for good, which delivers it again over the next connection.
@@ -80,6 +85,8 @@ struct PendingReceipt {
     packet: u16,
     /// Of topic and payload.
     print: u64,
+    /// No other message is like it.
+    is_named: bool,
     state: Arc<ReceiptState>,
 }
 
@@ -89,6 +96,7 @@ struct PendingReceipt {
 pub(crate) struct Receipts {
     waiting: VecDeque<PendingReceipt>,
     carried: HashMap<u16, PendingReceipt>,
+    unproven: Unproven,
 }
 
 impl Receipts {
@@ -99,19 +107,26 @@ impl Receipts {
         if !session_kept {
             self.carried.clear();
         }
+        self.unproven.begin(session_kept);
     }
 
     /// A message came in. None for one that is here already, from the connection before: it makes no second part, and is
-    /// acknowledged when the first is on record.
-    pub(crate) fn take(&mut self, message: &Publish, link: &Arc<SharedLink>) -> Option<Receipt> {
+    /// acknowledged when the first is on record. Where that one was acknowledged, and the broker may not have read it, only a
+    /// message that no other one is like (`is_named`) is known again.
+    pub(crate) fn take(&mut self, message: &Publish, is_named: bool, link: &Arc<SharedLink>) -> Option<Receipt> {
         let (packet, print) = (message.pkid, print(message));
+        if self.unproven.is_redelivery(packet, message.dup, print) {
+            let state = Arc::new(ReceiptState { open: AtomicUsize::new(0), dropped: AtomicBool::new(false) });
+            self.waiting.push_back(PendingReceipt { packet, print, is_named, state });
+            return None;
+        }
         let known = self.carried.remove(&packet).filter(|known| message.dup && known.print == print);
         if let Some(known) = known {
             self.waiting.push_back(known);
             return None;
         }
         let state = Arc::new(ReceiptState { open: AtomicUsize::new(1), dropped: AtomicBool::new(false) });
-        self.waiting.push_back(PendingReceipt { packet, print, state: Arc::clone(&state) });
+        self.waiting.push_back(PendingReceipt { packet, print, is_named, state: Arc::clone(&state) });
         Some(Receipt { state: Some(state), link: Some(Arc::clone(link)) })
     }
 
@@ -123,7 +138,19 @@ impl Receipts {
 
     /// That packet is acknowledged.
     pub(crate) fn acknowledged(&mut self) {
-        self.waiting.pop_front();
+        if let Some(PendingReceipt { packet, print, is_named, .. }) = self.waiting.pop_front() {
+            self.unproven.acknowledged(packet, is_named.then_some(print));
+        }
+    }
+
+    /// A question was put to the broker, behind all acknowledgements so far.
+    pub(crate) const fn asked(&mut self, question: Question) {
+        self.unproven.asked(question);
+    }
+
+    /// The broker answered it.
+    pub(crate) fn answered(&mut self, question: Question) {
+        self.unproven.answered(question);
     }
 
     /// Messages of this connection that are not acknowledged.
@@ -165,8 +192,8 @@ mod tests {
     #[test]
     fn due_keeps_the_order_of_arrival_and_waits_for_every_clone() {
         let (link, mut receipts) = (link(), Receipts::default());
-        let first = receipts.take(&message(7, "a", false), &link).unwrap();
-        let second = receipts.take(&message(8, "b", false), &link).unwrap();
+        let first = receipts.take(&message(7, "a", false), false, &link).unwrap();
+        let second = receipts.take(&message(8, "b", false), false, &link).unwrap();
         second.settle();
         assert_eq!(receipts.due(), None, "the first is not on record");
         let other_camera = first.clone();
@@ -181,7 +208,7 @@ mod tests {
     #[test]
     fn due_never_names_a_message_whose_receipt_was_dropped() {
         let (link, mut receipts) = (link(), Receipts::default());
-        let receipt = receipts.take(&message(7, "a", false), &link).unwrap();
+        let receipt = receipts.take(&message(7, "a", false), false, &link).unwrap();
         let clone = receipt.clone();
         drop(receipt);
         clone.settle();
@@ -191,19 +218,38 @@ mod tests {
     #[test]
     fn take_knows_what_the_broker_delivers_again_within_a_session() {
         let (link, mut receipts) = (link(), Receipts::default());
-        let receipt = receipts.take(&message(7, "a", false), &link).unwrap();
+        let receipt = receipts.take(&message(7, "a", false), false, &link).unwrap();
         receipts.begin(true);
         assert_eq!(receipts.len(), 0);
-        assert!(receipts.take(&message(7, "a", true), &link).is_none(), "the same message");
+        assert!(receipts.take(&message(7, "a", true), false, &link).is_none(), "the same message");
         assert_eq!(receipts.due(), None);
         receipt.settle();
         assert_eq!(receipts.due(), Some(7));
 
         receipts.begin(true);
         for (packet, part, again) in [(7, "b", true), (8, "a", true), (7, "a", false)] {
-            assert!(receipts.take(&message(packet, part, again), &link).is_some(), "{packet} {part} {again}");
+            assert!(receipts.take(&message(packet, part, again), false, &link).is_some(), "{packet} {part} {again}");
         }
         receipts.begin(false);
-        assert!(receipts.take(&message(7, "a", true), &link).is_some(), "another session");
+        assert!(receipts.take(&message(7, "a", true), false, &link).is_some(), "another session");
+    }
+
+    #[test]
+    fn take_knows_a_named_message_whose_acknowledgement_the_broker_may_not_have_read() {
+        let (link, mut receipts) = (link(), Receipts::default());
+        for (packet, part, is_named) in [(7, "a", true), (8, "{}", false), (9, "c", true)] {
+            receipts.take(&message(packet, part, false), is_named, &link).unwrap().settle();
+            receipts.acknowledged();
+        }
+        receipts.begin(true);
+        assert!(receipts.take(&message(7, "a", true), true, &link).is_none(), "the same part");
+        assert_eq!(receipts.due(), Some(7), "it is acknowledged again");
+        receipts.acknowledged();
+        assert!(receipts.take(&message(8, "{}", true), false, &link).is_some(), "it may be another part");
+        receipts.asked(Question::Unsubscribe);
+        receipts.answered(Question::Unsubscribe);
+        receipts.begin(true);
+        assert!(receipts.take(&message(7, "a", true), true, &link).is_some(), "the broker had read it");
+        assert!(receipts.take(&message(9, "c", true), true, &link).is_none(), "not delivered again until now");
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use diad_ledger::Reader;
 use diad_publish::wire::Moment;
 use serde_json::Value;
 
 use super::audit::Audit;
 use super::plant::{FREE_RUN, is_state, is_verdict, listen, seq, stop, whole};
-use crate::broker::{Broker, Gate, Received, Subscriber, wait_until};
+use crate::broker::{Broker, Direction, Gate, Received, Subscriber, wait_until};
 use crate::station::{Station, micro, of};
 
 const TRIGGERED: &str = "  - { id: cam0, source: { kind: rendered, seed: 3 }, trigger: { kind: mqtt } }";
@@ -209,6 +210,43 @@ pub fn killed(kills: u64) -> Audit {
     let audit = whole(&station, &received);
     assert!(audit.triggered.len() as u64 > kills * 40, "{}", audit.triggered.len());
     audit
+}
+
+/// What the station sends is swallowed, acknowledgements of triggers among it, and the connection is lost: the broker sends
+/// those triggers again (DUP), and each of them is one part all the same.
+pub fn redelivered(times: u64) -> Audit {
+    let (gate, broker) = (Gate::shut(), Broker::start());
+    gate.open(broker.port());
+    let plant = listen(&broker);
+    let mut station = Station::launch_at(gate.port(), &micro(), TRIGGERED, "deadline_ms: 5000");
+    let received = plant.until(is_state("ready"));
+    let mut controller = Controller { plant: &plant, received, parts: 0 };
+    for _ in 0..times {
+        let before = controller.trigger_for(Duration::from_millis(300));
+        controller.receive(&before);
+        gate.freeze(Direction::ToBroker);
+        let swallowed = controller.trigger_for(Duration::from_millis(500));
+        wait_until("the record", || {
+            let owed = Reader::open(&station.ledger()).and_then(|reader| reader.unsent_count());
+            owed.is_ok_and(|owed| owed >= swallowed.len() as u64)
+        });
+        gate.cut_and_shut();
+        gate.open(broker.port());
+        controller.receive(&swallowed);
+        let after = controller.trigger_for(Duration::from_millis(300));
+        controller.receive(&after);
+    }
+    let is_redelivery =
+        |line: &&String| line.contains("Sending PUBLISH to diad") && line.contains("(d1") && line.contains("/trigger");
+    let redelivered = broker.log().iter().filter(is_redelivery).count() as u64;
+    assert!(redelivered >= times * 5, "{redelivered} messages were sent again");
+    let verdicts = verdicts(&controller.received);
+    assert_eq!(verdicts.len() as u64, controller.parts);
+    let twice: Vec<_> = verdicts.iter().filter(|(_, of_mark)| of_mark.len() > 1).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    let mut received = controller.received;
+    received.extend(stop(&mut station, &plant));
+    whole(&station, &received)
 }
 
 /// A mark that comes again within its time: its bit never gets looser, and its verdict says what it is.

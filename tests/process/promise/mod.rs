@@ -213,6 +213,11 @@ fn triggers_that_a_kill_overtakes_are_parts_and_none_of_them_is_judged_late() {
 }
 
 #[test]
+fn triggers_that_a_broker_sends_again_are_one_part_each() {
+    late::redelivered(1);
+}
+
+#[test]
 fn mark_that_comes_again_never_gets_a_looser_bit() {
     late::repeated(1);
 }
@@ -261,6 +266,7 @@ fn table_of_faults() {
         fault("network holds triggers back for 2.5 s, 5 times", || late::network_stalls(5)),
         fault("process stands still for 2.5 s while triggers come, 5 times", || late::process_stalls(5)),
         fault("daemon killed 10 times while triggers come", || late::killed(10)),
+        fault("acknowledgements of triggers lost 5 times, sent again by the broker (DUP)", || late::redelivered(5)),
         fault("a trigger comes again with the same part id", || late::repeated(1)),
         fault("networks give NaN for a third", || judging::engine_fails(Failure::NaN, 300)),
         fault("networks fail for a third", || judging::engine_fails(Failure::Error, 300)),

@@ -90,6 +90,7 @@ impl Link {
             return;
         };
         session.transit.answered(Question::Subscribe, since_boot());
+        session.receipts.answered(Question::Subscribe);
         if kind == Kind::All {
             session.inputs.granted(session.echo.active());
         }
@@ -107,7 +108,7 @@ impl Link {
     /// A message on a topic that the station writes.
     pub(super) fn came_back(&self, session: &mut Session, memory: &mut Memory, own: Own, message: &Publish) {
         if message.qos != QoS::AtMostOnce
-            && let Some(receipt) = session.receipts.take(message, &self.shared)
+            && let Some(receipt) = session.receipts.take(message, false, &self.shared)
         {
             // More than was asked for.
             receipt.settle();

@@ -14,7 +14,7 @@ use crate::arrived::{Arrived, Promptness};
 use crate::broker::MAX_PENDING_ACKS;
 use crate::clock::since_boot;
 use crate::receipt::Receipt;
-use crate::wire::{Begins, Inbound, InboundError, ProductMessage, TriggerMessage};
+use crate::wire::{Begins, Inbound, InboundError, ProductMessage, TriggerMessage, Unclear};
 
 impl Link {
     /// A message from the plant.
@@ -23,10 +23,12 @@ impl Link {
         let ours = input.is_some_and(|input| session.inputs.received(input, session.echo.active()));
         let at = Stamp { wall: SystemTime::now(), mono: Instant::now() };
         let promptness = session.transit.promptness(message.dup, since_boot());
+        let trigger = (message.topic == self.topics.trigger && !message.payload.is_empty())
+            .then(|| TriggerMessage::parse(&message.topic, &message.payload));
         let receipt = if message.qos == QoS::AtMostOnce {
             Receipt::none()
         } else {
-            let receipt = session.receipts.take(message, &self.shared);
+            let receipt = session.receipts.take(message, trigger.as_ref().is_some_and(is_named), &self.shared);
             session.transit.received(session.receipts.len());
             match receipt {
                 Some(receipt) => receipt,
@@ -44,8 +46,8 @@ impl Link {
             return receipt.settle();
         }
         self.note_size(topic, payload.len(), message.retain);
-        let received = if topic == self.topics.trigger {
-            match TriggerMessage::parse(topic, payload) {
+        let received = if let Some(trigger) = trigger {
+            match trigger {
                 _ if message.retain => Inbound::Fault(InboundError::Retained { topic: topic.to_owned() }),
                 Ok(trigger) => Inbound::Trigger { trigger, at },
                 Err(unclear) => Inbound::UnclearTrigger { unclear, begins: Begins::of(payload), at },
@@ -117,7 +119,17 @@ impl Link {
                 session.subscriptions.asked(Kind::Question);
             }
         }
+        session.receipts.asked(question);
         session.transit.asked(question, session.receipts.len(), now);
         Ok(())
     }
+}
+
+/// Whether no other trigger is like this one: it has a mark, a number or a time of its own.
+fn is_named(trigger: &Result<TriggerMessage, Unclear>) -> bool {
+    let trigger = match trigger {
+        Ok(trigger) => trigger,
+        Err(unclear) => &unclear.trigger,
+    };
+    trigger.part.is_some() || trigger.count.is_some() || trigger.at.is_some()
 }

@@ -15,5 +15,6 @@ mod delivered;
 mod delivery;
 mod line;
 mod sample;
+mod scripted;
 mod sparkplug;
 mod station;

@@ -58,7 +58,7 @@ fn judge(url: &str, trial: &Trial, running: Option<u32>) -> Vec<Check> {
     };
     let mut checks = vec![Check::fine(BROKER, format!("{url}: connected and logged in after {:.1} ms", ms(*after)))];
     checks.push(judge_round_trip(trial));
-    checks.extend(trial.reads.iter().map(|(topic, read)| judge_read(topic, read)));
+    checks.extend(judge_reads(&trial.reads));
     checks.extend(judge_writes(&trial.writes));
     checks.extend(trial.state.as_ref().and_then(|seen| judge_state(seen, running)));
     checks
@@ -68,7 +68,7 @@ fn judge_round_trip(trial: &Trial) -> Check {
     let topic = &trial.own_topic;
     match &trial.round_trip {
         Some(Ok(time)) => {
-            let detail = format!("{topic}: a message came back after {:.1} ms", ms(*time));
+            let detail = format!("{topic}: a message came back after {:.2} ms", ms(*time));
             if *time > SLOW_ROUND_TRIP {
                 let remedy =
                     "see to the network between station and broker: each trigger and each verdict takes half of this";
@@ -91,15 +91,29 @@ fn judge_round_trip(trial: &Trial) -> Check {
     }
 }
 
+/// A row for each topic; one for all whose subscription was granted and on which no message came.
+fn judge_reads(reads: &[(String, Read)]) -> Vec<Check> {
+    let granted: Vec<&str> =
+        reads.iter().filter(|(_, read)| *read == Read::Granted).map(|(topic, _)| topic.as_str()).collect();
+    let mut checks: Vec<Check> = reads.iter().filter_map(|(topic, read)| judge_read(topic, read)).collect();
+    if !granted.is_empty() {
+        let detail = format!(
+            "{}: subscription granted; not proven: a broker with access rules may withhold the messages all the same",
+            granted.join(", ")
+        );
+        let remedy = "start the station: it tries each topic with a message of its own, and names one that does not \
+                      deliver in its state within a minute";
+        checks.push(Check::skipped("may read", detail, remedy));
+    }
+    checks
+}
+
 /// Topics that the station reads for the plant are needed; its own ones show it what becomes of its messages.
-fn judge_read(topic: &str, read: &Read) -> Check {
+fn judge_read(topic: &str, read: &Read) -> Option<Check> {
     let (name, level) = (format!("may read {}", level(topic)), level(topic));
-    match read {
+    Some(match read {
         Read::Proven => Check::fine(name, format!("{topic}: a message came")),
-        Read::Granted => Check::fine(
-            name,
-            format!("{topic}: subscription granted; that messages are passed on shows with the first one"),
-        ),
+        Read::Granted => return None,
         Read::Refused => {
             let purpose = match level {
                 "trigger" | "product" => "",
@@ -117,7 +131,7 @@ fn judge_read(topic: &str, read: &Read) -> Check {
                 remedy,
             )
         }
-    }
+    })
 }
 
 /// A row for each topic; one for all where the same reason hides them all.
@@ -191,7 +205,7 @@ mod tests {
     fn trial() -> Trial {
         Trial {
             connected: Ok(Duration::from_millis(3)),
-            reads: vec![("f/L1/S1/trigger".to_owned(), Read::Granted)],
+            reads: vec![("f/L1/S1/trigger".to_owned(), Read::Proven)],
             own_topic: "f/L1/S1/probe/doctor".to_owned(),
             round_trip: Some(Ok(Duration::from_millis(2))),
             own_topic_denied: false,
@@ -208,6 +222,20 @@ mod tests {
     }
 
     #[test]
+    fn subscriptions_that_are_only_granted_prove_nothing() {
+        let read = |level: &str, read| (format!("f/L1/S1/{level}"), read);
+        let reads = [read("trigger", Read::Granted), read("state", Read::Proven), read("heartbeat", Read::Granted)];
+        let checks = judge_reads(&reads);
+        let rows: Vec<_> = checks.iter().map(|check| (check.name.as_str(), check.health)).collect();
+        assert_eq!(rows, [("may read state", CheckStatus::Fine), ("may read", CheckStatus::Skipped)]);
+        let detail = &checks[1].detail;
+        assert!(
+            detail.starts_with("f/L1/S1/trigger, f/L1/S1/heartbeat: ") && detail.contains("not proven"),
+            "{detail}"
+        );
+    }
+
+    #[test]
     fn broker_that_refuses_is_one_row_with_its_reason() {
         let checks = judge("mqtt://a:1883", &Trial { connected: Err("wrong password".to_owned()), ..trial() }, None);
         assert_eq!(checks.len(), 1);
@@ -216,11 +244,11 @@ mod tests {
 
     #[test]
     fn topics_that_are_denied_are_failures_and_named() {
-        let read = |topic, read| judge_read(topic, &read);
+        let read = |topic, read| judge_read(topic, &read).unwrap();
         let check = read("f/L1/S1/trigger", Read::Refused);
         assert!(check.failure() == Some(Exit::Unavailable) && check.name == "may read trigger", "{check:?}");
         for own in ["verdict", "reject", "state", "heartbeat"] {
-            let check = judge_read(&format!("f/L1/S1/{own}"), &Read::Refused);
+            let check = judge_read(&format!("f/L1/S1/{own}"), &Read::Refused).unwrap();
             assert_eq!(check.failure(), Some(Exit::Unavailable), "{check:?}");
         }
         assert_eq!(read("f/L1/S1/product", Read::Unanswered).failure(), Some(Exit::Unavailable));
