@@ -21,6 +21,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
 /// A topic is at fault for at least this long after a message on it did not come back.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
+/// A broker that ends the connection at a message does so within this time and the longest that an acknowledgement took.
+const PROMPT: Duration = Duration::from_millis(250);
+
 /// The most that one look adds to the time in which this thread ran.
 const LOOK_AT_MOST: Duration = Duration::from_millis(250);
 
@@ -52,6 +55,8 @@ struct Expected {
     print: u64,
     bytes: usize,
     verdict: Option<MessageId>,
+    /// When it was handed over.
+    sent: Duration,
     /// When the broker acknowledged it.
     acknowledged: Option<Duration>,
     came_back: bool,
@@ -93,6 +98,8 @@ pub(crate) struct Echo {
     known: [Known; Own::ALL.len()],
     /// Longest message that the broker has acknowledged, in bytes.
     longest_acknowledged: usize,
+    /// Longest time from the handover of a message to its acknowledgement.
+    slowest_acknowledgement: Duration,
 }
 
 impl Echo {
@@ -106,6 +113,7 @@ impl Echo {
             by_print: HashMap::new(),
             known: [Known::default(); Own::ALL.len()],
             longest_acknowledged: 0,
+            slowest_acknowledgement: Duration::ZERO,
         }
     }
 
@@ -137,7 +145,8 @@ impl Echo {
         let print = print(own, payload);
         // QoS 0 has no acknowledgement.
         let acknowledged = (own == Own::Heartbeat).then_some(self.active);
-        let expected = Expected { own, print, bytes: payload.len(), verdict, acknowledged, came_back: false };
+        let expected =
+            Expected { own, print, bytes: payload.len(), verdict, sent: self.active, acknowledged, came_back: false };
         self.expected.insert(id, expected);
         self.by_print.insert(print, id);
         id
@@ -147,6 +156,7 @@ impl Echo {
     pub(crate) fn acknowledged(&mut self, id: EchoId) -> Option<MessageId> {
         let expected = self.expected.get_mut(&id)?;
         self.longest_acknowledged = self.longest_acknowledged.max(expected.bytes);
+        self.slowest_acknowledgement = self.slowest_acknowledgement.max(self.active.saturating_sub(expected.sent));
         if expected.came_back {
             return self.take(id)?.verdict;
         }
@@ -210,12 +220,16 @@ impl Echo {
         known.came_back && known.missing == 0
     }
 
-    /// The first message that the broker has not acknowledged, if it is longer than all that it has. A broker takes messages
-    /// in their order: it acknowledges all before the one at which it ends the connection, and none behind it.
+    /// The longest message that the broker has not acknowledged, if it is longer than all that it has, and if the broker was
+    /// acknowledging until then: one at which it ends the connection is not open for long.
     pub(crate) fn stopped_at(&self) -> Option<(Own, usize)> {
-        let mut open = self.expected.values().filter(|expected| expected.acknowledged.is_none() && !expected.came_back);
-        let first = open.next().map(|expected| (expected.own, expected.bytes));
-        first.filter(|(_, bytes)| *bytes > self.longest_acknowledged)
+        let open = || self.expected.values().filter(|expected| expected.acknowledged.is_none() && !expected.came_back);
+        let first = open().next()?;
+        if self.active.saturating_sub(first.sent) > self.slowest_acknowledgement + PROMPT {
+            return None;
+        }
+        let longest = open().max_by_key(|expected| expected.bytes).map(|expected| (expected.own, expected.bytes));
+        longest.filter(|(_, bytes)| *bytes > self.longest_acknowledged)
     }
 
     /// Longest message that the broker has acknowledged over this connection, in bytes.

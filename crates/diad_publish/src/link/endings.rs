@@ -112,10 +112,11 @@ impl Endings {
         self.twin = Some(now);
     }
 
-    /// Payloads of this many bytes, or more, are to be held back.
+    /// Payloads of this many bytes, or more, are to be held back: also those that are a little shorter than the one at which
+    /// the broker ended the connection, for messages of a kind differ by a few digits.
     pub(crate) fn limit(&mut self, now: Instant) -> Option<usize> {
         self.cut = self.cut.filter(|cut| cut.holds(now));
-        self.cut.map(|cut| cut.bytes)
+        self.cut.map(|cut| (cut.bytes - cut.bytes / 8).max(self.longest_acknowledged + 1).min(cut.bytes))
     }
 
     fn within(&self, now: Instant) -> impl DoubleEndedIterator<Item = &Ending> {

@@ -105,15 +105,30 @@ fn single_heartbeats_may_be_missing() {
 }
 
 #[test]
-fn broker_stopped_at_the_first_it_left_open_if_that_is_longer_than_all_it_took() {
+fn broker_stopped_at_the_longest_it_left_open_if_that_is_longer_than_all_it_took() {
     let mut echo = Bench::new().echo;
     let state = echo.sent(Own::State, &[0; 120], None);
     assert_eq!(echo.stopped_at(), Some((Own::State, 120)));
     echo.acknowledged(state);
-    let short = echo.sent(Own::Reject, &[0; 90], None);
+    echo.sent(Own::Reject, &[0; 90], None);
     assert_eq!(echo.stopped_at(), None);
     echo.sent(Own::Verdict, &[0; 500], None);
-    assert_eq!(echo.stopped_at(), None, "it has not taken the short one before it: it takes nothing");
-    echo.acknowledged(short);
     assert_eq!((echo.stopped_at(), echo.longest_acknowledged()), (Some((Own::Verdict, 500)), 120));
+}
+
+#[test]
+fn broker_that_has_acknowledged_nothing_for_long_did_not_stop_at_a_length() {
+    let mut bench = Bench::new();
+    bench.echo.sent(Own::Reject, &[0; 90], None);
+    bench.run(Duration::from_millis(400));
+    bench.echo.sent(Own::Verdict, &[0; 500], None);
+    assert_eq!(bench.echo.stopped_at(), None);
+
+    let mut slow = Bench::new();
+    let state = slow.echo.sent(Own::State, &[0; 120], None);
+    slow.run(Duration::from_millis(300));
+    slow.echo.acknowledged(state);
+    slow.echo.sent(Own::Verdict, &[0; 500], None);
+    slow.run(Duration::from_millis(400));
+    assert_eq!(slow.echo.stopped_at(), Some((Own::Verdict, 500)), "a slow network");
 }
