@@ -38,8 +38,10 @@ setup-foundation: ## fetch the frozen feature networks that `diad learn` and som
 	@scripts/setup_foundation.sh
 
 .PHONY: build
-build: setup ## build the program
+build: setup ## build the program, its man pages and completions
 	$(CARGO) build --locked --release -p diad
+	@rm -rf target/manual
+	target/release/diad manual target/manual
 
 .PHONY: demo
 demo: setup ## run the whole line on this machine; PARTS=0 goes on until Ctrl-C

@@ -9,6 +9,7 @@
 #   PREFIX/share/diad/foundation/   the feature networks for `diad learn`, if `make setup-foundation` has fetched them
 #   PREFIX/share/diad/config/       the settings as shipped, examples, udev rules for cameras
 #   PREFIX/share/doc/diad/          licences
+#   PREFIX/share/man/man1/          a man page for each command; completions where bash, zsh and fish look for them
 #   /etc/diad/                      diad.yaml and thresholds.yaml: this station's settings
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,10 +17,12 @@ cd "$(dirname "$0")/.."
 usage() {
     cat >&2 <<END
 usage: $0 [--prefix /usr/local|/usr] [--destdir DIR] [--program FILE] [--library DIR] [--model DIR] [--foundation DIR]
+          [--manual DIR]
   --destdir  a root to install under, for making packages
   --program  the program, by default target/release/diad
   --library  the folder of libonnxruntime.so, by default target/ort/lib
   --model    the default model bundle, by default onnx/models/diad-tiny
+  --manual   man pages and completions, by default target/manual
   --foundation  the folder of the feature networks, by default target/foundation; left out where it is missing
 END
     exit 64
@@ -30,7 +33,7 @@ fail() {
 }
 
 prefix=/usr/local destdir='' program=target/release/diad library=target/ort/lib model=onnx/models/diad-tiny
-foundation=target/foundation
+foundation=target/foundation manual=target/manual
 while [ "$#" -gt 0 ]; do
     [ "$#" -ge 2 ] || usage
     case $1 in
@@ -40,6 +43,7 @@ while [ "$#" -gt 0 ]; do
     --library) library=$2 ;;
     --model) model=$2 ;;
     --foundation) foundation=$2 ;;
+    --manual) manual=$2 ;;
     *) usage ;;
     esac
     shift 2
@@ -51,6 +55,7 @@ esac
 [ -x "$program" ] || fail "$program is missing; make build makes it" 69
 [ -s "$library/libonnxruntime.so" ] || fail "$library/libonnxruntime.so is missing; make setup fetches it" 69
 [ -s "$model/manifest.json" ] || fail "$model/manifest.json is missing; the default model bundle is part of the checkout" 69
+[ -s "$manual/man1/diad.1" ] || fail "$manual/man1/diad.1 is missing; make build makes it" 69
 
 lib=$destdir$prefix/lib share=$destdir$prefix/share/diad doc=$destdir$prefix/share/doc/diad etc=$destdir/etc/diad
 bundle=$prefix/share/diad/models/$(basename "$model")
@@ -82,6 +87,12 @@ done
 put 644 systemd/diad.sysusers.conf "$lib/sysusers.d/diad.conf"
 put 644 systemd/diad.tmpfiles.conf "$lib/tmpfiles.d/diad.conf"
 put 644 systemd/99-diad-cameras.rules "$share/config/99-diad-cameras.rules"
+for page in "$manual"/man1/*.1; do
+    put 644 "$page" "$destdir$prefix/share/man/man1/$(basename "$page")"
+done
+put 644 "$manual/bash/diad.bash" "$destdir$prefix/share/bash-completion/completions/diad"
+put 644 "$manual/zsh/_diad" "$destdir$prefix/share/zsh/site-functions/_diad"
+put 644 "$manual/fish/diad.fish" "$destdir$prefix/share/fish/vendor_completions.d/diad.fish"
 put 644 LICENSE-MIT "$doc/LICENSE-MIT"
 put 644 LICENSE-APACHE "$doc/LICENSE-APACHE"
 

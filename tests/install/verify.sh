@@ -20,10 +20,15 @@ echo '{}' >"$work/diad-tiny/manifest.json"
 mkdir -p "$work/foundation/small" "$work/foundation/.setup.half"
 echo '{}' >"$work/foundation/small/foundation.json"
 echo graph >"$work/foundation/small/foundation.onnx"
+for page in man1/diad.1 man1/diad-learn.1 bash/diad.bash zsh/_diad fish/diad.fish; do
+    install -D /dev/null "$work/manual/$page"
+    echo stand-in >"$work/manual/$page"
+done
 
 run() {
     scripts/install.sh --prefix "${prefix:-/usr/local}" --destdir "$root" --program "$work/program" \
-        --library "$work/library" --model "$work/diad-tiny" --foundation "$work/foundation" 2>"$work/said"
+        --library "$work/library" --model "$work/diad-tiny" --foundation "$work/foundation" \
+        --manual "$work/manual" 2>"$work/said"
 }
 refuses() { # EXIT_STATUS WORDS OPTION...
     local want=$1 words=$2 got=0
@@ -41,6 +46,10 @@ program=$(readlink -f "$root/usr/local/bin/diad")
 [ -s "$(dirname "$program")/lib/libonnxruntime.so" ] || fail "the library is not beside the program"
 [ -s "$root/usr/local/share/diad/foundation/small/foundation.onnx" ] || fail "the foundation is not where the program looks"
 [ "$(ls -A "$root/usr/local/share/diad/foundation")" = small ] || fail "more than whole foundations was installed"
+for page in man/man1/diad.1 man/man1/diad-learn.1 bash-completion/completions/diad zsh/site-functions/_diad \
+    fish/vendor_completions.d/diad.fish; do
+    [ -s "$root/usr/local/share/$page" ] || fail "PREFIX/share/$page was not installed"
+done
 etc=$root/etc/diad
 named() { sed -n "s/^ *$1: //p" "$etc/diad.yaml"; }
 [ -s "$root$(named model)/manifest.json" ] || fail "diad.yaml names no installed bundle: $(named model)"
@@ -84,4 +93,5 @@ refuses 64 'usage:' --colour
 refuses 69 'make build' --program "$work/absent"
 refuses 69 'make setup' --program "$work/program" --library "$work"
 refuses 69 'manifest.json is missing' --program "$work/program" --library "$work/library" --model "$work"
+refuses 69 'diad.1 is missing' --program "$work/program" --library "$work/library" --model "$work/diad-tiny" --manual "$work"
 echo "install: first, repeated, over edited settings and under /usr: sound"

@@ -1,5 +1,6 @@
 //! The command line: what a person may type, and nothing of what it does.
 
+mod examples;
 mod moment;
 
 pub(crate) use moment::parse as parse_moment;
@@ -7,7 +8,7 @@ pub(crate) use moment::parse as parse_moment;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use diad_core::name::ProductName;
 use diad_engine::Provider;
 use diad_ledger::Moment;
@@ -21,6 +22,22 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The definition of the command line, with examples at the end of each help.
+    #[must_use]
+    pub fn definition() -> clap::Command {
+        examples::add(Self::command(), &[])
+    }
+
+    /// Parses the arguments of this process.
+    ///
+    /// # Errors
+    /// What is wrong with them; also a call for help or version, with the text as the error's.
+    pub fn read() -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&Self::definition().try_get_matches()?)
+    }
 }
 
 const EXIT_CODES: &str = "\
@@ -59,6 +76,9 @@ pub enum Command {
     Cameras(CamerasArgs),
     /// Try what a station opens: broker, cameras, disk, clock, model, ports, files; without --config, examine this machine
     Doctor(DoctorArgs),
+    /// Write man pages and completions for shells: for packages and the installer
+    #[command(hide = true)]
+    Manual(ManualArgs),
 }
 
 /// An address that only this machine reaches.
@@ -230,7 +250,6 @@ pub struct CalibrateArgs {
 
 /// `diad learn`.
 #[derive(Debug, Args)]
-#[command(after_help = LEARN_EXAMPLES)]
 pub struct LearnArgs {
     /// The product, as the `product` topic and the thresholds name it
     #[arg(long, value_name = "P", value_parser = ProductName::try_new)]
@@ -285,17 +304,8 @@ pub struct LearnArgs {
     pub json: bool,
 }
 
-const LEARN_EXAMPLES: &str = "\
-Examples:
-  diad learn --product washer good/                                  for eval and inspect on this machine
-  diad learn --product washer good/ --config /etc/diad/diad.yaml     and for the station, also while it runs
-  diad learn --product washer more/ --add --config /etc/diad/diad.yaml
-  diad learn --product washer --from-ledger --config /etc/diad/diad.yaml   shows what would change; --yes does it
-  diad unlearn --product washer --undo --config /etc/diad/diad.yaml  takes the last step back";
-
 /// `diad unlearn`.
 #[derive(Debug, Args)]
-#[command(after_help = UNLEARN_EXAMPLES)]
 pub struct UnlearnArgs {
     /// The product
     #[arg(long, value_name = "P", value_parser = ProductName::try_new)]
@@ -319,13 +329,6 @@ pub struct UnlearnArgs {
     #[arg(long)]
     pub json: bool,
 }
-
-const UNLEARN_EXAMPLES: &str = "\
-Examples:
-  diad unlearn --product washer --config /etc/diad/diad.yaml          back to the cut-offs before it was learnt
-  diad unlearn --product washer --undo --config /etc/diad/diad.yaml   back by one step
-  diad unlearn --product washer --to sha256:4f1c --config /etc/diad/diad.yaml
-  diad unlearn --product washer --purge                               and delete the banks";
 
 /// `diad products`.
 #[derive(Debug, Args)]
@@ -473,7 +476,6 @@ pub struct CamerasArgs {
 
 /// `diad doctor`.
 #[derive(Debug, Args)]
-#[command(after_help = DOCTOR_EXAMPLES)]
 pub struct DoctorArgs {
     /// Settings of a station: try everything that `run` would open. May be asked while the station runs, and disturbs it in
     /// nothing
@@ -484,12 +486,13 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
-const DOCTOR_EXAMPLES: &str = "\
-Examples:
-  sudo -u diad diad doctor --config /etc/diad/diad.yaml    everything that the station opens, as its user
-  diad doctor                                              this machine alone: library, providers, cameras, disk
-
-Ends with 0 if no check failed, else with the exit code of the first one that did. Every row is explained in docs/doctor.md.";
+/// `diad manual`.
+#[derive(Debug, Args)]
+pub struct ManualArgs {
+    /// Folder to write to: `man1/`, `bash/`, `zsh/`, `fish/`
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
 
 #[cfg(test)]
 mod tests {
@@ -501,7 +504,7 @@ mod tests {
 
     #[test]
     fn command_definitions_are_sound() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
+        Cli::definition().debug_assert();
     }
 
     #[test]

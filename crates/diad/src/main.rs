@@ -5,7 +5,6 @@ use std::io::Write;
 use std::panic;
 use std::process::ExitCode;
 
-use clap::Parser;
 use diad::chain::chain;
 use diad::cli::Cli;
 use diad::exit::Exit;
@@ -16,7 +15,7 @@ use diad::{command, logging};
 const DEFAULT_LOG_FILTER: &str = "info,ort=warn,rumqttd=off";
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => {
             // A reader that has hung up needs neither help nor error.

@@ -10,6 +10,7 @@ pub mod eval;
 pub mod inspect;
 pub mod learn;
 pub mod ledger;
+mod manual;
 pub mod products;
 mod region;
 pub mod run;
@@ -17,6 +18,7 @@ pub mod unlearn;
 pub mod whatif;
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::cli::Command;
 use crate::exit::Exit;
@@ -40,6 +42,7 @@ pub fn run(command: &Command, variables: &[Variable]) -> Result<(), CommandError
         Command::Bench(args) => bench::run(args, variables),
         Command::Cameras(args) => cameras::run(args),
         Command::Doctor(args) => doctor::run(args, variables),
+        Command::Manual(args) => manual::run(args),
         Command::Inspect(args) => Ok(inspect::run(args, variables)?),
         Command::Eval(args) => Ok(eval::run(args, variables)?),
         Command::Calibrate(args) => Ok(calibrate::run(args, variables)?),
@@ -101,6 +104,14 @@ pub enum CommandError {
     /// The system takes no signal handler.
     #[error("listen to signals")]
     Signals(#[source] io::Error),
+    /// The manual cannot be written.
+    #[error("write the manual to {}", .folder.display())]
+    Manual {
+        /// Where it was to be.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The result cannot be written to standard output.
     #[error("write to standard output")]
     Output(#[from] io::Error),
@@ -129,7 +140,7 @@ impl CommandError {
             Self::Demo(DemoError::Broker(_)) => Exit::Unavailable,
             Self::Demo(DemoError::Thresholds(_)) => Exit::Settings,
             Self::Station(_) | Self::Demo(_) | Self::Signals(_) => Exit::Bug,
-            Self::Output(_) => Exit::Disk,
+            Self::Output(_) | Self::Manual { .. } => Exit::Disk,
         }
     }
 }
