@@ -86,6 +86,39 @@ impl Browser {
         self.in_session("POST", "/actions", &actions);
     }
 
+    /// The tab that is looked at.
+    pub fn tab(&self) -> String {
+        self.in_session("GET", "/window", &Value::Null).as_str().unwrap().to_owned()
+    }
+
+    /// Opens a page in a tab more, and looks at it.
+    pub fn open_tab(&self, url: &str) -> String {
+        let opened = self.in_session("POST", "/window/new", &json!({ "type": "tab" }));
+        let tab = opened["handle"].as_str().unwrap().to_owned();
+        self.turn_to(&tab);
+        self.open(url);
+        tab
+    }
+
+    pub fn turn_to(&self, tab: &str) {
+        self.in_session("POST", "/window", &json!({ "handle": tab }));
+    }
+
+    /// Closes the tab that is looked at.
+    pub fn close_tab(&self) {
+        self.in_session("DELETE", "/window", &json!({}));
+    }
+
+    /// A command of Chromium's own (DevTools).
+    pub fn command(&self, name: &str, parameters: &Value) -> Value {
+        self.in_session("POST", "/goog/cdp/execute", &json!({ "cmd": name, "params": parameters }))
+    }
+
+    /// A script that runs in every page from now on, before its own.
+    pub fn before_each_page(&self, script: &str) {
+        self.command("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
+    }
+
     /// What the page complained of.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.in_session("POST", "/se/log", &json!({ "type": "browser" }));

@@ -5,6 +5,8 @@ pub mod client;
 mod demo;
 pub mod load;
 mod page;
+mod proxy;
+mod tabs;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -344,7 +346,17 @@ fn page_beyond_its_token_tells_nothing_but_that_it_lives() {
     station.restart();
     let port = port(&station);
     wait_until("ready", || get(port, "/readyz").status == 200);
-    for path in ["/", "/app.js", "/metrics", "/api/v1/status", "/api/v1/events", "/api/v1/parts", "/nothing"] {
+    for path in [
+        "/",
+        "/app.js",
+        "/link.js",
+        "/stream.js",
+        "/metrics",
+        "/api/v1/status",
+        "/api/v1/events",
+        "/api/v1/parts",
+        "/nothing",
+    ] {
         let answer = get(port, path);
         assert_eq!(answer.status, 401, "{path}");
         assert!(answer.head.to_lowercase().contains("www-authenticate: basic"), "{}", answer.head);

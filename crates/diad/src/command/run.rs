@@ -39,6 +39,7 @@ pub fn run(args: &RunArgs, variables: &[Variable]) -> Result<(), CommandError> {
     let mut watcher = Watcher::open(settings.thresholds()).map_err(all)?;
     let http = settings.http();
     let access = Access::open(http.token_file.as_deref()).map_err(|fault| all(vec![fault]))?;
+    let access = access.known_as(http.public_url.clone());
     let stop = stop_on_signals()?;
     let request = GoldenRequest::default();
     signal_hook::flag::register(SIGUSR1, request.flag()).map_err(CommandError::Signals)?;

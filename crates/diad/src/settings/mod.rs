@@ -38,7 +38,7 @@ pub use camera::{Camera, Source, Trigger};
 pub use difference::Difference;
 pub use engine::Engine;
 pub use guard::Golden;
-pub use http::Http;
+pub use http::{Http, PublicUrl};
 pub use ledger::{Kept, Ledger};
 
 /// An environment variable: name and value.

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::answer::Refusal;
+use crate::settings::PublicUrl;
 use crate::yaml::{Fault, text};
 
 #[cfg(test)]
@@ -23,12 +24,18 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// With a token, whoever shows it may ask: as a bearer token, or as the password of HTTP basic authentication, which a
 /// browser asks a person for; any user name will do. Without one, only this machine can reach the listener, and the name
 /// under which the page was asked for must be a name of this machine: a page of somebody else's that has its own name
-/// point at us (DNS rebinding) gets nothing. What changes something must come from our own page, or from no page at all.
+/// point at us (DNS rebinding) gets nothing. What changes something must come from our own page, or from no page at all: from
+/// the name that the request was sent to, or from the one that people use in front of a reverse proxy.
 #[derive(Debug, Clone)]
 pub struct Access {
     /// SHA-256 of the token: comparing it tells nothing by its time.
     token: Option<[u8; 32]>,
+    /// Where people reach the page in front of a proxy.
+    public_url: Option<PublicUrl>,
 }
+
+/// Bytes of a client's header that an error repeats.
+const MAX_REPEATED_CHARS: usize = 100;
 
 impl Access {
     /// Reads the token, if there is a file.
@@ -37,7 +44,14 @@ impl Access {
     /// The file cannot be read.
     pub fn open(token_file: Option<&Path>) -> Result<Self, Fault> {
         let token = token_file.map(text::load).transpose()?;
-        Ok(Self { token: token.map(|token| digest(token.trim_end_matches(['\r', '\n']))) })
+        let token = token.map(|token| digest(token.trim_end_matches(['\r', '\n'])));
+        Ok(Self { token, public_url: None })
+    }
+
+    /// The same, behind a proxy under this address.
+    #[must_use]
+    pub fn known_as(self, public_url: Option<PublicUrl>) -> Self {
+        Self { public_url, ..self }
     }
 
     /// Whether this request is answered.
@@ -57,15 +71,17 @@ impl Access {
             None if !is_of_this_machine(host) => {
                 return Err(Refusal::new(
                     StatusCode::FORBIDDEN,
-                    "ask for 127.0.0.1 or localhost: without a token the page is for this machine alone",
+                    format!(
+                        "{:?} is no name of this machine; ask for 127.0.0.1 or localhost: without a token \
+                         (http.token_file) the page is for this machine alone",
+                        beginning(host)
+                    ),
                 ));
             }
             _ => {}
         }
         if method == Method::POST {
-            if !is_of_our_page(headers, host) {
-                return Err(Refusal::new(StatusCode::FORBIDDEN, "this must come from the station's own page"));
-            }
+            self.check_page(headers, host).map_err(|words| Refusal::new(StatusCode::FORBIDDEN, words))?;
             let kind = text(header::CONTENT_TYPE).unwrap_or_default();
             if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
                 return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
@@ -73,6 +89,43 @@ impl Access {
         }
         Ok(())
     }
+
+    /// Whether a request that changes something comes from the page that this station shows under `host` or its public
+    /// address, or from a program: then there is no such header. What cannot be read counts as another page.
+    fn check_page(&self, headers: &HeaderMap, host: &str) -> Result<(), String> {
+        let own = "this must come from the station's own page";
+        match single(headers, &FETCH_SITE) {
+            None => return Err(format!("{own}; the header Sec-Fetch-Site cannot be read")),
+            Some(Some(site)) if !matches!(site, "same-origin" | "none") => {
+                return Err(format!("{own}; the browser calls it {:?} (header Sec-Fetch-Site)", beginning(site)));
+            }
+            Some(_) => {}
+        }
+        let Some(origin) = single(headers, &header::ORIGIN) else {
+            return Err(format!("{own}; the header Origin cannot be read, or is there more than once"));
+        };
+        if origin.is_none_or(|origin| is_origin_of(origin, host) || self.is_public(origin)) {
+            return Ok(());
+        }
+        Err(format!(
+            "{own}; the page is from {:?} (header Origin), the request was sent to {:?} (header Host): behind a proxy have \
+             it pass name and port on (nginx: proxy_set_header Host $http_host), or set http.public_url",
+            beginning(origin.unwrap_or_default()),
+            beginning(host)
+        ))
+    }
+
+    /// Whether `origin` is the page under its public address, scheme included.
+    fn is_public(&self, origin: &str) -> bool {
+        let Some(url) = self.public_url.as_ref().map(PublicUrl::uri) else { return false };
+        let same_scheme = url.scheme_str() == origin.split_once("://").map(|(scheme, _)| scheme);
+        same_scheme && url.authority().is_some_and(|authority| is_origin_of(origin, authority.as_str()))
+    }
+}
+
+/// What an error repeats of a client's header.
+fn beginning(text: &str) -> String {
+    text.chars().take(MAX_REPEATED_CHARS).collect()
 }
 
 /// The value of a header that may be there once: the outer `None` if it is there several times, or is not ASCII.
@@ -83,20 +136,6 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a st
         (Some(value), None) => value.to_str().ok().map(Some),
         (Some(_), Some(_)) => None,
     }
-}
-
-/// Whether a request that changes something comes from the page that this station shows under `host`, or from a program: then
-/// there is no such header. What cannot be read counts as another page.
-fn is_of_our_page(headers: &HeaderMap, host: &str) -> bool {
-    let same_site = match single(headers, &FETCH_SITE) {
-        Some(site) => site.is_none_or(|site| matches!(site, "same-origin" | "none")),
-        None => false,
-    };
-    let same_origin = match single(headers, &header::ORIGIN) {
-        Some(origin) => origin.is_none_or(|origin| is_origin_of(origin, host)),
-        None => false,
-    };
-    same_site && same_origin
 }
 
 /// Whether `origin` is a page at `host`: name and port are the same, and a port that is not written is the one of the scheme.

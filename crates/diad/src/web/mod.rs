@@ -80,6 +80,8 @@ fn router(plant: Arc<Plant>, access: Access) -> Router {
     let guarded = Router::new()
         .route("/", asset("text/html; charset=utf-8", include_str!("assets/index.html")))
         .route("/app.js", asset("text/javascript; charset=utf-8", include_str!("assets/app.js")))
+        .route("/link.js", asset("text/javascript; charset=utf-8", include_str!("assets/link.js")))
+        .route("/stream.js", asset("text/javascript; charset=utf-8", include_str!("assets/stream.js")))
         .route("/style.css", asset("text/css; charset=utf-8", include_str!("assets/style.css")))
         .route("/metrics", get(status::metrics))
         .route("/api/v1/status", get(status::status))
@@ -131,7 +133,7 @@ mod tests {
         let documented = include_str!("../../../../docs/reference/http.md");
         let routes = include_str!("mod.rs").split(".route(\"").skip(1).filter_map(|rest| rest.split('"').next());
         let paths: Vec<String> = routes
-            .filter(|path| !["/", "/app.js", "/style.css"].contains(path))
+            .filter(|path| !["/", "/app.js", "/link.js", "/stream.js", "/style.css"].contains(path))
             .map(|path| path.replace("{key}", "KEY").replace("{camera}", "CAMERA").replace("{picture}", "frame.png"))
             .collect();
         assert!(paths.len() > 10, "{paths:?}");

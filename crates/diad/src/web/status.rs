@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use diad_publish::wire::Moment;
@@ -136,21 +136,27 @@ struct EventCursor {
 }
 
 /// `GET /api/v1/events`: what is new, as server-sent events: `parts` with an array, `status` once a second.
-pub async fn events(State(plant): State<Arc<Plant>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+///
+/// A proxy is asked not to collect them: nginx would keep 4 kB back.
+pub async fn events(State(plant): State<Arc<Plant>>) -> impl IntoResponse {
+    let unbuffered = [(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"))];
+    (unbuffered, Sse::new(stream_of(plant)).keep_alive(KeepAlive::default()))
+}
+
+fn stream_of(plant: Arc<Plant>) -> impl Stream<Item = Result<Event, Infallible>> {
     let mut ticks = interval(EVENT_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let last = plant.board.after(0, 1).first().map_or(0, |part| part.number);
     // How everything is comes first.
     let told = EventCursor { plant, ticks, count: STATUS_EVERY_TICKS - 1, last };
-    let stream = unfold(told, |mut told| async {
+    unfold(told, |mut told| async {
         loop {
             told.ticks.tick().await;
             if let Some(event) = told.next() {
                 return Some((Ok(event), told));
             }
         }
-    });
-    Sse::new(stream).keep_alive(KeepAlive::default())
+    })
 }
 
 impl EventCursor {

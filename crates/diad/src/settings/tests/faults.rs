@@ -122,6 +122,16 @@ fn read_reports_values_that_are_out_of_range_or_of_another_type() {
             "7:16: http.listen: is reachable from other machines, allowed: a loopback address, or set token_file",
         ),
         (
+            "http: {public_url: 'ftp://plant.example/'}",
+            "7:20: http.public_url: is neither http:// nor https://, allowed: such as https://plant.example/diad/, without \
+             user, query and #",
+        ),
+        (
+            "http: {public_url: 'https://anybody@plant.example/'}",
+            "7:20: http.public_url: names no host, or a user, allowed: such as https://plant.example/diad/, without user, \
+             query and #",
+        ),
+        (
             "ledger: {images: {keep: [GOOD]}}",
             "7:26: ledger.images.keep[0]: \"GOOD\" is not known, allowed: PASS, REVIEW, REJECT, UNJUDGED",
         ),

@@ -165,3 +165,36 @@ fn check_of_a_change_with_a_token_wants_our_own_page_too() {
         assert_eq!(access.check(&Method::POST, &change("station.plant", &more)).is_ok(), allowed, "{origin}");
     }
 }
+
+/// A proxy that sends another name: the public address counts, with its scheme, and the error names both hosts.
+#[test]
+fn check_of_a_change_behind_a_proxy_takes_the_public_address_and_names_both_hosts() {
+    let url = |text| PublicUrl::parse(text).unwrap();
+    for (public, origin, allowed) in [
+        (Some("https://plant.example/diad/"), "https://plant.example", true),
+        (Some("https://plant.example:443/"), "https://plant.example", true),
+        (Some("https://plant.example/"), "http://plant.example", false),
+        (Some("https://plant.example/"), "https://plant.example:8443", false),
+        (Some("https://plant.example/"), "https://evil.example", false),
+        (Some("http://plant.example:81/"), "http://plant.example:81", true),
+        (None, "https://plant.example", false),
+    ] {
+        let access = Access::open(None).unwrap().known_as(public.map(url));
+        let more: [(HeaderName, &[u8]); 1] = [(header::ORIGIN, origin.as_bytes())];
+        let checked = access.check(&Method::POST, &change("127.0.0.1:8080", &more));
+        assert_eq!(checked.is_ok(), allowed, "{public:?} from {origin}");
+        let Err(refusal) = checked else { continue };
+        let words = refusal.to_string();
+        assert!(words.contains(&format!("{origin:?}")) && words.contains("\"127.0.0.1:8080\""), "{words}");
+        assert!(words.contains("proxy_set_header Host $http_host"), "{words}");
+    }
+    // The public address is no way around the token.
+    let access = Access::open(None).unwrap().known_as(Some(url("https://plant.example/")));
+    let refusal = access.check(&Method::GET, &headers(&[(header::HOST, "plant.example")])).unwrap_err();
+    assert!(refusal.to_string().contains("\"plant.example\" is no name of this machine"), "{refusal}");
+    // A header of any length gives a short error.
+    let long = format!("http://{}", "a".repeat(5000));
+    let more: [(HeaderName, &[u8]); 1] = [(header::ORIGIN, long.as_bytes())];
+    let refusal = access.check(&Method::POST, &change("127.0.0.1:8080", &more)).unwrap_err();
+    assert!(refusal.to_string().len() < 500, "{refusal}");
+}

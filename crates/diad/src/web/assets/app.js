@@ -1,4 +1,4 @@
-// The dashboard: what the station says, drawn as it comes. No library, nothing from elsewhere.
+// The dashboard: what the station sends, drawn as it comes. No library, nothing from elsewhere. Its connection: link.js.
 "use strict";
 
 const WHY = { late_trigger: "late trigger: its part had left the camera, or may have" };
@@ -7,9 +7,6 @@ const STATES = { ready: "✓ ready", degraded: "! degraded", starting: "… star
 const TRACE = 240;
 /** Scores above this many times their reject line are cut off. */
 const MOST = 2.5;
-/** Without a word for so long, a station that tells something every second is gone. */
-const SILENCE_MS = 5000;
-const byId = (id) => document.getElementById(id);
 
 let status = null;
 const cameras = new Map();
@@ -33,27 +30,11 @@ function svg(name, attributes, text) {
   return node;
 }
 
-/** A question that is not answered within this time never will be: a cable is pulled. A what-if may take longer. */
-const ANSWER_MS = 60_000;
-
-async function ask(path, body) {
-  const request = body === undefined ? { signal: AbortSignal.timeout(ANSWER_MS) } : {
-    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
-  };
-  const response = await fetch(path, request);
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) {
-    const { status } = response;
-    throw Object.assign(new Error(answer.error || `the station answered ${status}`), { status });
-  }
-  return answer;
-}
-
 const number = (value, digits = 3) => value == null ? "–" : value.toFixed(digits);
 const percent = (part, all) => all ? `${(100 * part / all).toFixed(part && part / all < 0.01 ? 2 : 1)} %` : "–";
 /** "2026-01-01T08:00Z" as people write it. */
 const spoken = (hour) => hour.replace("T", " ").replace("Z", "");
-const picture = (key, kind) => `/api/v1/parts/${encodeURIComponent(key)}/${kind}.png`;
+const picture = (key, kind) => at(`api/v1/parts/${encodeURIComponent(key)}/${kind}.png`);
 
 // ---- line -----------------------------------------------------------------------------------------------------------
 
@@ -86,11 +67,12 @@ function cameraCard(id) {
   // One picture at a time, at most two a second: the line comes first. What is said beside a picture is of its part.
   card.show = async () => {
     card.stale = card.loading;
-    if (card.loading) return;
+    // A tab that is not seen needs no pictures.
+    if (card.loading || document.visibilityState === "hidden") return;
     card.loading = true;
     let part = card.parts.at(-1);
     try {
-      const response = await fetch(`/api/v1/cameras/${encodeURIComponent(id)}/overlay.png`);
+      const response = await fetch(at(`api/v1/cameras/${encodeURIComponent(id)}/overlay.png`));
       if (!response.ok) throw new Error(response.status);
       const seq = Number(response.headers.get("diad-part"));
       const shown = URL.createObjectURL(await response.blob());
@@ -205,7 +187,8 @@ function take(parts) {
 }
 
 async function begin() {
-  const told = await ask("/api/v1/status");
+  const told = await ask("api/v1/status");
+  notice("");
   const first = !status;
   newRun(told.run);
   status = told;
@@ -235,52 +218,6 @@ function newRun(run) {
   if (status && status.run !== run) cameras.forEach((card) => { card.parts = []; });
 }
 
-const RETRY_MS = 2000;
-const link = { events: null, heard: performance.now(), opened: 0 };
-
-function listen() {
-  link.events?.close();
-  link.opened = performance.now();
-  link.events = new EventSource("/api/v1/events");
-  link.events.addEventListener("parts", (event) => { heard(); take(JSON.parse(event.data)); });
-  link.events.addEventListener("status", (event) => {
-    heard();
-    const told = JSON.parse(event.data);
-    if (!status) return;
-    newRun(told.run);
-    status = { ...status, ...told };
-    drawStatus();
-  });
-  // What was missed meanwhile comes with everything else. An error needs no answer: either the browser comes back at
-  // once, or the silence is noticed.
-  link.events.addEventListener("open", start);
-}
-
-function start() {
-  begin().catch(() => setTimeout(start, RETRY_MS));
-}
-
-function heard() {
-  link.heard = performance.now();
-  document.body.classList.remove("gone");
-}
-
-/** A link may be dead without an error: a cable is pulled, a machine sleeps. */
-function watch() {
-  const now = performance.now();
-  if (now - link.heard > SILENCE_MS) gone();
-  if (now - Math.max(link.heard, link.opened) > SILENCE_MS) listen();
-}
-
-function gone() {
-  const state = byId("state");
-  state.textContent = "✕ no word from the station";
-  state.className = "state gone";
-  document.title = "✕ no word from the station";
-  // What was last seen is not what is.
-  document.body.classList.add("gone");
-}
-
 // ---- review ---------------------------------------------------------------------------------------------------------
 
 /** Parts that the queue holds; more may wait. */
@@ -300,7 +237,7 @@ async function loadReview() {
   let [parts, looked, next, newest] = [[], 0];
   try {
     do {
-      const page = await ask(`/api/v1/parts?queue=true&limit=${QUEUE}${next == null ? "" : `&before=${next}`}`);
+      const page = await ask(`api/v1/parts?queue=true&limit=${QUEUE}${next == null ? "" : `&before=${next}`}`);
       looked += page.looked_at;
       newest ??= page.newest ?? 0;
       parts.push(...page.parts);
@@ -351,7 +288,7 @@ async function saidElsewhere(parts) {
   const key = review.parts[review.at]?.key;
   if (byId("review").hidden || !key || parts.some((part) => part.key === key)) return null;
   const gone = (error) => error.status === 404 ? { mark: "gone" } : Promise.reject(error);
-  const { mark } = await ask(`/api/v1/parts/${encodeURIComponent(key)}`).catch(gone);
+  const { mark } = await ask(`api/v1/parts/${encodeURIComponent(key)}`).catch(gone);
   return mark == null ? null : key;
 }
 
@@ -385,7 +322,7 @@ function drawReview() {
     // The newest part may be on record before its pictures are on the disk.
     part.asked = true;
     setTimeout(async () => {
-      Object.assign(part, await ask(`/api/v1/parts/${encodeURIComponent(part.key)}`).catch(() => ({})));
+      Object.assign(part, await ask(`api/v1/parts/${encodeURIComponent(part.key)}`).catch(() => ({})));
       if (review.parts[review.at] === part) drawReview();
     }, 500);
   }
@@ -411,7 +348,7 @@ async function tellStation(part, mark, then) {
   if (review.saying) return;
   review.saying = true;
   try {
-    await ask(`/api/v1/parts/${encodeURIComponent(part.key)}/mark`, { mark });
+    await ask(`api/v1/parts/${encodeURIComponent(part.key)}/mark`, { mark });
     // What was asked before does not know of it.
     ++review.words;
     complain("");
@@ -532,7 +469,7 @@ async function answer() {
   const seconds = byId("span").value;
   const since = seconds ? new Date(Date.now() - 1000 * seconds).toISOString() : undefined;
   try {
-    const said = await ask("/api/v1/whatif", { change: proposal(), since });
+    const said = await ask("api/v1/whatif", { change: proposal(), since });
     if (asked === whatIf.asked) drawAnswer(said);
   } catch (error) {
     // Another one is being computed: this one after it.
@@ -572,7 +509,7 @@ function drawAnswer(said) {
 async function write() {
   byId("write").disabled = true;
   try {
-    const { thresholds } = await ask("/api/v1/thresholds", proposal());
+    const { thresholds } = await ask("api/v1/thresholds", proposal());
     whatIf.awaited = { digest: thresholds, before: status.thresholds.digest };
     tellWritten(`written to ${status.thresholds.file}; in force within a second`);
     followWrite();
@@ -637,5 +574,7 @@ byId("span").addEventListener("change", propose);
 for (const id of SLIDERS) byId(`${id}-at`).addEventListener("input", () => { whatIf.moved.add(id); propose(); });
 byId("write").addEventListener("click", write);
 listen();
+document.addEventListener("visibilitychange", turn);
+window.addEventListener("pagehide", (event) => { if (!event.persisted) link.events?.close(); });
 setInterval(watch, 1000);
 setInterval(() => status && !review.saying && loadReview(), REFRESH_MS);
