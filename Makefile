@@ -76,6 +76,14 @@ faults: setup-tests ## every fault of the promise, longer than `make test` does 
 	@mkdir -p target/tmp
 	$(CARGO) test --locked -p diad --test process -- --ignored --exact promise::table_of_faults --nocapture 2>&1 | tee target/tmp/faults.log
 
+.PHONY: setup-axe
+setup-axe: ## fetch axe-core, which the tests of the page use for accessibility
+	@scripts/setup_axe.sh
+
+.PHONY: test-layout
+test-layout: setup-tests setup-axe ## the page in every window, theme, number of cameras, length of names, verdict and state (minutes); `make test` takes a sample
+	$(CARGO) test --locked -p diad --test process -- --ignored --exact web::layout::no_text_is_cut_off_in_any_window_and_station --nocapture
+
 .PHONY: bench-page
 bench-page: setup-tests ## what the page and a what-if over a million parts take from the line (minutes)
 	$(CARGO) test --locked -p diad --test process -- --ignored --exact web::load::page_and_what_if_beside_the_line --nocapture

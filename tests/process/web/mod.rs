@@ -3,6 +3,7 @@
 mod browser;
 pub mod client;
 mod demo;
+mod layout;
 pub mod load;
 mod page;
 mod proxy;

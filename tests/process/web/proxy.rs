@@ -95,7 +95,7 @@ fn page_works_below_a_path_behind_nginx_and_a_credential_in_its_address_is_named
     let station = station(&broker, CAMERA, &format!("token_file: {}", token.display()));
     let nginx = Nginx::start(&program, &documented("location /diad/ {\n    proxy_pass", port(&station)));
     let browser = Browser::start();
-    browser.open(&format!("http://anybody:s3cret@127.0.0.1:{}/diad/", nginx.port));
+    browser.open(&format!("http://user:s3cret@127.0.0.1:{}/diad/", nginx.port));
     browser.wait("/ready|degraded/.test(document.getElementById('state').textContent)");
     browser.wait(
         "/^The address of this page holds a user or a password/.test(document.getElementById('notice').textContent)",
@@ -106,7 +106,7 @@ fn page_works_below_a_path_behind_nginx_and_a_credential_in_its_address_is_named
     browser.wait("document.getElementById('notice').textContent === '' && status");
     browser.wait("document.querySelector('#camera-cam0 img').naturalWidth > 0");
     browser.run("document.getElementById('review-at').value = 0; document.getElementById('review-at').dispatchEvent(new Event('input'))");
-    browser.wait("/rejects more/.test(document.getElementById('told').textContent)");
+    browser.wait("/rejects more/.test(document.getElementById('answer').previousElementSibling.textContent)");
     let outside = "return performance.getEntriesByType('resource').filter((e) => !/^(blob|data):/.test(e.name) && !e.name.includes('/diad/')).map((e) => e.name)";
     assert_eq!(browser.run(outside), serde_json::json!([]), "everything lies below the path");
     assert_eq!(browser.complaints(), [""; 0]);

@@ -127,7 +127,7 @@ fn read_reports_values_that_are_out_of_range_or_of_another_type() {
              user, query and #",
         ),
         (
-            "http: {public_url: 'https://anybody@plant.example/'}",
+            "http: {public_url: 'https://user@plant.example/'}",
             "7:20: http.public_url: names no host, or a user, allowed: such as https://plant.example/diad/, without user, \
              query and #",
         ),

@@ -5,6 +5,8 @@ const WHY = { late_trigger: "late trigger: its part had left the camera, or may 
 const SIGNS = { PASS: "✓", REVIEW: "!", REJECT: "✕", UNJUDGED: "?" };
 const STATES = { ready: "✓ ready", degraded: "! degraded", starting: "… starting", offline: "✕ offline" };
 const TRACE = 240;
+/** Problems in sight. */
+const PROBLEMS = 2;
 /** Scores above this many times their reject line are cut off. */
 const MOST = 2.5;
 
@@ -62,8 +64,8 @@ function cameraCard(id) {
     ...["PASS", "REVIEW", "REJECT"].map((word) => el("span", { class: word }, `▮ ${word.toLowerCase()}`)),
     el("span", { class: "UNJUDGED" }, "▤ unjudged"), el("span", {}, `notch: above ${MOST} ×`), el("span", {}, "newest"));
   card.node = el("article", { class: "camera", id: `camera-${id}` },
-    el("h2", {}, id, card.mark), card.image,
-    el("div", { class: "said" }, card.verdict, card.facts, card.bar, card.trace, legend));
+    el("div", { class: "card" }, el("h2", {}, el("span", {}, id), card.mark), card.image,
+      el("div", { class: "said" }, card.verdict, card.facts, card.bar, card.trace, legend)));
   // One picture at a time, at most two a second: the line comes first. What is said beside a picture is of its part.
   card.show = async () => {
     card.stale = card.loading;
@@ -143,14 +145,15 @@ function drawStatus() {
   const state = byId("state");
   state.textContent = STATES[status.state] ?? status.state;
   state.className = `state ${status.state}`;
+  drawIcon(status.state);
   byId("clock").textContent = `${status.at.slice(0, 10)} ${status.at.slice(11, 19)} UTC`;
   const problems = status.problems.map((p) => [p.source, `since ${p.since.slice(11, 19)}: ${p.detail}`, p.notice]);
-  if (!status.broker.connected) problems.push(["broker", `not connected${status.broker.last_error ? `: ${status.broker.last_error}` : ""}; verdicts wait in the ledger`]);
+  // Before the station itself calls it a fault, after 5 s.
+  if (!status.broker.connected && problems.every(([source]) => source !== "broker")) problems.push(["broker", `not connected${status.broker.last_error ? `: ${status.broker.last_error}` : ""}; verdicts wait in the ledger`]);
   // Drawn anew only when it changes: it is read out to whoever cannot see it.
   const words = problems.map(([source, detail]) => `! ${source} ${detail}`);
-  if (words.join("\n") !== [...byId("problems").children].map((item) => item.textContent).join("\n")) {
-    byId("problems").replaceChildren(...words.map((each) => el("li", {}, each)));
-  }
+  const shown = [...byId("problems").querySelectorAll("li")].map((item) => item.textContent);
+  if (words.join("\n") !== shown.join("\n")) drawProblems(words);
   const sources = new Set(problems.filter(([, , notice]) => !notice).map(([source]) => source));
   const components = new Set([...[...cameras.keys()].map((id) => `camera ${id}`), "broker", "ledger", "engine", ...sources]);
   byId("components").replaceChildren(...[...components].map((name) =>
@@ -165,14 +168,36 @@ function drawStatus() {
   ];
   byId("totals").replaceChildren(...totals.map(([name, value, alarm, large]) =>
     el("div", { class: large ? "large" : null }, el("dt", {}, name), el("dd", { class: alarm ? "alarm" : null }, String(value)))));
+  const names = [...byId("hours").querySelectorAll("th")].map((each) => each.textContent);
   byId("hours").tBodies[0].replaceChildren(...[...status.hours].reverse().map(({ hour, product, count }) => {
     const judged = count.pass + count.review + count.reject;
     const all = judged + count.unjudged;
     const cells = [spoken(hour), product, all, count.pass, count.review, count.reject,
       count.unjudged, percent(count.pass, all), percent(count.reject, judged)];
-    return el("tr", {}, ...cells.map((cell, index) => el("td", { class: index < 2 ? "word" : null }, String(cell))));
+    return el("tr", {}, ...cells.map((cell, index) => el("td", { class: index < 2 ? "word" : null, "data-name": names[index] }, String(cell))));
   }));
   followWrite();
+}
+
+/** The sign of a tab: a disc for ready, a triangle for degraded, a cross for everything else. */
+function drawIcon(state) {
+  const shapes = {
+    ready: '<circle cx="8" cy="8" r="7" fill="#00694d"/>', degraded: '<path d="M8 1 15 15H1Z" fill="#f0b429"/>', starting: '<circle cx="8" cy="8" r="6" fill="none" stroke="#f0b429" stroke-width="3"/>',
+  };
+  const shape = shapes[state] ?? '<path d="M2 2 14 14M14 2 2 14" stroke="#b23c00" stroke-width="4"/>';
+  const href = `data:image/svg+xml,${encodeURIComponent(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">${shape}</svg>`)}`;
+  if (byId("icon").getAttribute("href") !== href) byId("icon").setAttribute("href", href);
+  byId("icon").dataset.state = state;
+}
+
+/** The verdicts stay in sight: of many problems the first ones are shown, and the rest on demand. */
+function drawProblems(words) {
+  const isOpen = byId("problems").querySelector("details")?.open ?? false;
+  const list = (some) => el("ul", {}, ...some.map((each) => el("li", {}, each)));
+  const shown = words.length ? [list(words.slice(0, PROBLEMS))] : [];
+  const rest = words.slice(PROBLEMS);
+  if (rest.length) shown.push(el("details", { open: isOpen }, el("summary", {}, `${rest.length} more`), list(rest)));
+  byId("problems").replaceChildren(...shown);
 }
 
 function take(parts) {
@@ -568,6 +593,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 window.addEventListener("hashchange", show);
+window.addEventListener("resize", () => cameras.forEach((card) => card.parts.length && drawTrace(card)));
 byId("product").addEventListener("change", setSliders);
 byId("again").addEventListener("click", setSliders);
 byId("span").addEventListener("change", propose);

@@ -35,7 +35,7 @@ async function ask(path, body) {
 /** Without an event for so long, a station that sends one every second is gone. */
 const SILENCE_MS = 5000;
 const RETRY_MS = 2000;
-const link = { events: null, heard: performance.now(), opened: 0 };
+const link = { events: null, alive: performance.now(), opened: 0 };
 
 /** The stream that all tabs of this browser share: it opens at most six connections to a station. */
 class SharedEvents extends EventTarget {
@@ -59,13 +59,13 @@ function listen() {
   link.events?.close();
   link.opened = performance.now();
   link.events = isShared() ? new SharedEvents() : new EventSource(at("api/v1/events"));
-  link.events.addEventListener("parts", (event) => { heard(); take(JSON.parse(event.data)); });
+  link.events.addEventListener("parts", (event) => { alive(); take(JSON.parse(event.data)); });
   link.events.addEventListener("status", (event) => {
-    heard();
-    const told = JSON.parse(event.data);
+    alive();
+    const news = JSON.parse(event.data);
     if (!status) return;
-    newRun(told.run);
-    status = { ...status, ...told };
+    newRun(news.run);
+    status = { ...status, ...news };
     drawStatus();
   });
   // What was missed meanwhile comes with everything else. An error needs no answer: either the browser comes back at
@@ -80,8 +80,8 @@ function start() {
   });
 }
 
-function heard() {
-  link.heard = performance.now();
+function alive() {
+  link.alive = performance.now();
   document.body.classList.remove("gone");
 }
 
@@ -89,8 +89,8 @@ function heard() {
 function watch() {
   if (!link.events) return;
   const now = performance.now();
-  if (now - link.heard > SILENCE_MS) gone();
-  if (now - Math.max(link.heard, link.opened) > SILENCE_MS) listen();
+  if (now - link.alive > SILENCE_MS) gone();
+  if (now - Math.max(link.alive, link.opened) > SILENCE_MS) listen();
 }
 
 /** A tab that is not seen gives its connection back, where it has one of its own. */
@@ -101,10 +101,11 @@ function turn() {
     link.events = null;
     // What was last seen is not what is.
     document.title = status ? `… not updated · ${status.line}/${status.station}` : document.title;
+    if (status) drawIcon("starting");
     return;
   }
   if (!link.events) {
-    link.heard = performance.now();
+    link.alive = performance.now();
     listen();
   }
   cameras.forEach(drawCamera);
@@ -115,6 +116,7 @@ function gone() {
   state.textContent = "✕ no word from the station";
   state.className = "state gone";
   document.title = "✕ no word from the station";
+  drawIcon("gone");
   // What was last seen is not what is.
   document.body.classList.add("gone");
 }
