@@ -6,7 +6,10 @@ use serde_json::Value;
 
 use super::Shown;
 use super::browser::Browser;
-use crate::broker::wait_until;
+use super::client::get;
+use super::{CAMERA, port};
+use crate::broker::{Broker, wait_until};
+use crate::station::Station;
 
 #[test]
 fn dashboard_shows_the_line_live_and_takes_a_persons_word_by_one_key() {
@@ -167,4 +170,31 @@ fn dashboard_says_when_the_station_is_gone_and_comes_back_with_it() {
     shown.station.restart();
     browser.wait(back);
     browser.wait("/PASS|REVIEW|REJECT/.test(document.querySelector('#camera-cam0 .verdict').textContent)");
+}
+
+/// What the gate gets is what the page calls ready.
+#[test]
+fn page_title_icon_and_readyz_agree_when_the_broker_goes_away() {
+    let mut broker = Broker::start();
+    let station = Station::start(&broker, CAMERA);
+    let port = port(&station);
+    let browser = Browser::start();
+    browser.open(&format!("http://127.0.0.1:{port}/"));
+    let all = |sign: &str, state: &str| {
+        browser.wait(&format!(
+            "document.getElementById('state').textContent === '{sign} {state}' && document.title === '{sign} {state} · L1/S1' \
+             && document.getElementById('icon').dataset.state === '{state}'"
+        ));
+        wait_until("the same word", || get(port, "/readyz").text() == format!("{state}\n"));
+    };
+    all("✓", "ready");
+    broker.kill();
+    all("!", "degraded");
+    // Since when, what it means, and what to do.
+    browser.wait("/broker since [0-9:]{8}: no broker: the gate gets no verdict; .*check the broker, the network and mqtt.url/.test(document.getElementById('problems').textContent)");
+    assert_eq!(browser.run("return document.querySelectorAll('#problems li').length"), 1, "one sentence for one fault");
+    let share = "return document.getElementById('problems').getBoundingClientRect().height / innerHeight";
+    assert!(browser.run(share).as_f64() < Some(0.1));
+    broker.restart();
+    all("✓", "ready");
 }

@@ -14,7 +14,7 @@ use self::Effect::{Either, Fault, Notice};
 pub enum Source {
     /// The count of parts and verdicts.
     Account,
-    /// A broker that is away although every part comes by a message.
+    /// A broker that is away.
     Broker,
     /// Connections to the broker that end again and again.
     BrokerConnection,
@@ -140,7 +140,7 @@ const ACCOUNT: SourceFacts = row(
 
 const BROKER: SourceFacts = row(
     "broker",
-    "every camera takes parts on messages and the broker is away; no part is judged",
+    "the broker is away for 5 s; the gate gets no verdict, and no part is judged where every camera takes parts on messages",
     "when the broker is reached",
     Fault,
     &["DiadBrokerAway"],

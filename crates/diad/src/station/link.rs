@@ -6,7 +6,7 @@ use diad_publish::LinkStatus;
 
 use crate::health::{Health, Source};
 
-/// What the health of a station calls a broker that is away although every part is triggered by a message.
+/// What the health of a station calls a broker that is away.
 const AWAY: Source = Source::Broker;
 /// What it calls connections that end again and again.
 const FLAPPING: Source = Source::BrokerConnection;
@@ -49,12 +49,16 @@ impl LinkWatch {
         }
     }
 
-    /// Where parts come otherwise, they are judged without a broker, and their verdicts wait.
+    /// Without a broker the gate gets no verdict. Where parts come otherwise, they are judged all the same.
     fn away(&self, link: &LinkStatus, now: SystemTime) -> Option<String> {
         let away = now.duration_since(link.since).unwrap_or_default() >= AWAY_FOR;
         let reason = link.last_error.as_deref().unwrap_or("no answer");
-        (self.messages_alone && !link.connected && away)
-            .then(|| format!("no broker: triggers do not come in, and no part is judged; {reason}"))
+        let effect = if self.messages_alone {
+            "no broker: triggers do not come in, and no part is judged"
+        } else {
+            "no broker: the gate gets no verdict; parts are judged, and their verdicts wait in the ledger"
+        };
+        (!link.connected && away).then(|| format!("{effect}; {reason}; check the broker, the network and mqtt.url"))
     }
 }
 
@@ -66,20 +70,25 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn broker_that_is_away_is_a_fault_where_every_part_comes_by_a_message() {
+    fn broker_that_is_away_is_a_fault_however_parts_come() {
         let health = testing::health();
         let status = testing::publisher().status();
         let link = LinkStatus { connected: false, last_error: Some("refused".to_owned()), ..status };
         let at = |seconds| link.since + Duration::from_secs(seconds);
-        LinkWatch::new(false).report(&health, &link, at(60));
-        LinkWatch::new(true).report(&health, &link, at(4));
-        assert!(health.look().1.is_empty());
-        LinkWatch::new(true).report(&health, &link, at(5));
-        let (_, problems) = health.look();
-        assert!(problems[0].0 == AWAY && problems[0].1.ends_with("no part is judged; refused"), "{problems:?}");
-        assert_eq!(health.faults().1, [AWAY]);
-        LinkWatch::new(true).report(&health, &LinkStatus { connected: true, ..link.clone() }, at(6));
-        assert!(health.look().1.is_empty());
+        for (messages_alone, effect) in [
+            (true, "no part is judged; refused; check the broker"),
+            (false, "wait in the ledger; refused; check the broker"),
+        ] {
+            let watch = LinkWatch::new(messages_alone);
+            watch.report(&health, &link, at(4));
+            assert!(health.look().1.is_empty());
+            watch.report(&health, &link, at(5));
+            let (_, problems) = health.look();
+            assert!(problems[0].0 == AWAY && problems[0].1.contains(effect), "{problems:?}");
+            assert_eq!(health.faults().1, [AWAY]);
+            watch.report(&health, &LinkStatus { connected: true, ..link.clone() }, at(6));
+            assert!(health.look().1.is_empty());
+        }
     }
 
     #[test]
