@@ -7,7 +7,7 @@ use std::time::Duration;
 use diad_core::event::Reason;
 use nokhwa::NokhwaError;
 
-use crate::{PictureError, WireFormat};
+use crate::{Frozen, PictureError, WireFormat};
 
 /// A camera's failure. The cause is in the source.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,14 @@ pub enum CaptureError {
         /// The cause.
         #[source]
         source: LostError,
+    },
+    /// The camera repeats an old picture; it goes on, and the first other picture ends it.
+    #[error("camera {camera} is frozen: {} {} in a row; check the camera and its link, or switch it off and on", frozen.pictures, frozen.by)]
+    Frozen {
+        /// Device, as the settings name it.
+        camera: Arc<str>,
+        /// What stands still.
+        frozen: Frozen,
     },
     /// One picture is bad.
     #[error("unusable picture from {origin}")]
@@ -59,7 +67,7 @@ impl CaptureError {
         match self {
             Self::Open { .. } => ErrorKind::Open,
             Self::Lost { .. } => ErrorKind::Lost,
-            Self::Frame { .. } => ErrorKind::Frame,
+            Self::Frozen { .. } | Self::Frame { .. } => ErrorKind::Frame,
         }
     }
 
@@ -72,14 +80,14 @@ impl CaptureError {
     /// True if this camera gives no more pictures until it is opened again.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
-        !matches!(self, Self::Frame { .. })
+        !matches!(self, Self::Frozen { .. } | Self::Frame { .. })
     }
 
     /// Why a part that met this failure is unjudged.
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Open { .. } | Self::Lost { .. } => Reason::Camera,
+            Self::Open { .. } | Self::Lost { .. } | Self::Frozen { .. } => Reason::Camera,
             Self::Frame { .. } => Reason::Frame,
         }
     }
@@ -219,6 +227,9 @@ pub enum LostError {
     /// No picture for too long.
     #[error("no picture for {} ms; check cable, power and light trigger", .0.as_millis())]
     Stalled(Duration),
+    /// The same picture for too long; opening the camera again may set it right.
+    #[error("the same picture for {} s; it is opened again", .0.as_secs())]
+    Frozen(Duration),
     /// The driver reports a failure: unplugged, or broken.
     #[error("read a picture; check that the camera is plugged in")]
     Read(#[source] std::io::Error),

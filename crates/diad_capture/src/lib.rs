@@ -12,12 +12,14 @@
 //! - Pixels do not depend on who reads them: [`read_image`] is the one way from a file to pixels, for replay and for
 //!   single pictures alike. Pictures come as they are stored: EXIF orientation, gamma and colour profiles are not
 //!   applied, because cameras on a line write none; a picture that says it lies turned is told in the log.
+//! - A live camera that repeats a picture is not taken for one that works: [`FrozenWatch`] sees it.
 //! - No call blocks longer than it was told to, whatever the device does.
 //! - [`CaptureError::kind`] says what to do next: go on, or open the camera again after [`Backoff`] has passed.
 
 mod backoff;
 mod camera;
 mod error;
+mod frozen;
 mod litter;
 mod picture;
 mod pool;
@@ -29,6 +31,7 @@ mod v4l2;
 pub use backoff::Backoff;
 pub use camera::{Camera, Capture, Take, Truth};
 pub use error::{CaptureError, ErrorKind, LostError, OpenError, Refusal};
+pub use frozen::{Frozen, FrozenBy, FrozenWatch};
 pub use litter::is_litter;
 pub use picture::{JpegFault, MAX_FILE_BYTES, MAX_PIXELS, Picture, PictureError, PngFault, Remarks, read_image};
 pub use pool::{BufferPool, PooledPixels};

@@ -4,13 +4,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test fail like the test itself")]
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use diad_capture::{
-    BufferPool, Camera, Capture, CaptureError, DeviceFormat, LostError, OpenError, PictureError, Take, V4l2Camera,
-    V4l2Settings, WireFormat, list_devices,
+    BufferPool, Camera, Capture, CaptureError, DeviceFormat, FrozenWatch, LostError, OpenError, PictureError, Take,
+    V4l2Camera, V4l2Settings, WireFormat, list_devices,
 };
 
 const DEVICE: &str = "/dev/video0";
@@ -25,7 +26,7 @@ fn settings() -> V4l2Settings {
 }
 
 fn open(settings: &V4l2Settings) -> Result<V4l2Camera, CaptureError> {
-    V4l2Camera::open(settings, BufferPool::new(2))
+    V4l2Camera::open(settings, None, BufferPool::new(2))
 }
 
 /// The next picture taken from now on.
@@ -157,6 +158,23 @@ fn damaged_picture_is_refused_and_the_camera_goes_on() {
         next(&mut camera).unwrap();
     }
     assert!(damaged > 0, "none of ten was seen");
+}
+
+#[test]
+#[ignore = "needs vivid on /dev/video0: tests/camera/verify.sh"]
+fn camera_whose_picture_stands_still_is_frozen_until_it_moves() {
+    let watch = FrozenWatch::new(NonZeroU32::new(5).unwrap());
+    let mut camera = V4l2Camera::open(&settings(), Some(watch), BufferPool::new(2)).unwrap();
+    // The time that vivid writes over its colour bars is all that changes.
+    for _ in 0..20 {
+        next(&mut camera).unwrap();
+    }
+    control("osd_text_mode=2");
+    let error = std::iter::repeat_with(|| next(&mut camera)).take(50).find_map(Result::err).unwrap();
+    assert!(matches!(error, CaptureError::Frozen { .. }), "{error:?}");
+    assert!(error.to_string().contains("same, byte for byte"), "{error}");
+    control("osd_text_mode=0");
+    next(&mut camera).or_else(|_| next(&mut camera)).unwrap();
 }
 
 #[test]

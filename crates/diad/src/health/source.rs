@@ -156,7 +156,7 @@ const BROKER_CONNECTION: SourceFacts = row(
 
 const CAMERA: SourceFacts = row(
     "camera",
-    "the camera does not open, or was lost; its parts are `UNJUDGED(camera)`",
+    "the camera does not open, was lost, or is frozen: it repeats a picture (`frozen_after`); its parts are `UNJUDGED(camera)`",
     "at its next good picture",
     Fault,
     &["DiadUnjudged"],

@@ -129,6 +129,12 @@ impl ReconnectingCamera {
         let told = chain(error);
         if !error.is_fatal() {
             warn!(camera = %self.name, error = told, "bad picture");
+            // It goes on, and may heal by itself; until then it has the effect of a camera that is away.
+            if matches!(error, CaptureError::Frozen { .. }) && self.trouble.is_none() {
+                let text = error.to_string();
+                self.health.problem(self.name.clone(), &text);
+                self.trouble = Some(text);
+            }
             return;
         }
         self.camera = None;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diad_capture::{
-    BufferPool, Camera, CaptureError, RenderedCamera, RenderedSettings, Replay, ReplayCamera, V4l2Camera, V4l2Settings,
+    BufferPool, Camera, CaptureError, FrozenWatch, RenderedCamera, RenderedSettings, Replay, ReplayCamera, V4l2Camera,
+    V4l2Settings,
 };
 use diad_core::frame::Roi;
 use diad_core::name::CameraId;
@@ -60,7 +61,8 @@ impl CameraSpec {
             Source::V4l2 { device, width, height, fps } => {
                 let stalled_after = (camera.trigger != Trigger::Camera).then_some(STALLED_AFTER);
                 let settings = V4l2Settings { device, width, height, fps, format: None, stalled_after };
-                (false, Box::new(move || Ok(Box::new(V4l2Camera::open(&settings, pool.clone())?))))
+                let watch = camera.frozen_after.map(FrozenWatch::new);
+                (false, Box::new(move || Ok(Box::new(V4l2Camera::open(&settings, watch.clone(), pool.clone())?))))
             }
             Source::Replay { folder, looped } => {
                 let replay = if looped { Replay::Looped } else { Replay::Once };

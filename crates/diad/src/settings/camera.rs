@@ -1,5 +1,6 @@
 //! The `cameras` list.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,10 @@ use crate::yaml::{Item, Section, rectangle};
 
 /// Most cameras of one station.
 const MAX_CAMERAS: usize = 16;
+/// Equal pictures in a row that a live camera may give: one that runs by itself may send a picture several times where the
+/// exposure takes longer than the rate allows; where each picture is a part, none has a reason to be the one before.
+const FROZEN_AFTER: u32 = 10;
+const FROZEN_AFTER_PARTS: u32 = 3;
 /// Defaults of a rendered camera.
 const SEED: u64 = 1;
 const DEFECT_RATE: f64 = 0.2;
@@ -27,6 +32,8 @@ pub struct Camera {
     /// The part of the picture to look at; none is the whole picture. For a camera of known size it lies
     /// inside the picture.
     pub roi: Option<Roi>,
+    /// So many pictures in a row may be the same; after that the camera is frozen. None: they may always be.
+    pub frozen_after: Option<NonZeroU32>,
 }
 
 /// Where pictures come from.
@@ -86,7 +93,7 @@ pub(super) fn list(item: &Item<'_>) -> Option<Vec<Camera>> {
 }
 
 fn camera(item: Item<'_>, ids: &mut Vec<CameraId>) -> Option<Camera> {
-    let keys = item.mapping()?.only(&["id", "source", "trigger", "roi"]);
+    let keys = item.mapping()?.only(&["id", "source", "trigger", "roi", "frozen_after"]);
     let id_item = keys.get("id");
     let id = id_item.parsed(CameraId::try_new, None).and_then(|id| {
         if ids.contains(&id) {
@@ -102,7 +109,26 @@ fn camera(item: Item<'_>, ids: &mut Vec<CameraId>) -> Option<Camera> {
         _ => (MAX_SIDE_PX, MAX_SIDE_PX),
     };
     let roi = keys.get("roi").nullable(|item| rectangle(item.mapping()?, size));
-    Some(Camera { id: id?, source: source?, trigger: trigger?, roi: roi? })
+    let frozen_after = frozen_after(keys.get("frozen_after"), source.as_ref(), trigger);
+    Some(Camera { id: id?, source: source?, trigger: trigger?, roi: roi?, frozen_after: frozen_after? })
+}
+
+/// A folder may hold a picture twice, and a part may be drawn twice: only a live camera can be frozen. `off` is written out,
+/// because `null` is the default.
+fn frozen_after(item: Item<'_>, source: Option<&Source>, trigger: Option<Trigger>) -> Option<Option<NonZeroU32>> {
+    const OFF: &str = "off";
+    if !matches!(source, Some(Source::V4l2 { .. }) | None) {
+        return match item.is_set() && !item.is_text(OFF) {
+            true => item.key_fault("only a live camera can be frozen", Some("off, or leave it out")),
+            false => Some(None),
+        };
+    }
+    if item.is_text(OFF) {
+        item.record(OFF);
+        return Some(None);
+    }
+    let default = if trigger == Some(Trigger::Camera) { FROZEN_AFTER_PARTS } else { FROZEN_AFTER };
+    item.or(default, |item| item.whole(1..=10_000)).map(NonZeroU32::new)
 }
 
 fn source(keys: Section<'_>) -> Option<Source> {

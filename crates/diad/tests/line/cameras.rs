@@ -7,7 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 use diad::health::Health;
 use diad::line::{CameraSpec, Ended, Line, LineError, LineSpec, Overload, Stop, start};
 use diad::settings::Trigger;
-use diad_capture::{Camera, Capture, CaptureError, LostError, OpenError, Picture, PictureError, Take};
+use diad_capture::{
+    Camera, Capture, CaptureError, Frozen, FrozenBy, LostError, OpenError, Picture, PictureError, Take,
+};
 use diad_core::event::{InspectionEvent, Outcome, Reason};
 use diad_core::frame::{PixelFormat, Stamp};
 use diad_core::name::CameraId;
@@ -27,6 +29,8 @@ enum Does {
     Picture(&'static str, Stamp),
     /// A picture that is none.
     Bad,
+    /// The picture before, once more than it may be.
+    Frozen,
     /// So many pictures that nobody gets.
     Miss(u64),
     /// The end.
@@ -130,6 +134,10 @@ impl Camera for Scripted {
                 Some(Does::Bad) => {
                     let source = PictureError::Read(std::io::ErrorKind::InvalidData.into());
                     return Err(CaptureError::Frame { origin: "scripted".into(), source });
+                }
+                Some(Does::Frozen) => {
+                    let frozen = Frozen { by: FrozenBy::Picture, pictures: 4 };
+                    return Err(CaptureError::Frozen { camera: "scripted".into(), frozen });
                 }
                 Some(Does::Miss(pictures)) => self.superseded += pictures,
                 Some(Does::Lost) => return Err(lost()),
@@ -283,8 +291,7 @@ fn part_that_its_camera_saw_before_the_stop_is_booked() {
     let cable = Cable::new();
     let mut watched = Watched::start(vec![cable.spec("cam0", Trigger::Camera)]);
     cable.know().hangs = true;
-    let asked = cable.know().asked;
-    watched.wait("a picture is waited for", |_| cable.know().asked > asked);
+    watched.wait("a picture is waited for", |_| cable.know().asked > 0);
     for part in ["first", "second"] {
         cable.does(Does::Picture(part, now()));
     }
@@ -361,6 +368,31 @@ fn lost_camera_is_named_with_its_time_until_it_gives_a_picture_and_others_go_on(
     picture(&watched, 5);
     watched.expect_judged("cam0", 5);
     watched.wait("ready", |watched| watched.health.told() == (State::Ready, String::new()));
+    watched.end();
+}
+
+#[test]
+fn frozen_camera_gives_no_verdict_and_is_named_until_its_picture_is_another() {
+    let (message, own) = (Cable::new(), Cable::new());
+    let mut watched = Watched::start(vec![message.spec("cam0", Trigger::Mqtt), own.spec("cam1", Trigger::Camera)]);
+    let tries = message.know().tries + own.know().tries;
+    for part in 1..=2 {
+        message.does(Does::Frozen);
+        own.does(Does::Frozen);
+        watched.trigger(part);
+        watched.expect_unjudged("cam0", part, Reason::Camera);
+        watched.expect_unjudged("cam1", part, Reason::Camera);
+        watched.wait("a state", |watched| watched.health.look().0 == State::Degraded);
+        let detail = format!("{:?}", watched.health.look().1);
+        assert!(detail.contains("cam0") && detail.contains("cam1") && detail.contains("is frozen"), "{detail}");
+    }
+    own.does(Does::Picture("other", now()));
+    watched.expect_judged("cam1", 3);
+    watched.trigger(3);
+    message.does(Does::Picture("other", now()));
+    watched.expect_judged("cam0", 3);
+    watched.wait("ready", |watched| watched.health.look().0 == State::Ready);
+    assert_eq!(message.know().tries + own.know().tries, tries, "it goes on as it is");
     watched.end();
 }
 

@@ -9,10 +9,13 @@ use tracing::info;
 use super::reader::{Filled, Reader};
 use super::wire::to_picture;
 use super::{WireFormat, device};
-use crate::{BufferPool, Camera, Capture, CaptureError, LostError, Picture, PictureError, Take};
+use crate::{BufferPool, Camera, Capture, CaptureError, FrozenWatch, LostError, Picture, PictureError, Take};
 
 /// Unusable pictures in a row after which the device is lost. One or two are a glitch on the cable.
 const MAX_UNUSABLE_FRAMES: u32 = 3;
+
+/// A camera that has been frozen for this long is opened again, which may set it right.
+pub(super) const REOPEN_FROZEN_AFTER: Duration = Duration::from_secs(5);
 
 /// How long a look takes at least before a camera without pictures is taken for stalled.
 const MIN_READ_TIMEOUT: Duration = Duration::from_millis(20);
@@ -51,18 +54,21 @@ pub struct V4l2Camera {
     superseded: u64,
     /// Unusable pictures since the last good one.
     unusable: u32,
+    /// When the first picture in a row came that showed the camera frozen.
+    pub(super) frozen_since: Option<Instant>,
     pool: BufferPool,
 }
 
 impl V4l2Camera {
-    /// Opens the device. Takes some seconds at most, whatever the driver does.
+    /// Opens the device. Takes some seconds at most, whatever the driver does. `watch` is the same one at every opening;
+    /// without it a picture may repeat.
     ///
     /// # Errors
     /// [`CaptureError::Open`]: the device is missing, not accessible, busy, silent, or does not run exactly as asked.
-    pub fn open(settings: &V4l2Settings, pool: BufferPool) -> Result<Self, CaptureError> {
+    pub fn open(settings: &V4l2Settings, watch: Option<FrozenWatch>, pool: BufferPool) -> Result<Self, CaptureError> {
         let name: Arc<str> = Arc::from(settings.device.to_string_lossy());
         let (reader, format) =
-            device::open(settings).map_err(|source| CaptureError::Open { camera: Arc::clone(&name), source })?;
+            device::open(settings, watch).map_err(|source| CaptureError::Open { camera: Arc::clone(&name), source })?;
         let camera = Self::over(reader, format, settings, pool);
         info!(camera = %name, format = %format, "camera opened");
         Ok(camera)
@@ -73,7 +79,20 @@ impl V4l2Camera {
         let &V4l2Settings { width, height, fps, stalled_after, .. } = settings;
         let name = Arc::from(settings.device.to_string_lossy());
         let alive = Instant::now();
-        Self { name, width, height, fps, format, stalled_after, reader, alive, superseded: 0, unusable: 0, pool }
+        Self {
+            name,
+            width,
+            height,
+            fps,
+            format,
+            stalled_after,
+            reader,
+            alive,
+            superseded: 0,
+            unusable: 0,
+            frozen_since: None,
+            pool,
+        }
     }
 
     fn picture(&self, filled: &Filled) -> Result<Picture, PictureError> {
@@ -100,6 +119,9 @@ impl Camera for V4l2Camera {
         if self.unusable >= MAX_UNUSABLE_FRAMES {
             return Err(self.lost(LostError::Unusable(self.unusable)));
         }
+        if self.frozen_since.is_some_and(|since| since.elapsed() >= REOPEN_FROZEN_AFTER) {
+            return Err(self.lost(LostError::Frozen(REOPEN_FROZEN_AFTER)));
+        }
         let now = Instant::now();
         let give_up = now.checked_add(timeout).unwrap_or(now);
         loop {
@@ -121,6 +143,11 @@ impl Camera for V4l2Camera {
                 self.superseded += 1;
                 continue;
             }
+            if let Some(frozen) = filled.frozen {
+                self.frozen_since.get_or_insert(now);
+                return Err(CaptureError::Frozen { camera: Arc::clone(&self.name), frozen });
+            }
+            self.frozen_since = None;
             let picture = self.picture(&filled).map_err(|source| {
                 self.unusable += 1;
                 CaptureError::Frame { origin: Arc::clone(&self.name), source }

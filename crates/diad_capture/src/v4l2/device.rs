@@ -10,7 +10,7 @@ use super::hold::Hold;
 use super::path::{device_number, video_number};
 use super::reader::{Device, Filled, Reader};
 use super::{V4l2Settings, WireFormat, stream};
-use crate::OpenError;
+use crate::{FrozenWatch, OpenError};
 
 /// How long a driver may take to open a device.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,7 +76,7 @@ fn formats(path: &Path) -> Result<Vec<DeviceFormat>, OpenError> {
         let formats = camera.compatible_camera_formats().map_err(OpenError::Formats)?;
         Ok((OnlyAsked, formats))
     };
-    let (_, formats) = Reader::start(format!("formats-video{number}"), OPEN_TIMEOUT, ask)?;
+    let (_, formats) = Reader::start(format!("formats-video{number}"), OPEN_TIMEOUT, None, ask)?;
     let known = |offer: &CameraFormat| {
         let format = WireFormat::from_nokhwa(offer.format())?;
         Some(DeviceFormat { format, width: offer.width(), height: offer.height(), fps: offer.frame_rate() })
@@ -97,11 +97,11 @@ impl Device for OnlyAsked {
 }
 
 /// Opens the device in the first of the wanted formats that it takes exactly.
-pub(super) fn open(settings: &V4l2Settings) -> Result<(Reader, WireFormat), OpenError> {
+pub(super) fn open(settings: &V4l2Settings, watch: Option<FrozenWatch>) -> Result<(Reader, WireFormat), OpenError> {
     let number = device_number(&settings.device)?;
     let hold = Hold::acquire(number, HOLD_TIMEOUT).ok_or(OpenError::Held)?;
     let &V4l2Settings { width, height, fps, format, .. } = settings;
-    Reader::start(format!("camera-video{number}"), OPEN_TIMEOUT, move || {
+    Reader::start(format!("camera-video{number}"), OPEN_TIMEOUT, watch, move || {
         stream::start(hold, (width, height), fps, format)
     })
 }

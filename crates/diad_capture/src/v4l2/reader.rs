@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use diad_core::frame::Stamp;
 
-use crate::{LostError, OpenError};
+use crate::frozen::Marks;
+use crate::{Frozen, FrozenWatch, LostError, OpenError};
 
 /// A device as the reader sees it; it never leaves its thread.
 pub(super) trait Device {
@@ -21,11 +22,17 @@ pub(super) trait Device {
 #[derive(Debug)]
 pub(super) struct Filled {
     /// What the driver filled, and no more.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
     /// The driver says that some of it is not what the camera saw.
     pub is_damaged: bool,
     /// Pictures between the one before and this that the driver had no buffer for, or threw away.
     pub dropped: u32,
+    /// The driver's number of it.
+    pub counter: u32,
+    /// The driver's time of it, on its own clock: seconds and microseconds.
+    pub clock: (i64, i64),
+    /// The camera shows an old picture.
+    pub frozen: Option<Frozen>,
     /// When the camera began to take it, at the earliest.
     pub stamp: Stamp,
     /// When it came, for telling a stall.
@@ -44,9 +51,11 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Starts the thread, opens the device on it and waits at most `timeout` for that. `open` also says what it opened.
+    /// `watch` looks at every picture, taken or not.
     pub fn start<D: Device, T: Send + 'static>(
         name: String,
         timeout: Duration,
+        watch: Option<FrozenWatch>,
         open: impl FnOnce() -> Result<(D, T), OpenError> + Send + 'static,
     ) -> Result<(Self, T), OpenError> {
         let (opened_in, opened) = bounded(1);
@@ -59,6 +68,7 @@ impl Reader {
             evict: near.pictures.clone(),
             superseded: Arc::clone(&near.superseded),
             stop: Arc::clone(&near.stop),
+            watch,
         };
         let body = move || match open() {
             Ok((mut device, what)) => {
@@ -117,15 +127,24 @@ struct ReaderThread {
     evict: Receiver<Filled>,
     superseded: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
+    watch: Option<FrozenWatch>,
 }
 
 impl ReaderThread {
     /// Reads until told to stop, or until the device fails.
     fn run(&self, device: &mut impl Device) -> io::Result<()> {
+        if let Some(watch) = &self.watch {
+            watch.opened();
+        }
         while !self.stop.load(Ordering::Relaxed) {
             let Some(mut picture) = device.read()? else {
                 continue;
             };
+            // What the driver marks as damaged shows nothing of the camera.
+            if let Some(watch) = self.watch.as_ref().filter(|_| !picture.is_damaged) {
+                let marks = Marks { bytes: &picture.bytes, counter: picture.counter, clock: picture.clock };
+                picture.frozen = watch.look(&marks);
+            }
             self.superseded.fetch_add(u64::from(picture.dropped), Ordering::Relaxed);
             while let Err(TrySendError::Full(back)) = self.newest.try_send(picture) {
                 if self.evict.try_recv().is_ok() {

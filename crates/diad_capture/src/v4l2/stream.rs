@@ -137,9 +137,12 @@ impl Device for Running {
         self.last = Some(about.sequence);
         let age = age(about, clock, self.interval).unwrap_or_else(|| self.interval.max(received.mono - self.empty));
         Ok(Some(Filled {
-            bytes: filled(mapped, about),
+            bytes: filled(mapped, about).into(),
             is_damaged: about.flags.contains(Flags::ERROR),
             dropped,
+            counter: about.sequence,
+            clock: (about.timestamp.sec, about.timestamp.usec),
+            frozen: None,
             stamp: back(received, age),
             received: received.mono,
         }))
@@ -154,8 +157,8 @@ pub(super) fn between(last: u32, this: u32) -> u32 {
 }
 
 /// The part of a mapped buffer that the driver filled. What lies behind it is an older picture.
-pub(super) fn filled(mapped: &[u8], about: &Metadata) -> Vec<u8> {
-    mapped[..mapped.len().min(about.bytesused as usize)].to_vec()
+pub(super) fn filled<'m>(mapped: &'m [u8], about: &Metadata) -> &'m [u8] {
+    &mapped[..mapped.len().min(about.bytesused as usize)]
 }
 
 /// How long ago the camera began to take a picture, at most; `None` if the driver does not say, or says the future. Drivers

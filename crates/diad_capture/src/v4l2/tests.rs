@@ -1,8 +1,10 @@
 use std::io;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use diad_core::event::Reason;
 use diad_core::frame::PixelFormat;
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
@@ -10,13 +12,17 @@ use rustix::time::Timespec;
 use v4l::Timestamp;
 use v4l::buffer::{Flags, Metadata};
 
+use super::camera::REOPEN_FROZEN_AFTER;
 use super::hold::Hold;
 use super::reader::{Device, Filled, Reader};
 use super::stream::{age, between, filled};
 use super::wire::to_picture;
 use super::{V4l2Camera, V4l2Settings, WireFormat, device, path};
 use crate::camera::stamp_now;
-use crate::{BufferPool, Camera, Capture, CaptureError, ErrorKind, LostError, OpenError, PictureError, Take};
+use crate::{
+    BufferPool, Camera, Capture, CaptureError, ErrorKind, FrozenBy, FrozenWatch, LostError, OpenError, PictureError,
+    Take,
+};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -36,12 +42,22 @@ fn unplugged() -> io::Error {
 /// A 2x1 picture with this level in all bytes, received just when it is read.
 fn picture(level: u8) -> Filled {
     let stamp = stamp_now();
-    Filled { bytes: vec![level; 6], is_damaged: false, dropped: 0, stamp, received: stamp.mono }
+    let bytes = vec![level; 6].into();
+    Filled {
+        bytes,
+        is_damaged: false,
+        dropped: 0,
+        counter: 0,
+        clock: (0, 0),
+        frozen: None,
+        stamp,
+        received: stamp.mono,
+    }
 }
 
 /// A picture that lacks its last byte.
 fn short() -> Filled {
-    Filled { bytes: vec![7; 5], ..picture(7) }
+    Filled { bytes: vec![7; 5].into(), ..picture(7) }
 }
 
 fn settings(stalled_after: Option<Duration>) -> V4l2Settings {
@@ -52,8 +68,12 @@ fn settings(stalled_after: Option<Duration>) -> V4l2Settings {
 /// A running camera and the far end of its cable. Sending returns once the device has taken the picture, and so once the
 /// picture before it has been put into the slot.
 fn camera(stalled_after: Option<Duration>) -> (V4l2Camera, Sender<io::Result<Filled>>) {
+    watched(stalled_after, None)
+}
+
+fn watched(stalled_after: Option<Duration>, watch: Option<FrozenWatch>) -> (V4l2Camera, Sender<io::Result<Filled>>) {
     let (cable, device) = bounded(0);
-    let (reader, ()) = Reader::start("scripted".to_owned(), LONG, move || Ok((Scripted(device), ()))).unwrap();
+    let (reader, ()) = Reader::start("scripted".to_owned(), LONG, watch, move || Ok((Scripted(device), ()))).unwrap();
     (V4l2Camera::over(reader, WireFormat::Rgb3, &settings(stalled_after), BufferPool::new(2)), cable)
 }
 
@@ -165,6 +185,51 @@ fn next_frame_refuses_a_picture_that_the_driver_marks_as_damaged() {
 }
 
 #[test]
+fn next_frame_of_a_frozen_camera_is_refused_until_a_picture_is_another() {
+    let watch = FrozenWatch::new(NonZeroU32::new(2).unwrap());
+    let (mut camera, cable) = watched(None, Some(watch.clone()));
+    let mut next = |level: u8| {
+        cable.send(Ok(picture(level))).unwrap();
+        camera.next_frame(long_past(), LONG)
+    };
+    assert!(matches!(next(7), Ok(Take::Frame(_))) && matches!(next(7), Ok(Take::Frame(_))));
+    for pictures in [3, 4] {
+        let error = next(7).unwrap_err();
+        assert!(!error.is_fatal() && error.reason() == Reason::Camera, "{error:?}");
+        let CaptureError::Frozen { frozen, .. } = &error else { panic!("{error:?}") };
+        assert_eq!((frozen.by, frozen.pictures), (FrozenBy::Picture, pictures));
+        assert!(error.to_string().contains("/dev/video0 is frozen"), "{error}");
+    }
+    assert!(matches!(next(8), Ok(Take::Frame(_))), "another picture");
+    next(8).unwrap();
+    next(8).unwrap_err();
+    // The device is opened again and shows the same picture still.
+    let (mut camera, cable) = watched(None, Some(watch));
+    cable.send(Ok(picture(8))).unwrap();
+    assert!(matches!(camera.next_frame(long_past(), LONG), Err(CaptureError::Frozen { .. })));
+}
+
+#[test]
+fn next_frame_counts_equal_pictures_that_are_not_taken() {
+    let (mut camera, cable) = watched(None, Some(FrozenWatch::new(NonZeroU32::new(3).unwrap())));
+    (0..4).for_each(|_| cable.send(Ok(picture(7))).unwrap());
+    cable.send(Err(unplugged())).unwrap();
+    assert!(matches!(camera.next_frame(long_past(), LONG), Err(CaptureError::Frozen { .. })));
+}
+
+#[test]
+fn next_frame_of_a_camera_that_stays_frozen_has_it_opened_again() {
+    let (mut camera, cable) = watched(None, Some(FrozenWatch::new(NonZeroU32::MIN)));
+    for _ in 0..2 {
+        cable.send(Ok(picture(7))).unwrap();
+        let _ = camera.next_frame(long_past(), LONG);
+    }
+    camera.frozen_since = Instant::now().checked_sub(REOPEN_FROZEN_AFTER);
+    let error = camera.next_frame(long_past(), LONG).unwrap_err();
+    assert!(matches!(error, CaptureError::Lost { source: LostError::Frozen(_), .. }), "{error:?}");
+}
+
+#[test]
 fn next_frame_of_a_camera_that_sends_nothing_usable_is_lost_after_its_bad_frames() {
     let (mut camera, cable) = camera(None);
     let is_bad = |camera: &mut V4l2Camera| {
@@ -200,7 +265,7 @@ fn reader_that_is_stuck_keeps_its_device_until_the_driver_lets_go() {
     let hold = Hold::acquire(90_001, Duration::ZERO).unwrap();
     let (entered, read_entered) = bounded(1);
     let open = move || Ok((Held { device: Scripted(device), entered, _hold: hold }, ()));
-    let (reader, ()) = Reader::start("stuck".to_owned(), LONG, open).unwrap();
+    let (reader, ()) = Reader::start("stuck".to_owned(), LONG, None, open).unwrap();
     read_entered.recv_timeout(LONG).unwrap();
     drop(reader);
     assert!(Hold::acquire(90_001, Duration::ZERO).is_none(), "the thread still waits in the driver");
@@ -229,7 +294,7 @@ fn reader_start_with_a_silent_driver_gives_up_after_the_timeout() {
         let _ = wait.recv();
         Err::<(Scripted, ()), _>(OpenError::Held)
     };
-    let error = Reader::start("silent".to_owned(), Duration::from_millis(30), open).unwrap_err();
+    let error = Reader::start("silent".to_owned(), Duration::from_millis(30), None, open).unwrap_err();
     assert!(matches!(error, OpenError::Silent(_)), "{error}");
     drop(release);
 }
@@ -277,7 +342,7 @@ fn age_of_a_picture_is_that_of_its_first_light() {
 #[test]
 fn open_of_a_missing_device_names_it_and_the_remedy() {
     let settings = V4l2Settings { device: PathBuf::from("/dev/video99"), ..settings(None) };
-    let error = V4l2Camera::open(&settings, BufferPool::new(1)).unwrap_err();
+    let error = V4l2Camera::open(&settings, None, BufferPool::new(1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Open);
     let told = told(&error);
     for part in ["/dev/video99", "diad cameras", "os error 2"] {

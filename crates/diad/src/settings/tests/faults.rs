@@ -243,6 +243,41 @@ fn read_reports_what_is_wrong_with_sources_and_triggers() {
 }
 
 #[test]
+fn read_takes_a_frozen_after_of_live_cameras_only() {
+    let with = |source: &str, trigger: &str, key: &str| {
+        camera(&format!("  - id: a\n    source: {source}\n    trigger: {{ kind: {trigger} }}\n    {key}\n"))
+    };
+    let (live, drawn) = ("{ kind: v4l2, device: /dev/video0, width: 640, height: 480, fps: 30 }", "{ kind: rendered }");
+    for (source, trigger, key, want) in [
+        (live, "mqtt", "", Some(10)),
+        (live, "camera", "", Some(3)),
+        (live, "camera", "frozen_after: 5", Some(5)),
+        (live, "mqtt", "frozen_after: off", None),
+        (drawn, "mqtt", "", None),
+        (drawn, "mqtt", "frozen_after: off", None),
+        ("{ kind: replay, folder: a }", "camera", "frozen_after: null", None),
+    ] {
+        let settings = with(source, trigger, key).unwrap();
+        assert_eq!(settings.cameras()[0].frozen_after.map(u32::from), want, "{source} {trigger} {key}");
+    }
+    let range = "allowed: a whole number from 1 to 10000";
+    for (source, key, want) in [
+        (live, "frozen_after: 0", format!("7:19: cameras[0].frozen_after: 0 is out of range, {range}")),
+        (live, "frozen_after: never", format!("7:19: cameras[0].frozen_after: \"never\" is text, {range}")),
+        (
+            drawn,
+            "frozen_after: 5",
+            "7:5: cameras[0].frozen_after: only a live camera can be frozen, allowed: off, or leave it out".to_owned(),
+        ),
+    ] {
+        check(with(source, "mqtt", key), &[&format!("f.yaml:{want}")]);
+    }
+    let digest = |key: &str| with(live, "mqtt", key).unwrap().digest();
+    assert_eq!(digest(""), digest("frozen_after: 10"));
+    assert!(digest("") != digest("frozen_after: 9") && digest("") != digest("frozen_after: off"));
+}
+
+#[test]
 fn read_holds_a_roi_to_the_picture_of_a_camera_of_known_size() {
     let source = "    source: { kind: v4l2, device: /dev/video0, width: 640, height: 480, fps: 30 }\n    trigger: { kind: camera }\n";
     let with = |roi: &str| camera(&format!("  - id: a\n{source}    roi: {roi}\n"));

@@ -100,6 +100,7 @@ fn take(spec: &mut CameraSpec, roi: Option<Roi>) -> Outcome {
             Ok(Take::Frame(capture)) => last = Some((capture.picture, began.elapsed())),
             Ok(Take::Idle | Take::Ended) => break,
             // An unusable first picture is no reason to give up a live camera, which sends another.
+            Err(error @ CaptureError::Frozen { .. }) => return Outcome::Refused(error),
             Err(error) if error.is_fatal() || !camera.is_live() => return Outcome::Refused(error),
             Err(_) => {}
         }
@@ -216,6 +217,7 @@ mod tests {
             source: Source::Replay { folder: "/nonexistent/pictures".into(), looped: true },
             trigger: Trigger::Camera,
             roi: None,
+            frozen_after: None,
         };
         let (check, picture) = examine("camera a", &camera);
         assert_eq!(check.failure(), Some(Exit::Unavailable));
