@@ -39,6 +39,7 @@ need libclang-dev libclang # the bindings to V4L2 are generated while building
 need python3-pip python_has pip
 if [ "$tests" = yes ]; then
     need mosquitto command -v mosquitto
+    need nginx-light command -v nginx # the page behind a proxy
     need chromium-driver command -v chromedriver # and with it chromium
     need python3-venv python_has venv ensurepip
     need systemd command -v systemd-analyze
