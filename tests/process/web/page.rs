@@ -52,7 +52,7 @@ fn dashboard_shows_the_line_live_and_takes_a_persons_word_by_one_key() {
     );
     browser.wait("held.length > 0");
     let key = browser.run("return review.parts[review.at].key");
-    let mark = || super::get(shown.port, &format!("/api/v1/parts/{}", key.as_str().unwrap())).json()["mark"].clone();
+    let mark = || get(shown.port, &format!("/api/v1/parts/{}", key.as_str().unwrap())).json()["mark"].clone();
     browser.key("f");
     wait_until("the mark", || mark() == "false_reject");
     browser.wait(&format!("review.parts.every((part) => part.key !== {key})"));
