@@ -156,7 +156,7 @@ pub enum OpenError {
     },
     /// The device offers nothing that can be read here.
     #[error(
-        "read the device's formats (usable: RGB3, BGR3, YUYV, NV12, MJPG); if another program left it in a format unknown \
+        "read the device's formats (usable: RGB3, BGR3, YUYV, UYVY, NV12, MJPG, GREY, Y10, Y12, Y16, Bayer of 8 and 10 bits); if another program left it in a format unknown \
          here, set one with v4l2-ctl or plug it in again"
     )]
     Formats(#[source] NokhwaError),

@@ -38,4 +38,4 @@ pub use pool::{BufferPool, PooledPixels};
 pub use quality::Quality;
 pub use rendered::{RenderedCamera, RenderedSettings};
 pub use replay::{Replay, ReplayCamera};
-pub use v4l2::{DeviceFormat, DeviceInfo, V4l2Camera, V4l2Settings, WireFormat, list_devices, to_picture};
+pub use v4l2::{DeviceFormat, DeviceInfo, Levels, V4l2Camera, V4l2Settings, WireFormat, list_devices, to_picture};

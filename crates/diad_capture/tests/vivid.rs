@@ -13,6 +13,7 @@ use diad_capture::{
     BufferPool, Camera, Capture, CaptureError, DeviceFormat, FrozenWatch, LostError, OpenError, PictureError, Take,
     V4l2Camera, V4l2Settings, WireFormat, list_devices,
 };
+use diad_core::frame::PixelFormat;
 
 const DEVICE: &str = "/dev/video0";
 
@@ -54,15 +55,18 @@ fn list_devices_names_the_camera_and_its_formats() {
     let camera = devices.iter().find(|device| device.path.as_os_str() == DEVICE).unwrap();
     assert!(camera.name.contains("vivid"), "{camera:?}");
     let formats = camera.formats.as_ref().unwrap();
-    let offers = |f: &DeviceFormat| (f.format, f.width, f.height, f.fps) == (WireFormat::Yuyv, 640, 360, 15);
-    assert!(formats.iter().any(offers), "{formats:?}");
+    for format in WireFormat::ALL.into_iter().filter(|format| *format != WireFormat::Mjpg) {
+        let offers = |f: &DeviceFormat| (f.format, f.width, f.height, f.fps) == (format, 640, 360, 15);
+        assert!(formats.iter().any(offers), "{format}: {formats:?}");
+    }
 }
 
 #[test]
 #[ignore = "needs vivid on /dev/video0: tests/camera/verify.sh"]
 fn every_uncompressed_format_shows_the_same_colours() {
+    use WireFormat::{Ba10, Ba81, Bg10, Bgr3, Gb10, Gbrg, Grbg, Nv12, Rg10, Rgb3, Rggb, Uyvy, Yuyv};
     let mut shown = Vec::new();
-    for format in [WireFormat::Rgb3, WireFormat::Bgr3, WireFormat::Yuyv, WireFormat::Nv12] {
+    for format in [Rgb3, Bgr3, Yuyv, Nv12, Uyvy, Rggb, Grbg, Gbrg, Ba81, Rg10, Ba10, Gb10, Bg10] {
         let mut camera = open(&V4l2Settings { format: Some(format), ..settings() }).unwrap();
         let before = Instant::now();
         let capture = next(&mut camera).unwrap();
@@ -78,6 +82,26 @@ fn every_uncompressed_format_shows_the_same_colours() {
     for (format, bars) in &shown {
         let far = bars.iter().zip(first).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
         assert!(far <= 4, "{format} is {far} levels from RGB3: {bars:?} and {first:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs vivid on /dev/video0: tests/camera/verify.sh"]
+fn every_depth_of_grey_shows_the_same_levels() {
+    let mut shown = Vec::new();
+    for format in [WireFormat::Grey, WireFormat::Y10, WireFormat::Y12, WireFormat::Y16] {
+        let mut camera = open(&V4l2Settings { format: Some(format), ..settings() }).unwrap();
+        let capture = next(&mut camera).unwrap();
+        let view = capture.view().unwrap();
+        assert_eq!((view.width(), view.height(), view.format()), (640, 360, PixelFormat::Mono8));
+        let row = &view.data()[640 * 340..];
+        shown.push((format, (0..8).map(|bar| row[bar * 80 + 40]).collect::<Vec<u8>>()));
+    }
+    let (_, first) = &shown[0];
+    assert!(first.windows(2).all(|pair| pair[0] > pair[1]), "from white to black: {first:?}");
+    for (format, bars) in &shown {
+        let far = bars.iter().zip(first).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+        assert!(far <= 2, "{format} is {far} levels from GREY: {bars:?} and {first:?}");
     }
 }
 

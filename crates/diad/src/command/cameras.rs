@@ -38,7 +38,7 @@ fn formats(device: &DeviceInfo) -> &[DeviceFormat] {
 fn to_json(devices: &[DeviceInfo]) -> String {
     let format = |format: &DeviceFormat| {
         let DeviceFormat { format, width, height, fps } = format;
-        json!({ "format": format.name(), "width": width, "height": height, "fps": fps })
+        json!({ "format": format.name(), "width": width, "height": height, "fps": (*fps > 0).then_some(fps) })
     };
     let camera = |device: &DeviceInfo| {
         json!({
@@ -64,9 +64,11 @@ fn to_text(devices: &[DeviceInfo]) -> String {
         }
         for same in formats(device).chunk_by(|a, b| size(a) == size(b)) {
             let DeviceFormat { format, width, height, .. } = same[0];
-            let rates: Vec<String> = same.iter().map(|format| format.fps.to_string()).collect();
+            let rates: Vec<String> = same.iter().filter(|f| f.fps > 0).map(|format| format.fps.to_string()).collect();
             let size = format!("{width}x{height}");
-            let _ = writeln!(text, "  {}  {size:<11} {} fps", format.name(), rates.join(", "));
+            let rates =
+                if rates.is_empty() { "no rate listed".to_owned() } else { format!("{} fps", rates.join(", ")) };
+            let _ = writeln!(text, "  {:<4}  {size:<11} {rates}", format.name());
         }
     }
     text
@@ -90,13 +92,18 @@ mod tests {
             name: "Line camera".to_owned(),
             formats,
         };
-        vec![device(0, Ok(vec![format(15), format(30)])), device(1, Ok(Vec::new())), device(2, Err(OpenError::Held))]
+        let grey = DeviceFormat { format: WireFormat::Y10, width: 640, height: 480, fps: 0 };
+        vec![
+            device(0, Ok(vec![format(15), format(30), grey])),
+            device(1, Ok(Vec::new())),
+            device(2, Err(OpenError::Held)),
+        ]
     }
 
     #[test]
     fn text_lists_formats_by_size_and_says_what_is_wrong_with_the_others() {
         let text = to_text(&devices());
-        assert!(text.starts_with("/dev/video0  Line camera\n  MJPG  1280x720    15, 30 fps\n/dev/video1"), "{text}");
+        assert!(text.starts_with("/dev/video0  Line camera\n  MJPG  1280x720    15, 30 fps\n  Y10   640x480     no rate listed\n/dev/video1"), "{text}");
         assert!(text.contains("offers no pictures"), "{text}");
         assert!(text.contains(&OpenError::Held.to_string()), "{text}");
     }
@@ -113,6 +120,7 @@ mod tests {
         assert_eq!(cameras.len(), 3);
         assert_eq!(cameras[0]["path"], "/dev/video0");
         assert_eq!(cameras[0]["formats"][1], json!({ "format": "MJPG", "width": 1280, "height": 720, "fps": 30 }));
+        assert_eq!(cameras[0]["formats"][2]["fps"], Value::Null);
         assert_eq!(cameras[0]["error"], Value::Null);
         assert_eq!(cameras[2]["formats"], json!([]));
         assert_eq!(cameras[2]["error"], OpenError::Held.to_string());

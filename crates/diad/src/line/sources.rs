@@ -58,9 +58,9 @@ impl CameraSpec {
         let pool = BufferPool::new(BUFFERS_PER_CAMERA);
         let names_products = matches!(camera.source, Source::Rendered { .. }) && camera.trigger == Trigger::Camera;
         let (on_demand, open): (bool, Open) = match camera.source.clone() {
-            Source::V4l2 { device, width, height, fps } => {
+            Source::V4l2 { device, width, height, fps, format } => {
                 let stalled_after = (camera.trigger != Trigger::Camera).then_some(STALLED_AFTER);
-                let settings = V4l2Settings { device, width, height, fps, format: None, stalled_after };
+                let settings = V4l2Settings { device, width, height, fps, format, stalled_after };
                 let watch = camera.frozen_after.map(FrozenWatch::new);
                 (false, Box::new(move || Ok(Box::new(V4l2Camera::open(&settings, watch.clone(), pool.clone())?))))
             }

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use diad_capture::WireFormat;
 use diad_core::frame::{MAX_SIDE_PX, Roi};
 use diad_core::name::CameraId;
 use diad_scene::Product;
@@ -49,6 +50,8 @@ pub enum Source {
         height: u32,
         /// Pictures a second, 1 to 1000.
         fps: u32,
+        /// Format on the wire; none is the first of [`WireFormat::ALL`] that the device offers.
+        format: Option<WireFormat>,
     },
     /// Pictures of a folder, in the order of their names.
     Replay {
@@ -146,7 +149,7 @@ fn source(keys: Section<'_>) -> Option<Source> {
         ("rendered", Kind::Rendered),
     ])?;
     match kind {
-        Kind::V4l2 => v4l2(&keys.only(&["kind", "device", "width", "height", "fps"])),
+        Kind::V4l2 => v4l2(&keys.only(&["kind", "device", "width", "height", "fps", "format"])),
         Kind::Gige => gige(&keys.only(&["kind", "address", "serial", "width", "height", "fps"])),
         Kind::Replay => replay(&keys.only(&["kind", "folder", "looped"])),
         Kind::Rendered => rendered(&keys.only(&["kind", "seed", "products", "defect_rate"])),
@@ -158,7 +161,9 @@ fn v4l2(keys: &Section<'_>) -> Option<Source> {
     let width = keys.get("width").whole(1..=MAX_SIDE_PX);
     let height = keys.get("height").whole(1..=MAX_SIDE_PX);
     let fps = keys.get("fps").whole(1..=1000);
-    Some(Source::V4l2 { device: device?, width: width?, height: height?, fps: fps? })
+    let formats = WireFormat::ALL.map(|format| (format.name(), format));
+    let format = keys.get("format").nullable(|item| item.choice(&formats));
+    Some(Source::V4l2 { device: device?, width: width?, height: height?, fps: fps?, format: format? })
 }
 
 /// The grammar knows GigE Vision cameras, so that the fault can say what is really missing.

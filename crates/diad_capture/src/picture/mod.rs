@@ -170,6 +170,19 @@ pub enum PictureError {
         /// Bytes there were.
         got: usize,
     },
+    /// A pixel has more bits than the format.
+    #[error(
+        "a pixel of {format} is {value}, at most {most} is possible: the camera does not put its bits where the format has them; \
+         use another format"
+    )]
+    Depth {
+        /// Format on the wire.
+        format: WireFormat,
+        /// The pixel.
+        value: u32,
+        /// The largest number that the format has.
+        most: u32,
+    },
     /// The camera sent a picture of another size than agreed.
     #[error("the camera sent {got_width}x{got_height} px instead of {width}x{height} px")]
     OtherSize {

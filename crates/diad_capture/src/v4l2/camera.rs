@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::reader::{Filled, Reader};
-use super::wire::to_picture;
-use super::{WireFormat, device};
+use super::stream::{Agreed, Rate};
+use super::wire::convert;
+use super::{Levels, WireFormat, device};
 use crate::{BufferPool, Camera, Capture, CaptureError, FrozenWatch, LostError, Picture, PictureError, Take};
 
 /// Unusable pictures in a row after which the device is lost. One or two are a glitch on the cable.
@@ -46,6 +47,7 @@ pub struct V4l2Camera {
     height: u32,
     fps: u32,
     format: WireFormat,
+    levels: Levels,
     stalled_after: Option<Duration>,
     reader: Reader,
     /// When the last picture came; when the device was opened, if none has.
@@ -67,15 +69,24 @@ impl V4l2Camera {
     /// [`CaptureError::Open`]: the device is missing, not accessible, busy, silent, or does not run exactly as asked.
     pub fn open(settings: &V4l2Settings, watch: Option<FrozenWatch>, pool: BufferPool) -> Result<Self, CaptureError> {
         let name: Arc<str> = Arc::from(settings.device.to_string_lossy());
-        let (reader, format) =
+        let (reader, agreed) =
             device::open(settings, watch).map_err(|source| CaptureError::Open { camera: Arc::clone(&name), source })?;
-        let camera = Self::over(reader, format, settings, pool);
-        info!(camera = %name, format = %format, "camera opened");
+        let camera = Self::over(reader, &agreed, settings, pool);
+        match agreed.rate {
+            Rate::Exact => {}
+            Rate::Nearly(pictures, seconds) => {
+                warn!(camera = %name, asked = settings.fps, pictures, seconds, "the camera's rate is not whole; the nearest is taken");
+            }
+            Rate::Unknown => {
+                warn!(camera = %name, asked = settings.fps, "the driver has no rate to set: fps must be the one that the camera has");
+            }
+        }
+        info!(camera = %name, format = %agreed.format, "camera opened");
         Ok(camera)
     }
 
     /// A camera over a reader that is running.
-    pub(super) fn over(reader: Reader, format: WireFormat, settings: &V4l2Settings, pool: BufferPool) -> Self {
+    pub(super) fn over(reader: Reader, agreed: &Agreed, settings: &V4l2Settings, pool: BufferPool) -> Self {
         let &V4l2Settings { width, height, fps, stalled_after, .. } = settings;
         let name = Arc::from(settings.device.to_string_lossy());
         let alive = Instant::now();
@@ -84,7 +95,8 @@ impl V4l2Camera {
             width,
             height,
             fps,
-            format,
+            format: agreed.format,
+            levels: agreed.levels,
             stalled_after,
             reader,
             alive,
@@ -99,7 +111,7 @@ impl V4l2Camera {
         if filled.is_damaged {
             return Err(PictureError::Damaged);
         }
-        to_picture(self.format, (self.width, self.height), &filled.bytes, &self.pool)
+        convert(self.format, self.levels, (self.width, self.height), &filled.bytes, &self.pool)
     }
 
     fn lost(&self, source: LostError) -> CaptureError {

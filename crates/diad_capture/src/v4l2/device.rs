@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nokhwa::utils::{CameraFormat, CameraIndex, RequestedFormat, RequestedFormatType};
+use v4l::frameinterval::FrameIntervalEnum;
+use v4l::video::Capture;
 
 use super::hold::Hold;
 use super::path::{device_number, video_number};
 use super::reader::{Device, Filled, Reader};
+use super::stream::Agreed;
 use super::{V4l2Settings, WireFormat, stream};
 use crate::{FrozenWatch, OpenError};
 
@@ -27,7 +30,7 @@ pub struct DeviceFormat {
     pub width: u32,
     /// Height, in pixels.
     pub height: u32,
-    /// Pictures a second.
+    /// Pictures a second, rounded; 0 where the driver lists none.
     pub fps: u32,
 }
 
@@ -70,21 +73,54 @@ fn formats(path: &Path) -> Result<Vec<DeviceFormat>, OpenError> {
     let hold = Hold::acquire(number, HOLD_TIMEOUT).ok_or(OpenError::Held)?;
     let ask = move || {
         let _hold = hold;
-        let known = WireFormat::ALL.map(WireFormat::to_nokhwa);
+        let listed = listed(number);
+        let known: Vec<_> = WireFormat::ALL.into_iter().filter_map(WireFormat::to_nokhwa).collect();
         let any = RequestedFormat::with_formats(RequestedFormatType::None, &known);
-        let mut camera = nokhwa::Camera::new(CameraIndex::Index(number), any).map_err(OpenError::Formats)?;
-        let formats = camera.compatible_camera_formats().map_err(OpenError::Formats)?;
-        Ok((OnlyAsked, formats))
+        let formats = nokhwa::Camera::new(CameraIndex::Index(number), any)
+            .and_then(|mut camera| camera.compatible_camera_formats())
+            .map_err(OpenError::Formats);
+        // nokhwa fails where the device offers, or was left in, a format that it does not know.
+        let formats = if listed.is_empty() { formats? } else { formats.unwrap_or_default() };
+        Ok((OnlyAsked, (formats, listed)))
     };
-    let (_, formats) = Reader::start(format!("formats-video{number}"), OPEN_TIMEOUT, None, ask)?;
+    let (_, (formats, listed)) = Reader::start(format!("formats-video{number}"), OPEN_TIMEOUT, None, ask)?;
     let known = |offer: &CameraFormat| {
         let format = WireFormat::from_nokhwa(offer.format())?;
         Some(DeviceFormat { format, width: offer.width(), height: offer.height(), fps: offer.frame_rate() })
     };
-    let mut formats: Vec<DeviceFormat> = formats.iter().filter_map(known).collect();
+    let mut formats: Vec<DeviceFormat> = formats.iter().filter_map(known).chain(listed).collect();
     formats.sort_unstable();
     formats.dedup();
     Ok(formats)
+}
+
+/// What the driver lists, in every format. A driver that answers no question lists nothing.
+fn listed(number: u32) -> Vec<DeviceFormat> {
+    let Ok(device) = v4l::Device::new(number as usize) else { return Vec::new() };
+    let mut found = Vec::new();
+    for format in WireFormat::ALL {
+        let sizes = device.enum_framesizes(format.four_cc()).unwrap_or_default();
+        for size in sizes.into_iter().flat_map(|size| size.size.to_discrete()) {
+            let (width, height) = (size.width, size.height);
+            let intervals = device.enum_frameintervals(format.four_cc(), width, height).unwrap_or_default();
+            let mut rates: Vec<u32> = intervals.into_iter().filter_map(|each| whole_rate(&each.interval)).collect();
+            if rates.is_empty() {
+                rates.push(0);
+            }
+            found.extend(rates.into_iter().map(|fps| DeviceFormat { format, width, height, fps }));
+        }
+    }
+    found
+}
+
+/// Pictures a second, rounded; of a range the fastest.
+fn whole_rate(interval: &FrameIntervalEnum) -> Option<u32> {
+    let fastest = match interval {
+        FrameIntervalEnum::Discrete(interval) => interval,
+        FrameIntervalEnum::Stepwise(range) => &range.min,
+    };
+    let (seconds, pictures) = (fastest.numerator, fastest.denominator);
+    (seconds > 0).then(|| pictures.saturating_add(seconds / 2) / seconds)
 }
 
 /// Stands for a device that was closed again after it had been asked.
@@ -97,7 +133,7 @@ impl Device for OnlyAsked {
 }
 
 /// Opens the device in the first of the wanted formats that it takes exactly.
-pub(super) fn open(settings: &V4l2Settings, watch: Option<FrozenWatch>) -> Result<(Reader, WireFormat), OpenError> {
+pub(super) fn open(settings: &V4l2Settings, watch: Option<FrozenWatch>) -> Result<(Reader, Agreed), OpenError> {
     let number = device_number(&settings.device)?;
     let hold = Hold::acquire(number, HOLD_TIMEOUT).ok_or(OpenError::Held)?;
     let &V4l2Settings { width, height, fps, format, .. } = settings;

@@ -15,6 +15,7 @@
 //!   what an older picture left in the buffer ([`stream`], [`wire`]). uvcvideo hands such pictures over since Linux 6.14;
 //!   before that it dropped them.
 
+mod bayer;
 mod camera;
 mod device;
 mod hold;
@@ -27,4 +28,4 @@ mod wire;
 
 pub use camera::{V4l2Camera, V4l2Settings};
 pub use device::{DeviceFormat, DeviceInfo, list_devices};
-pub use wire::{WireFormat, to_picture};
+pub use wire::{Levels, WireFormat, to_picture};

@@ -7,15 +7,15 @@ use diad_core::frame::Stamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use v4l::Timestamp;
 use v4l::buffer::{Flags, Metadata, Type};
-use v4l::format::FieldOrder;
+use v4l::format::{Colorspace, FieldOrder, Quantization};
 use v4l::io::mmap::Stream as Buffers;
 use v4l::io::traits::{CaptureStream, Stream as _};
 use v4l::video::Capture;
 use v4l::video::capture::Parameters;
 
-use super::WireFormat;
 use super::hold::Hold;
 use super::reader::{Device, Filled};
+use super::{Levels, WireFormat};
 use crate::camera::stamp_now;
 use crate::{OpenError, Refusal};
 
@@ -48,18 +48,40 @@ pub(super) struct Running {
     _hold: Hold,
 }
 
+/// What the device and we have agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Agreed {
+    pub format: WireFormat,
+    pub levels: Levels,
+    /// From one picture to the next.
+    pub interval: Duration,
+    /// How the driver took the rate.
+    pub rate: Rate,
+}
+
+/// How a device takes the rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rate {
+    /// As asked.
+    Exact,
+    /// So many pictures in so many seconds, which is the rate asked for when rounded.
+    Nearly(u32, u32),
+    /// The driver has no rate to set.
+    Unknown,
+}
+
 /// Opens the device in the first of the wanted formats that it takes exactly, and starts it.
 pub(super) fn start(
     hold: Hold,
     (width, height): (u32, u32),
     fps: u32,
     format: Option<WireFormat>,
-) -> Result<(Running, WireFormat), OpenError> {
+) -> Result<(Running, Agreed), OpenError> {
     let device = v4l::Device::new(hold.number() as usize).map_err(OpenError::Stream)?;
     let mut tried = Vec::new();
     for format in WireFormat::ALL.into_iter().filter(|f| format.is_none_or(|wanted| wanted == *f)) {
         match agree(&device, format, (width, height), fps) {
-            Ok(()) => return Ok((run(&device, hold, fps).map_err(OpenError::Stream)?, format)),
+            Ok(agreed) => return Ok((run(&device, hold, agreed.interval).map_err(OpenError::Stream)?, agreed)),
             Err(Refusal::Driver(error)) if error.kind() == io::ErrorKind::ResourceBusy => {
                 return Err(OpenError::Stream(error));
             }
@@ -71,7 +93,7 @@ pub(super) fn start(
 
 /// Asks for exactly this. A driver takes what is nearest and says so in its answer, which is not trusted to be what was
 /// asked for.
-fn agree(device: &v4l::Device, format: WireFormat, (width, height): (u32, u32), fps: u32) -> Result<(), Refusal> {
+fn agree(device: &v4l::Device, format: WireFormat, (width, height): (u32, u32), fps: u32) -> Result<Agreed, Refusal> {
     let asked = v4l::Format::new(width, height, format.four_cc());
     let given = device.set_format(&asked).map_err(Refusal::Driver)?;
     if (given.width, given.height, given.fourcc) != (width, height, asked.fourcc) {
@@ -84,14 +106,47 @@ fn agree(device: &v4l::Device, format: WireFormat, (width, height): (u32, u32), 
     if let Some(line) = format.line_bytes(width).filter(|line| given.stride != 0 && u64::from(given.stride) != *line) {
         return Err(Refusal::Padded { line, given: given.stride });
     }
-    let rate = device.set_params(&Parameters::with_fps(fps)).map_err(Refusal::Driver)?.interval;
-    if u64::from(rate.denominator) != u64::from(rate.numerator) * u64::from(fps) || rate.numerator == 0 {
-        return Err(Refusal::Rate { pictures: rate.denominator, seconds: rate.numerator });
-    }
-    Ok(())
+    let rate = match device.set_params(&Parameters::with_fps(fps)) {
+        Ok(given) => rate(given.interval.denominator, given.interval.numerator, fps)?,
+        Err(error) if NO_RATE.contains(&error.raw_os_error()) => Rate::Unknown,
+        Err(error) => return Err(Refusal::Driver(error)),
+    };
+    let interval = match rate {
+        Rate::Nearly(pictures, seconds) => Duration::from_secs(u64::from(seconds)) / pictures.max(1),
+        Rate::Exact | Rate::Unknown => Duration::from_secs(1) / fps.max(1),
+    };
+    let levels = levels(format, given.quantization, given.colorspace);
+    Ok(Agreed { format, levels, interval, rate })
 }
 
-fn run(device: &v4l::Device, hold: Hold, fps: u32) -> io::Result<Running> {
+/// What a driver answers that has no rate to set: `EINVAL` and `ENOTTY`.
+const NO_RATE: [Option<i32>; 2] = [Some(22), Some(25)];
+
+/// A rate that is not whole is taken for the next whole ones; a whole one must be what was asked for.
+pub(super) fn rate(pictures: u32, seconds: u32, fps: u32) -> Result<Rate, Refusal> {
+    if pictures == 0 || seconds == 0 {
+        return Ok(Rate::Unknown);
+    }
+    if u64::from(pictures) == u64::from(seconds) * u64::from(fps) {
+        return Ok(Rate::Exact);
+    }
+    let is_fraction = !pictures.is_multiple_of(seconds);
+    if is_fraction && (f64::from(pictures) / f64::from(seconds) - f64::from(fps)).abs() <= 0.5 {
+        return Ok(Rate::Nearly(pictures, seconds));
+    }
+    Err(Refusal::Rate { pictures, seconds })
+}
+
+/// The levels that a driver names, or those that it means by the kernel's documentation.
+pub(super) fn levels(format: WireFormat, named: Quantization, colours: Colorspace) -> Levels {
+    match (named, colours) {
+        (Quantization::FullRange, _) | (Quantization::Default, Colorspace::JPEG) => Levels::Full,
+        (Quantization::LimitedRange, _) => Levels::Limited,
+        (Quantization::Default, _) => format.default_levels(),
+    }
+}
+
+fn run(device: &v4l::Device, hold: Hold, interval: Duration) -> io::Result<Running> {
     let mut buffers = Buffers::with_buffers(device, Type::VideoCapture, DRIVER_BUFFERS)?;
     // The first stays with us: `next` gives back the buffer it handed out last, and before it has handed out any it takes
     // that to be the first one. Giving back all of them and starting is what `next` would do by itself; but it would wait
@@ -103,7 +158,6 @@ fn run(device: &v4l::Device, hold: Hold, fps: u32) -> io::Result<Running> {
         }
     }
     buffers.start()?;
-    let interval = Duration::from_secs(1) / fps.max(1);
     Ok(Running { buffers, last: None, empty: Instant::now(), interval, _hold: hold })
 }
 

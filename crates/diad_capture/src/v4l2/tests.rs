@@ -11,13 +11,15 @@ use image::{ExtendedColorType, ImageEncoder};
 use rustix::time::Timespec;
 use v4l::Timestamp;
 use v4l::buffer::{Flags, Metadata};
+use v4l::format::{Colorspace, Quantization};
 
 use super::camera::REOPEN_FROZEN_AFTER;
 use super::hold::Hold;
 use super::reader::{Device, Filled, Reader};
-use super::stream::{age, between, filled};
-use super::wire::to_picture;
-use super::{V4l2Camera, V4l2Settings, WireFormat, device, path};
+use super::stream::{Agreed, Rate, age, between, filled};
+use super::wire::{convert, to_picture};
+use super::{Levels, V4l2Camera, V4l2Settings, WireFormat, device, path, stream};
+
 use crate::camera::stamp_now;
 use crate::{
     BufferPool, Camera, Capture, CaptureError, ErrorKind, FrozenBy, FrozenWatch, LostError, OpenError, PictureError,
@@ -74,7 +76,8 @@ fn camera(stalled_after: Option<Duration>) -> (V4l2Camera, Sender<io::Result<Fil
 fn watched(stalled_after: Option<Duration>, watch: Option<FrozenWatch>) -> (V4l2Camera, Sender<io::Result<Filled>>) {
     let (cable, device) = bounded(0);
     let (reader, ()) = Reader::start("scripted".to_owned(), LONG, watch, move || Ok((Scripted(device), ()))).unwrap();
-    (V4l2Camera::over(reader, WireFormat::Rgb3, &settings(stalled_after), BufferPool::new(2)), cable)
+    let agreed = Agreed { format: WireFormat::Rgb3, levels: Levels::Full, interval: LONG, rate: Rate::Exact };
+    (V4l2Camera::over(reader, &agreed, &settings(stalled_after), BufferPool::new(2)), cable)
 }
 
 fn take(camera: &mut V4l2Camera) -> Capture {
@@ -393,10 +396,15 @@ fn devices_in_lists_video_nodes_by_number_with_their_names() {
 fn wire_format_names_round_trip() {
     for format in WireFormat::ALL {
         assert_eq!(WireFormat::from_name(format.name()), Some(format));
-        assert_eq!(WireFormat::from_nokhwa(format.to_nokhwa()), Some(format));
-        assert_eq!(format.four_cc().str(), Ok(format.name()));
+        if let Some(other) = format.to_nokhwa() {
+            assert_eq!(WireFormat::from_nokhwa(other), Some(format));
+        }
+        assert_eq!(format.four_cc().str().map(str::trim_end), Ok(format.name()));
     }
-    assert_eq!(WireFormat::from_name("GREY"), None);
+    assert_eq!(WireFormat::from_name("H264"), None);
+    assert_eq!(WireFormat::Y10.four_cc().repr, *b"Y10 ");
+    let kept = [WireFormat::Rgb3, WireFormat::Bgr3, WireFormat::Yuyv, WireFormat::Nv12, WireFormat::Mjpg];
+    assert_eq!(WireFormat::ALL[..5], kept, "a camera keeps the format that it had before there were more");
 }
 
 /// Converts one buffer and gives the bytes of the picture.
@@ -420,6 +428,7 @@ fn to_picture_of_yuv_gives_the_colours_of_bt_601() {
     ] {
         let pair = [want, want].concat();
         assert_eq!(rgb(WireFormat::Yuyv, (2, 1), &[y, u, y, v]).unwrap(), pair, "{y} {u} {v}");
+        assert_eq!(rgb(WireFormat::Uyvy, (2, 1), &[u, y, v, y]).unwrap(), pair, "{y} {u} {v}");
         assert_eq!(rgb(WireFormat::Nv12, (2, 1), &[y, y, u, v]).unwrap(), pair, "{y} {u} {v}");
     }
 }
@@ -475,6 +484,8 @@ fn to_picture_refuses_short_and_padded_buffers() {
         (WireFormat::Bgr3, 64 * 48 * 3),
         (WireFormat::Yuyv, 64 * 48 * 2),
         (WireFormat::Nv12, 64 * 48 * 3 / 2),
+        (WireFormat::Uyvy, 64 * 48 * 2),
+        (WireFormat::Rggb, 64 * 48),
     ] {
         let given = |bytes: usize| rgb(format, (64, 48), &vec![128; bytes]);
         assert!(matches!(given(want - 1), Err(PictureError::Short { .. })), "{format}");
@@ -495,4 +506,106 @@ fn to_picture_of_mjpg_takes_a_mapped_buffer_and_refuses_torn_or_other_pictures()
     let torn = [&jpeg[..jpeg.len() / 2], &[0; 5000]].concat();
     assert!(matches!(rgb(WireFormat::Mjpg, (32, 16), &torn), Err(PictureError::JpegFault(_))));
     assert!(matches!(rgb(WireFormat::Mjpg, (64, 16), &mapped), Err(PictureError::OtherSize { got_width: 32, .. })));
+}
+
+#[test]
+fn convert_of_full_levels_is_within_one_level_of_the_formula() {
+    for (y, u, v) in (0..=255_u8)
+        .step_by(5)
+        .flat_map(|y| (0..=255_u8).step_by(15).flat_map(move |u| (0..=255_u8).step_by(15).map(move |v| (y, u, v))))
+    {
+        let bytes = [y, u, y, v];
+        let picture = convert(WireFormat::Yuyv, Levels::Full, (2, 1), &bytes, &BufferPool::new(1)).unwrap();
+        let (luma, blue, red) = (f64::from(y), f64::from(u) - 128.0, f64::from(v) - 128.0);
+        let want = [luma + 1.402 * red, luma - 0.344_136 * blue - 0.714_136 * red, luma + 1.772 * blue];
+        for (got, want) in picture.view().unwrap().data().iter().zip(want) {
+            assert!((f64::from(*got) - want.clamp(0.0, 255.0)).abs() < 0.51, "{y} {u} {v}: {got} for {want}");
+        }
+    }
+}
+
+#[test]
+fn convert_of_limited_grey_and_colour_makes_16_black_and_235_white() {
+    for (format, levels, want) in [
+        (WireFormat::Grey, Levels::Limited, [0, 255, 128]),
+        (WireFormat::Grey, Levels::Full, [16, 235, 126]),
+        (WireFormat::Rgb3, Levels::Limited, [0, 255, 128]),
+        (WireFormat::Rgb3, Levels::Full, [16, 235, 126]),
+    ] {
+        let size = if format == WireFormat::Grey { (3, 1) } else { (1, 1) };
+        let picture = convert(format, levels, size, &[16, 235, 126], &BufferPool::new(1)).unwrap();
+        assert_eq!(picture.view().unwrap().data(), want, "{format} {levels:?}");
+    }
+}
+
+#[test]
+fn levels_are_those_that_the_driver_names() {
+    let levels = |format, named| stream::levels(format, named, Colorspace::SRGB);
+    for (format, default) in
+        [(WireFormat::Yuyv, Levels::Limited), (WireFormat::Grey, Levels::Full), (WireFormat::Rgb3, Levels::Full)]
+    {
+        assert_eq!(levels(format, Quantization::Default), default, "{format}");
+        assert_eq!(levels(format, Quantization::FullRange), Levels::Full, "{format}");
+        assert_eq!(levels(format, Quantization::LimitedRange), Levels::Limited, "{format}");
+    }
+    assert_eq!(stream::levels(WireFormat::Yuyv, Quantization::Default, Colorspace::JPEG), Levels::Full);
+}
+
+#[test]
+fn rate_that_is_not_whole_is_taken_for_the_nearest_and_another_whole_one_is_refused() {
+    for (pictures, seconds, fps, want) in [
+        (30, 1, 30, Some(Rate::Exact)),
+        (60, 2, 30, Some(Rate::Exact)),
+        (30_000, 1001, 30, Some(Rate::Nearly(30_000, 1001))),
+        (15, 2, 8, Some(Rate::Nearly(15, 2))),
+        (0, 0, 30, Some(Rate::Unknown)),
+        (1, 0, 30, Some(Rate::Unknown)),
+        (15, 1, 14, None),
+        (30_000, 1001, 25, None),
+        (u32::MAX, 1, 1000, None),
+    ] {
+        assert_eq!(stream::rate(pictures, seconds, fps).ok(), want, "{pictures}/{seconds} for {fps}");
+    }
+}
+
+#[test]
+fn to_picture_of_grey_rounds_every_depth_to_the_nearest_of_256_levels() {
+    for (format, most) in [(WireFormat::Y10, 1023_u16), (WireFormat::Y12, 4095), (WireFormat::Y16, 65_535)] {
+        let values = [0, 1, most / 3, most / 2, most / 2 + 1, most - 1, most];
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let picture = to_picture(format, (7, 1), &bytes, &BufferPool::new(1)).unwrap();
+        assert_eq!(picture.format(), PixelFormat::Mono8);
+        for (got, value) in picture.view().unwrap().data().iter().zip(values) {
+            let want = f64::from(value) * 255.0 / f64::from(most);
+            assert!((f64::from(*got) - want).abs() <= 0.5, "{format} {value}: {got}");
+        }
+    }
+    let grey = to_picture(WireFormat::Grey, (3, 1), &[0, 9, 255], &BufferPool::new(1)).unwrap();
+    assert_eq!(grey.view().unwrap().data(), [0, 9, 255]);
+}
+
+#[test]
+fn to_picture_refuses_a_pixel_with_more_bits_than_the_format() {
+    for (format, value) in [(WireFormat::Y10, 1024_u16), (WireFormat::Y12, 4096), (WireFormat::Rg10, 0xFFC0)] {
+        let error = to_picture(format, (1, 1), &value.to_le_bytes(), &BufferPool::new(1)).unwrap_err();
+        assert!(matches!(error, PictureError::Depth { .. }), "{format}: {error:?}");
+        assert!(error.to_string().contains(&value.to_string()), "{error}");
+    }
+}
+
+#[test]
+fn to_picture_of_bayer_gives_the_colour_of_a_field() {
+    // Red 40, green 100, blue 200 as each sensor sees them, in a field of 2x2 pixels.
+    for (format, wide, levels) in [
+        (WireFormat::Rggb, WireFormat::Rg10, [40_u8, 100, 100, 200]),
+        (WireFormat::Grbg, WireFormat::Ba10, [100, 40, 200, 100]),
+        (WireFormat::Gbrg, WireFormat::Gb10, [100, 200, 40, 100]),
+        (WireFormat::Ba81, WireFormat::Bg10, [200, 100, 100, 40]),
+    ] {
+        assert_eq!(rgb(format, (2, 2), &levels).unwrap(), [40, 100, 200].repeat(4), "{format}");
+        // The nearest of 1024 numbers.
+        let ten = |level: &u8| (((u32::from(*level) * 341 + 42) / 85) as u16).to_le_bytes();
+        let bytes: Vec<u8> = levels.iter().flat_map(ten).collect();
+        assert_eq!(rgb(wide, (2, 2), &bytes).unwrap(), [40, 100, 200].repeat(4), "{wide}");
+    }
 }

@@ -192,6 +192,8 @@ fn read_reports_what_is_wrong_with_cameras() {
 #[test]
 fn read_reports_what_is_wrong_with_sources_and_triggers() {
     let kinds = "v4l2, gige, replay, rendered";
+    let formats =
+        "RGB3, BGR3, YUYV, NV12, MJPG, UYVY, Y16, Y12, Y10, GREY, RG10, BA10, GB10, BG10, RGGB, GRBG, GBRG, BA81";
     for (source, want) in [
         ("{ kind: webcam }", &*format!("source.kind: \"webcam\" is not known, allowed: {kinds}")),
         ("{ device: /dev/video0 }", &format!("source.kind: is missing, allowed: {kinds}")),
@@ -202,6 +204,10 @@ fn read_reports_what_is_wrong_with_sources_and_triggers() {
         (
             "{ kind: v4l2, device: /dev/video0, width: 1, height: 1 }",
             "source.fps: is missing, allowed: a whole number from 1 to 1000",
+        ),
+        (
+            "{ kind: v4l2, device: a, width: 1, height: 1, fps: 1, format: gray }",
+            &format!("source.format: \"gray\" is not known, allowed: {formats}"),
         ),
         ("{ kind: replay }", "source.folder: is missing, allowed: text"),
         ("{ kind: replay, folder: a, looped: yes }", "source.looped: \"yes\" is text, allowed: true or false"),

@@ -6,6 +6,7 @@ mod files;
 
 use std::ffi::OsString;
 
+use diad_capture::WireFormat;
 use diad_core::frame::Roi;
 use diad_publish::settings::PayloadKind;
 use diad_publish::wire::OnUnjudged;
@@ -77,9 +78,10 @@ line: L1
 station: S1
 cameras:
   - id: cam0
-    source: { kind: v4l2, device: /dev/video0, width: 1280, height: 720, fps: 30 }
+    source: { kind: v4l2, device: /dev/video0, width: 1280, height: 720, fps: 30, format: Y10 }
     trigger: { kind: free_run, every_ms: 100 }
     roi: { x: 0, y: 0, width: 720, height: 720 }
+    frozen_after: 4
 deadline_ms: 200
 on_unjudged: reject
 engine: { model: onnx/models/diad-tiny, provider: auto, steps: null, threads: null }
@@ -92,6 +94,8 @@ thresholds: config/thresholds.yaml
     )
     .unwrap();
     let [camera] = settings.cameras() else { panic!("one camera") };
+    assert!(matches!(camera.source, Source::V4l2 { format: Some(WireFormat::Y10), .. }));
+    assert_eq!(camera.frozen_after.map(u32::from), Some(4));
     assert_eq!(camera.roi, Some(Roi { x: 0, y: 0, width: 720, height: 720 }));
     assert_eq!(camera.trigger, Trigger::FreeRun { every: Duration::from_millis(100) });
 }
