@@ -39,7 +39,6 @@ need libclang-dev libclang # the bindings to V4L2 are generated while building
 need python3-pip python_has pip
 if [ "$tests" = yes ]; then
     need mosquitto command -v mosquitto
-    need nginx-light command -v nginx # the page behind a proxy
     need chromium-driver command -v chromedriver # and with it chromium
     need python3-venv python_has venv ensurepip
     need systemd command -v systemd-analyze
@@ -64,22 +63,27 @@ if [ "${#missing[@]}" -gt 0 ]; then
     "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-# Debian's package of promtool starts a server where it is installed, so only its files are taken out of it.
+# Debian's packages of promtool and nginx start a server where they are installed, so only their files are taken out of them.
 tools=$(dirname "$0")/../target/tools
-if [ "$tests" = yes ] && ! command -v promtool >/dev/null && [ ! -x "$tools/usr/bin/promtool" ]; then
+extract() { # PACKAGE PROGRAM LACK
+    ! command -v "$(basename "$2")" >/dev/null && [ ! -x "$tools/$2" ] || return 0
+    local folder update=(apt-get update -qq)
     folder=$(mktemp -d)
-    trap 'rm -rf "$folder"' EXIT
     # As root, apt fetches as another user, who must be able to write there.
     chmod 777 "$folder"
-    fetch() (cd "$folder" && apt-get download -qq prometheus)
-    update=(apt-get update -qq)
+    fetch() { (cd "$folder" && apt-get download -qq "$1"); }
     [ "$(id -u)" = 0 ] || update=(sudo -n "${update[@]}")
-    if fetch 2>/dev/null || { "${update[@]}" && fetch; }; then
+    if fetch "$1" 2>/dev/null || { "${update[@]}" && fetch "$1"; }; then
         mkdir -p "$tools"
-        dpkg --extract "$folder"/prometheus_*.deb "$tools"
+        dpkg --extract "$folder/$1"_*.deb "$tools"
     else
-        echo "setup: no promtool: the rules in docs/monitoring are not checked" >&2
+        echo "setup: no $(basename "$2"): $3" >&2
     fi
+    rm -rf "$folder"
+}
+if [ "$tests" = yes ]; then
+    extract prometheus usr/bin/promtool 'the rules in docs/monitoring are not checked'
+    extract nginx usr/sbin/nginx 'the page is not tested behind a proxy'
 fi
 
 if ! command -v cargo >/dev/null; then
