@@ -22,8 +22,9 @@ pub trait Camera: Send {
     /// on demand ignore it.
     ///
     /// # Errors
-    /// [`CaptureError::Frame`]: this picture is bad, the camera goes on. [`CaptureError::Frozen`]: it is an
-    /// old one, and so are all until one is not. [`CaptureError::Lost`]: the camera is gone; ask for what was [`superseded`](Self::superseded), drop it, then open another.
+    /// [`CaptureError::Frame`]: this picture is bad, the camera goes on. [`CaptureError::Frozen`]: it repeats an old one,
+    /// until a picture differs. [`CaptureError::Lost`]: the camera is gone; ask for what was
+    /// [`superseded`](Self::superseded), drop it, then open another.
     fn next_frame(&mut self, not_before: Instant, timeout: Duration) -> Result<Take, CaptureError>;
 
     /// Pictures that a live camera took before the last one told of, or before it was lost, and that nobody got; each is
